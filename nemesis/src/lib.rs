@@ -1,0 +1,1 @@
+//! Fault families and fault plans.
