@@ -1,0 +1,143 @@
+//! A byte budget with named accounts: what a shard may hold in memory, and for what. Pure arithmetic; the owner of a
+//! charge gives it back, the shell makes readers wait when an account is full.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+
+/// What memory is held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Account {
+    /// Request frames that were admitted and not yet answered (`queued.max.request.bytes`).
+    RequestFrames,
+    /// Recently appended batches kept for small reads.
+    TailCache,
+    /// Responses that wait for a slow reader.
+    ResponseSegments,
+    /// Buffers of decompression and compaction.
+    Decompression,
+    /// Groups, members, offsets and producer state.
+    Coordinators,
+}
+
+impl Account {
+    /// All accounts, in the order they are reported.
+    pub const ALL: [Self; 5] =
+        [Self::RequestFrames, Self::TailCache, Self::ResponseSegments, Self::Decompression, Self::Coordinators];
+
+    const fn index(self) -> usize {
+        match self {
+            Self::RequestFrames => 0,
+            Self::TailCache => 1,
+            Self::ResponseSegments => 2,
+            Self::Decompression => 3,
+            Self::Coordinators => 4,
+        }
+    }
+}
+
+/// The memory budget of one shard. Cheap to clone; clones share the counters.
+#[derive(Clone)]
+pub struct Budget {
+    accounts: Rc<[Counters; 5]>,
+}
+
+#[derive(Default)]
+struct Counters {
+    limit_bytes: Cell<u64>,
+    used_bytes: Cell<u64>,
+}
+
+impl Budget {
+    /// A budget that gives each account the limit `limit_bytes` names, in bytes.
+    #[must_use]
+    pub fn new(limit_bytes: impl Fn(Account) -> u64) -> Self {
+        let accounts: [Counters; 5] = Default::default();
+        for account in Account::ALL {
+            accounts[account.index()].limit_bytes.set(limit_bytes(account));
+        }
+        Self { accounts: Rc::new(accounts) }
+    }
+
+    /// Takes `bytes` from `account`, or `None` when that would pass its limit. A charge larger than the whole account
+    /// is granted while the account is empty: one oversized request must be able to make progress.
+    #[must_use]
+    pub fn try_charge(&self, account: Account, bytes: u64) -> Option<Charge> {
+        let counters = &self.accounts[account.index()];
+        let used = counters.used_bytes.get();
+        let fits = used.saturating_add(bytes) <= counters.limit_bytes.get();
+        if !fits && used > 0 {
+            return None;
+        }
+        counters.used_bytes.set(used + bytes);
+        Some(Charge { budget: self.clone(), account, bytes })
+    }
+
+    /// Bytes held by `account`.
+    #[must_use]
+    pub fn used_bytes(&self, account: Account) -> u64 {
+        self.accounts[account.index()].used_bytes.get()
+    }
+
+    /// The limit of `account` in bytes.
+    #[must_use]
+    pub fn limit_bytes(&self, account: Account) -> u64 {
+        self.accounts[account.index()].limit_bytes.get()
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = Account::ALL.map(|account| (account, self.used_bytes(account)));
+        f.debug_map().entries(used).finish()
+    }
+}
+
+/// Bytes taken from an account; dropping it gives them back.
+#[derive(Debug)]
+pub struct Charge {
+    budget: Budget,
+    account: Account,
+    bytes: u64,
+}
+
+impl Charge {
+    /// How many bytes are held.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let counters = &self.budget.accounts[self.account.index()];
+        let used = counters.used_bytes.get();
+        assert!(used >= self.bytes, "an account never gives back more than it lent");
+        counters.used_bytes.set(used - self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charges_are_bounded_and_given_back() {
+        let budget = Budget::new(|_| 100);
+        let first = budget.try_charge(Account::TailCache, 60).expect("fits");
+        assert!(budget.try_charge(Account::TailCache, 60).is_none());
+        assert!(budget.try_charge(Account::RequestFrames, 60).is_some(), "accounts are apart");
+        drop(first);
+        assert_eq!(budget.used_bytes(Account::TailCache), 0);
+    }
+
+    #[test]
+    fn an_oversized_charge_passes_alone() {
+        let budget = Budget::new(|_| 100);
+        let large = budget.try_charge(Account::RequestFrames, 1_000).expect("alone");
+        assert!(budget.try_charge(Account::RequestFrames, 1).is_none());
+        drop(large);
+        assert!(budget.try_charge(Account::RequestFrames, 1).is_some());
+    }
+}
