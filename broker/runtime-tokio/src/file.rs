@@ -1,0 +1,230 @@
+//! An open file: what the page cache answers is done on the shard's thread, what may wait for the device on the pool.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barnabas_runtime::{File, FileHandle, Local};
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::fs::{Advice, FallocateFlags};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use crate::dirty::DirtyGauge;
+use crate::pool::Pool;
+use crate::sync;
+
+/// Parts handed to the kernel with one `pwritev`; the kernel takes at most 1024.
+const PARTS_PER_WRITE_MAX: usize = 64;
+
+/// A file with its positional operations.
+pub(crate) struct TokioFile {
+    path: PathBuf,
+    descriptor: Arc<Descriptor>,
+    pool: Pool,
+    dirty: DirtyGauge,
+}
+
+impl TokioFile {
+    pub(crate) fn new(path: PathBuf, opened: OwnedFd, pool: Pool, dirty: DirtyGauge) -> Self {
+        let descriptor = Arc::new(Descriptor { opened: Some(opened), pool: pool.clone() });
+        Self { path, descriptor, pool, dirty }
+    }
+
+    fn descriptor(&self) -> Arc<Descriptor> {
+        Arc::clone(&self.descriptor)
+    }
+
+    /// Runs `call` on the pool.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Descriptor) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let descriptor = self.descriptor();
+        self.pool.run(move || call(&descriptor)).await
+    }
+
+    async fn write(&self, offset: u64, parts: &[Bytes]) -> io::Result<()> {
+        let bytes: usize = parts.iter().map(Bytes::len).sum();
+        if self.dirty.must_leave(bytes as u64, &self.pool) {
+            let parts = parts.to_vec();
+            return self.call(move |descriptor| write_parts(descriptor, offset, &parts)).await;
+        }
+        write_parts(&self.descriptor, offset, parts)
+    }
+
+    async fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        if let Some(read) = self.try_read_at(offset, len) {
+            return read;
+        }
+        self.call(move |descriptor| read_waiting(descriptor, offset, len)).await
+    }
+
+    fn advise(&self, offset: u64, len: u64, advice: Advice) {
+        let descriptor = self.descriptor();
+        // Read-ahead waits for a slot in the device's queue, dropping pages for their locks. A hint has no answer.
+        self.pool.run_detached(move || {
+            let _ = rustix::fs::fadvise(&*descriptor, offset, std::num::NonZeroU64::new(len), advice);
+        });
+    }
+}
+
+impl File for TokioFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read_at(&self, offset: u64, len: usize) -> Local<'_, io::Result<Bytes>> {
+        Box::pin(self.read(offset, len))
+    }
+
+    fn try_read_at(&self, offset: u64, len: usize) -> Option<io::Result<Bytes>> {
+        read_cached(&self.descriptor, offset, len).transpose()
+    }
+
+    fn write_at<'a>(&'a self, offset: u64, parts: &'a [Bytes]) -> Local<'a, io::Result<()>> {
+        Box::pin(self.write(offset, parts))
+    }
+
+    fn sync(&self) -> Local<'_, io::Result<()>> {
+        Box::pin(self.call(|descriptor| sync::data(descriptor)))
+    }
+
+    fn truncate(&self, len: u64) -> Local<'_, io::Result<()>> {
+        Box::pin(self.call(move |descriptor| Ok(rustix::fs::ftruncate(descriptor, len)?)))
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> Local<'_, io::Result<()>> {
+        Box::pin(
+            self.call(move |descriptor| Ok(rustix::fs::fallocate(descriptor, FallocateFlags::KEEP_SIZE, offset, len)?)),
+        )
+    }
+
+    fn size(&self) -> Local<'_, io::Result<u64>> {
+        // The inode of an open file is in memory.
+        let size = || Ok(u64::try_from(rustix::fs::fstat(&*self.descriptor)?.st_size).unwrap_or(0));
+        Box::pin(std::future::ready(size()))
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        self.advise(offset, len, Advice::WillNeed);
+    }
+
+    fn wont_need(&self, offset: u64, len: u64) {
+        self.advise(offset, len, Advice::DontNeed);
+    }
+
+    fn handle(&self) -> FileHandle {
+        FileHandle(self.descriptor())
+    }
+}
+
+impl fmt::Debug for TokioFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokioFile").field(&self.path).finish()
+    }
+}
+
+/// An open descriptor, shared by the file, by the responses that carry a range of it, and by the jobs in flight. It
+/// closes when the last of them has gone.
+pub(crate) struct Descriptor {
+    /// `None` only while it is dropped.
+    opened: Option<OwnedFd>,
+    pool: Pool,
+}
+
+impl Descriptor {
+    /// What a handle of this runtime holds.
+    pub(crate) fn of(handle: &FileHandle) -> Arc<Self> {
+        let inner = Arc::clone(&handle.0).downcast::<Self>();
+        inner.expect("a file is used with the runtime that opened it")
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.opened.as_ref().expect("taken by drop alone").as_fd()
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        let opened = self.opened.take().expect("dropped once");
+        // The last close of an unlinked file frees its blocks, which takes long for a segment of a gibibyte.
+        if rustix::fs::fstat(&opened).is_ok_and(|stat| stat.st_nlink == 0) {
+            self.pool.run_detached(move || drop(opened));
+        }
+    }
+}
+
+/// Reads what the page cache holds: `None` unless that is the whole range, or all of it up to the end of the file.
+fn read_cached(file: &Descriptor, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+    let mut buffer = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        let rest = &mut buffer[filled..];
+        match rustix::io::preadv2(file, &mut [IoSliceMut::new(rest)], offset + filled as u64, ReadWriteFlags::NOWAIT) {
+            Ok(0) => break,
+            // A short count is a gap in the cache or the end of the file: the next round tells which.
+            Ok(read) => filled += read,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::OPNOTSUPP) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(Some(buffer.into()))
+}
+
+/// Whether the byte at `offset` can be had without waiting for the device. Past the end of the file it can.
+pub(crate) fn is_cached(file: &Descriptor, offset: u64) -> bool {
+    let mut byte = [0];
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(_) => true,
+        Err(error) => error != Errno::AGAIN && error != Errno::OPNOTSUPP,
+    }
+}
+
+/// Reads up to `len` bytes, fewer only at the end of the file, waiting for the device.
+fn read_waiting(file: &Descriptor, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut buffer = Vec::with_capacity(len);
+    while buffer.len() < len {
+        let at = offset + buffer.len() as u64;
+        // The allocator may have given more than was asked for.
+        let excess = buffer.capacity() - len;
+        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
+            Ok(0) => break,
+            Ok(_) if excess > 0 => buffer.truncate(len),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(buffer.into())
+}
+
+/// Writes all `parts` one behind the other.
+fn write_parts(file: &Descriptor, mut offset: u64, parts: &[Bytes]) -> io::Result<()> {
+    for group in parts.chunks(PARTS_PER_WRITE_MAX) {
+        let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE_MAX];
+        for (slice, part) in slices.iter_mut().zip(group) {
+            *slice = IoSlice::new(part);
+        }
+        let mut left = &mut slices[..group.len()];
+        // Steps over empty parts: a write of nothing would look like a device that takes no more.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match rustix::io::pwritev(file, left, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
