@@ -1,0 +1,176 @@
+//! Ranges of a log that do not read back as they were written and have no other copy: offsets that answer
+//! CORRUPT_MESSAGE while the rest is served. A text file in the partition's folder keeps the list over restarts. Pure;
+//! recovery and reads add to it.
+//!
+//! ```text
+//! 0                                    version
+//! 1                                    lines that follow
+//! 120 130 0 4096 8192                  from offset, to offset, segment, from position, to position
+//! ```
+
+use std::fmt::Write as _;
+
+use barnabas_base::Offset;
+
+use crate::checkpoint::{CheckpointError, counted_lines};
+use crate::limits::DAMAGED_RANGES_MAX;
+
+/// One damaged range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DamagedRange {
+    /// First offset that is not served.
+    pub from: Offset,
+    /// Exclusive end of what is not served.
+    pub to: Offset,
+    /// Base offset of the segment.
+    pub segment: Offset,
+    /// Where in the segment the bytes begin that are not a sound batch.
+    pub from_position: u64,
+    /// Where the next sound batch begins, or the segment ends.
+    pub to_position: u64,
+}
+
+/// The damaged ranges of a log, by offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Damage {
+    ranges: Vec<DamagedRange>,
+}
+
+impl Damage {
+    pub(crate) fn ranges(&self) -> &[DamagedRange] {
+        &self.ranges
+    }
+
+    /// Adds a range; one that overlaps or touches another in the same segment is merged with it.
+    pub(crate) fn add(&mut self, range: DamagedRange) {
+        assert!(range.from < range.to, "a damaged range has offsets");
+        self.ranges.push(range);
+        self.ranges.sort_unstable();
+        let mut merged: Vec<DamagedRange> = Vec::with_capacity(self.ranges.len());
+        for range in self.ranges.drain(..) {
+            match merged.last_mut() {
+                Some(last) if range.from <= last.to => {
+                    last.to = last.to.max(range.to);
+                    if last.segment == range.segment {
+                        last.from_position = last.from_position.min(range.from_position);
+                        last.to_position = last.to_position.max(range.to_position);
+                    }
+                }
+                Some(_) | None => merged.push(range),
+            }
+        }
+        while merged.len() > DAMAGED_RANGES_MAX {
+            let last = merged.pop().expect("there are more than the bound");
+            let before = merged.last_mut().expect("the bound is above one");
+            before.to = last.to;
+            before.to_position = last.to_position;
+        }
+        self.ranges = merged;
+    }
+
+    /// The range that holds `offset`.
+    pub(crate) fn at(&self, offset: Offset) -> Option<&DamagedRange> {
+        self.ranges.iter().find(|range| range.from <= offset && offset < range.to)
+    }
+
+    /// Where the first range above `offset` begins.
+    pub(crate) fn next_from(&self, offset: Offset) -> Option<Offset> {
+        self.ranges.iter().map(|range| range.from).find(|from| *from > offset)
+    }
+
+    /// The range whose bytes hold `position` of a segment.
+    pub(crate) fn at_position(&self, segment: Offset, position: u64) -> Option<&DamagedRange> {
+        self.ranges
+            .iter()
+            .find(|range| range.segment == segment && range.from_position <= position && position < range.to_position)
+    }
+
+    /// Drops what lies below the log start or above its end; true when something went.
+    pub(crate) fn clip(&mut self, start: Offset, end: Offset) -> bool {
+        let before = self.ranges.len();
+        self.ranges.retain(|range| range.to > start && range.from < end);
+        before != self.ranges.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The file that keeps the list.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = format!("0\n{}\n", self.ranges.len());
+        for range in &self.ranges {
+            writeln!(
+                text,
+                "{} {} {} {} {}",
+                range.from, range.to, range.segment, range.from_position, range.to_position
+            )
+            .expect("writing to a string does not fail");
+        }
+        text
+    }
+
+    /// Reads the file.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let mut damage = Self::default();
+        for line in counted_lines(bytes)? {
+            let numbers: Vec<i64> = line
+                .split_whitespace()
+                .map(str::parse)
+                .collect::<Result<_, _>>()
+                .map_err(|_| CheckpointError::Malformed)?;
+            let [from, to, segment, from_position, to_position] = numbers[..] else {
+                return Err(CheckpointError::Malformed);
+            };
+            if from < 0 || from >= to || segment < 0 || from_position < 0 || from_position > to_position {
+                return Err(CheckpointError::Malformed);
+            }
+            damage.add(DamagedRange {
+                from: Offset(from),
+                to: Offset(to),
+                segment: Offset(segment),
+                from_position: from_position.unsigned_abs(),
+                to_position: to_position.unsigned_abs(),
+            });
+        }
+        Ok(damage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(from: i64, to: i64, position: u64) -> DamagedRange {
+        DamagedRange {
+            from: Offset(from),
+            to: Offset(to),
+            segment: Offset(0),
+            from_position: position,
+            to_position: position + 10,
+        }
+    }
+
+    #[test]
+    fn ranges_merge_and_round_trip() {
+        let mut damage = Damage::default();
+        damage.add(range(50, 60, 500));
+        damage.add(range(10, 20, 100));
+        damage.add(range(15, 30, 150));
+        assert_eq!(damage.ranges().len(), 2);
+        assert_eq!(damage.at(Offset(29)).map(|range| range.to_position), Some(160));
+        assert_eq!(damage.at(Offset(30)), None);
+        assert_eq!(damage.next_from(Offset(30)), Some(Offset(50)));
+        assert_eq!(damage.at_position(Offset(0), 505).map(|range| range.from), Some(Offset(50)));
+        assert_eq!(Damage::parse(damage.to_text().as_bytes()), Ok(damage.clone()));
+        assert!(damage.clip(Offset(30), Offset(100)));
+        assert_eq!(damage.ranges().len(), 1);
+    }
+
+    #[test]
+    fn a_list_that_does_not_read_is_refused() {
+        for text in ["", "0\n1\n1 2 3\n", "0\n1\n5 5 0 0 0\n", "1\n0\n"] {
+            assert!(Damage::parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! A log directory as one shard uses it: its logs, their committer and journal, the open files and cached bytes they
+//! share, and whether the directory still works. [`DirectoryOwner`] has what concerns the directory as a whole.
+
+mod owner;
+mod resources;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Poll;
+
+use barnabas_base::{Budget, DirectoryId, Observation, PartitionIndex, TopicPartition};
+use barnabas_logstate::Codecs;
+use barnabas_runtime::sync::Notify;
+use barnabas_runtime::{Env, Local};
+
+use crate::committer::Committer;
+use crate::journal::{Journal, JournalIdentity};
+use crate::limits::{
+    HANDLES_DEFAULT, JOURNAL_COMMIT_BYTES_MAX, JOURNAL_FILE_BYTES, JOURNAL_LOG_BYTES_MAX, SYNC_FILES_MAX,
+    UNSETTLED_BYTES_MAX,
+};
+use crate::log::Log;
+use crate::name::folder_name;
+use crate::{StorageError, small_file};
+pub use owner::{DirectoryOptions, DirectoryOwner, DirectoryReport, DirectorySeed};
+pub(crate) use owner::{Found, checkpoint_key};
+pub(crate) use resources::Resources;
+
+/// How a shard uses its directories.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    /// Memory of the shard; the tail cache is charged to it.
+    pub budget: Budget,
+    /// Open segment files.
+    pub handles_max: usize,
+    /// Bounds of the commit.
+    pub commit: CommitLimits,
+    /// Bytes past their settled points that all logs together may have.
+    pub unsettled_bytes_max: u64,
+}
+
+/// Bounds of the commit of one shard and directory. The defaults are what was measured; the simulator makes them small,
+/// so that a short run meets full journals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitLimits {
+    /// Bytes of one log in one commit up to which the journal takes them.
+    pub journal_log_bytes_max: u64,
+    /// Bytes of all logs in one commit up to which the journal takes them.
+    pub journal_commit_bytes_max: u64,
+    /// Size at which a journal file is left for the other one.
+    pub journal_file_bytes: u64,
+    /// Files that are synced side by side; more go by one call for the file system.
+    pub sync_files_max: usize,
+}
+
+impl Default for CommitLimits {
+    fn default() -> Self {
+        Self {
+            journal_log_bytes_max: JOURNAL_LOG_BYTES_MAX,
+            journal_commit_bytes_max: JOURNAL_COMMIT_BYTES_MAX,
+            journal_file_bytes: JOURNAL_FILE_BYTES,
+            sync_files_max: SYNC_FILES_MAX,
+        }
+    }
+}
+
+impl ShardOptions {
+    /// The usual bounds under `budget`.
+    #[must_use]
+    pub fn new(budget: Budget) -> Self {
+        Self {
+            budget,
+            handles_max: HANDLES_DEFAULT,
+            commit: CommitLimits::default(),
+            unsettled_bytes_max: UNSETTLED_BYTES_MAX,
+        }
+    }
+}
+
+/// Told about a log whose high watermark moved.
+pub type Advanced = Rc<dyn Fn(TopicPartition)>;
+
+/// One shard's handle on a log directory.
+pub struct LogDirectory {
+    pub(crate) env: Env,
+    pub(crate) path: PathBuf,
+    index: u16,
+    directory_id: DirectoryId,
+    pub(crate) found: Arc<Found>,
+    pub(crate) is_clean: bool,
+    pub(crate) committer: Committer,
+    pub(crate) resources: Resources,
+    pub(crate) codecs: RefCell<Codecs>,
+    failure: RefCell<Option<StorageError>>,
+    failed: Notify,
+    logs: RefCell<BTreeMap<TopicPartition, Weak<Log>>>,
+    next_number: Cell<u32>,
+    writers: RefCell<Vec<Rc<Log>>>,
+    is_writing: Cell<bool>,
+    advanced: RefCell<Option<Advanced>>,
+}
+
+impl LogDirectory {
+    /// A shard's handle on the directory that `seed` describes.
+    #[must_use]
+    pub fn join(env: &Env, seed: &DirectorySeed, options: &ShardOptions) -> Rc<Self> {
+        let shard = env.shards.this();
+        let journal = Journal::new(
+            env.clone(),
+            seed.path.clone(),
+            JournalIdentity { directory_id: seed.directory_id, shard, generation: seed.found.next_generation },
+            options.commit.journal_file_bytes,
+        );
+        let committer = Committer::new(env.clone(), seed.path.clone(), journal, options.commit);
+        Rc::new(Self {
+            env: env.clone(),
+            path: seed.path.clone(),
+            index: seed.index,
+            directory_id: seed.directory_id,
+            found: Arc::clone(&seed.found),
+            is_clean: seed.kind == barnabas_base::RestartKind::Clean,
+            committer,
+            resources: Resources::new(options),
+            codecs: RefCell::default(),
+            failure: RefCell::default(),
+            failed: Notify::new(),
+            logs: RefCell::default(),
+            next_number: Cell::new(0),
+            writers: RefCell::default(),
+            is_writing: Cell::new(false),
+            advanced: RefCell::default(),
+        })
+    }
+
+    /// Position in `log.dirs`.
+    #[must_use]
+    pub const fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub const fn directory_id(&self) -> DirectoryId {
+        self.directory_id
+    }
+
+    /// Whether the directory takes no part any more.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
+    /// Why the directory takes no part any more.
+    #[must_use]
+    pub fn failure(&self) -> Option<StorageError> {
+        self.failure.borrow().clone()
+    }
+
+    /// Resolves when the directory goes offline.
+    pub async fn offline(&self) {
+        loop {
+            let seen = self.failed.version();
+            if self.is_offline() {
+                return;
+            }
+            self.failed.changed_since(seen).await;
+        }
+    }
+
+    /// Takes the directory offline: all that waits on its logs is answered with `error`, nothing is read or written
+    /// any more. A failed sync ends here and is never tried again, because the kernel may have dropped the pages and
+    /// marked them clean. The node calls it for what other shards report.
+    pub fn fail(&self, error: StorageError) {
+        if self.failure.borrow().is_some() {
+            return;
+        }
+        *self.failure.borrow_mut() = Some(error.clone());
+        self.env.observe(&Observation::DirectoryFailed { index: self.index });
+        for log in self.logs() {
+            log.on_directory_failed(&error);
+        }
+        self.committer.on_directory_failed(&error);
+        self.failed.notify();
+    }
+
+    /// An error of a call that changes files: the directory goes offline.
+    pub(crate) fn fault(&self, path: &Path, error: &io::Error) -> StorageError {
+        // Descriptors run out by load, not by a broken device.
+        let is_device = !matches!(error.raw_os_error(), Some(ENFILE | EMFILE));
+        let error = StorageError::new(&path.display().to_string(), error);
+        if is_device {
+            self.fail(error.clone());
+        }
+        error
+    }
+
+    /// Has `advanced` called whenever the high watermark of a log of this handle moves, after those who wait for it were
+    /// answered. It must not call back into the log's appends.
+    pub fn on_advanced(&self, advanced: Advanced) {
+        *self.advanced.borrow_mut() = Some(advanced);
+    }
+
+    pub(crate) fn advanced(&self, partition: TopicPartition) {
+        let advanced = self.advanced.borrow().clone();
+        if let Some(advanced) = advanced {
+            advanced(partition);
+        }
+    }
+
+    /// Refuses when the directory is offline.
+    pub(crate) fn check(&self) -> Result<(), StorageError> {
+        self.failure.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether the folder of a partition was here when the directory was opened.
+    #[must_use]
+    pub fn holds(&self, topic: &str, partition: PartitionIndex) -> bool {
+        self.found.folders.contains(&folder_name(topic, partition))
+    }
+
+    /// The open logs.
+    #[must_use]
+    pub fn logs(&self) -> Vec<Rc<Log>> {
+        self.logs.borrow().values().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn is_open(&self, partition: TopicPartition) -> bool {
+        self.logs.borrow().get(&partition).is_some_and(|log| log.strong_count() > 0)
+    }
+
+    pub(crate) fn register(&self, log: &Rc<Log>) {
+        let before = self.logs.borrow_mut().insert(log.partition(), Rc::downgrade(log));
+        assert!(before.is_none_or(|log| log.strong_count() == 0), "a log is open once");
+    }
+
+    pub(crate) fn forget(&self, partition: TopicPartition) {
+        self.logs.borrow_mut().remove(&partition);
+    }
+
+    /// A number that stands for a log in the journal.
+    pub(crate) fn next_number(&self) -> u32 {
+        let number = self.next_number.get();
+        self.next_number.set(number.checked_add(1).expect("a run opens fewer than 2^32 logs"));
+        number
+    }
+
+    /// Has a log's queue written after what is runnable has run, so that batches of several connections go in one
+    /// call.
+    pub(crate) fn write_soon(self: &Rc<Self>, log: &Rc<Log>) {
+        self.writers.borrow_mut().push(Rc::clone(log));
+        if self.is_writing.replace(true) {
+            return;
+        }
+        let directory = Rc::clone(self);
+        self.env.spawn("log writer", async move { directory.write_all().await }).detach();
+    }
+
+    async fn write_all(self: Rc<Self>) {
+        loop {
+            let logs = std::mem::take(&mut *self.writers.borrow_mut());
+            if logs.is_empty() {
+                self.is_writing.set(false);
+                return;
+            }
+            for log in logs {
+                let mut writing: Local<'static, ()> = Box::pin(log.write_queue());
+                // Most writes go to the page cache and end at once; one that has to leave the thread must not hold up
+                // the other logs.
+                let is_done =
+                    std::future::poll_fn(|context| Poll::Ready(Pin::as_mut(&mut writing).poll(context).is_ready()))
+                        .await;
+                if !is_done {
+                    self.env.spawn("slow log write", writing).detach();
+                }
+            }
+        }
+    }
+
+    /// What this shard's logs have to say to the owner's checkpoint files.
+    #[must_use]
+    pub fn report(&self) -> DirectoryReport {
+        let mut report = DirectoryReport::default();
+        for log in self.logs() {
+            log.report(&mut report);
+        }
+        report
+    }
+
+    /// Closes every log and leaves complete files and no journal behind. The owner's [`DirectoryOwner::close`] comes
+    /// after this, on every shard.
+    ///
+    /// # Errors
+    /// [`StorageError`]: the stop is not a clean one.
+    pub async fn close(self: &Rc<Self>) -> Result<DirectoryReport, StorageError> {
+        self.check()?;
+        let logs = self.logs();
+        for chunk in logs.chunks(CLOSES_AT_ONCE) {
+            let closes = chunk.iter().map(|log| {
+                let close: Local<'_, Result<(), StorageError>> = Box::pin(log.close());
+                close
+            });
+            for closed in barnabas_runtime::join_all(closes.collect()).await {
+                closed?;
+            }
+        }
+        self.committer.close(self).await?;
+        self.check()?;
+        let mut report = DirectoryReport::default();
+        for log in &logs {
+            log.report(&mut report);
+        }
+        Ok(report)
+    }
+
+    /// Renames the folder of a log that was taken out of use; it is removed after the delay of its configuration.
+    pub(crate) async fn rename_folder(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.env.disk.rename(from, to).await?;
+        self.env.disk.sync_dir(small_file::parent(to)).await
+    }
+}
+
+/// Logs that are closed at the same time.
+const CLOSES_AT_ONCE: usize = 64;
+
+/// Too many open files in the system; Linux's numbers, the standard library has no kind for them.
+const ENFILE: i32 = 23;
+/// Too many open files in the process.
+const EMFILE: i32 = 24;
+
+impl fmt::Debug for LogDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogDirectory").field("path", &self.path).field("is_offline", &self.is_offline()).finish()
+    }
+}

@@ -1,0 +1,313 @@
+//! One log directory as a whole: lock, identity, clean-shutdown marker, replay of its journals, Kafka's checkpoint
+//! files. Exactly one shard of a broker owns a directory; what the others need to know travels to them as a
+//! [`DirectorySeed`], and what they have to tell comes back as [`DirectoryReport`]s. Not a log and not the sync path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barnabas_base::{BrokerId, ClusterId, DirectoryId, PartitionIndex, RestartKind, TopicPartition};
+use barnabas_runtime::{Env, FileKind, LockGuard, OpenMode};
+use bytes::Bytes;
+
+use crate::checkpoint::{
+    MetaProperties, OffsetsByPartition, format_clean_shutdown, format_meta_properties, format_offsets,
+    parse_clean_shutdown, parse_meta_properties, parse_offsets,
+};
+use crate::journal::format::{EntryBuilder, FileHeader, Part, Point};
+use crate::journal::replay::{ReplayError, Replayed, replay};
+use crate::name::{
+    CLEAN_SHUTDOWN, CLEANER_POINTS, Folder, HIGH_WATERMARKS, JOURNAL_POINTS, LOCK, LOG_STARTS, META_PROPERTIES,
+    RECOVERY_POINTS,
+};
+use crate::{OpenDirectoryError, ReplayReport, StorageError, small_file};
+
+/// Parts of the points file that one entry holds.
+const POINTS_PER_ENTRY: usize = 16_384;
+
+/// Who opens a directory.
+#[derive(Clone, Debug)]
+pub struct DirectoryOptions {
+    /// The node.
+    pub node_id: BrokerId,
+    /// The cluster, where it is known; a fresh directory gets a new one otherwise.
+    pub cluster_id: Option<ClusterId>,
+    /// Whether an empty directory may be formatted.
+    pub format: bool,
+}
+
+/// What the owner found, for every shard that uses the directory. Plain data, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DirectorySeed {
+    /// Where the directory is.
+    pub path: PathBuf,
+    /// Position in `log.dirs`.
+    pub index: u16,
+    /// Its identity.
+    pub directory_id: DirectoryId,
+    /// The cluster it belongs to.
+    pub cluster_id: ClusterId,
+    /// How it had been left.
+    pub kind: RestartKind,
+    /// Broker epoch of the last clean stop; −1 otherwise.
+    pub clean_broker_epoch: i64,
+    /// What the journals held.
+    pub replay: ReplayReport,
+    pub(crate) found: Arc<Found>,
+}
+
+/// State that logs are opened from.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) folders: BTreeSet<String>,
+    pub(crate) points: BTreeMap<TopicPartition, Point>,
+    pub(crate) recovery_points: OffsetsByPartition,
+    pub(crate) log_starts: OffsetsByPartition,
+    pub(crate) cleaner_points: OffsetsByPartition,
+    pub(crate) next_generation: u64,
+}
+
+impl DirectorySeed {
+    /// The partition folders that were found, deleted and stray ones included, with their names.
+    pub fn folders(&self) -> impl Iterator<Item = (&str, Folder)> {
+        self.found.folders.iter().filter_map(|name| Folder::parse(name).map(|folder| (name.as_str(), folder)))
+    }
+}
+
+/// Positions of one shard's logs in one directory, for the owner's checkpoint files.
+#[derive(Clone, Debug, Default)]
+pub struct DirectoryReport {
+    /// Recovery points.
+    pub recovery_points: OffsetsByPartition,
+    /// Log start offsets above zero.
+    pub log_starts: OffsetsByPartition,
+    /// High watermarks.
+    pub high_watermarks: OffsetsByPartition,
+    /// First dirty offsets of compacted logs.
+    pub cleaner_points: OffsetsByPartition,
+}
+
+impl DirectoryReport {
+    fn merge(&mut self, other: Self) {
+        self.recovery_points.extend(other.recovery_points);
+        self.log_starts.extend(other.log_starts);
+        self.high_watermarks.extend(other.high_watermarks);
+        self.cleaner_points.extend(other.cleaner_points);
+    }
+}
+
+/// Owns one directory for one broker.
+#[derive(Debug)]
+pub struct DirectoryOwner {
+    env: Env,
+    path: PathBuf,
+    written: BTreeMap<&'static str, String>,
+    _lock: Box<dyn LockGuard>,
+}
+
+impl DirectoryOwner {
+    /// Locks the directory, checks whose it is, replays its journals and reads its checkpoints. The clean-shutdown
+    /// marker is durably gone before anything else changes, so that it never outlives a start (H12).
+    ///
+    /// # Errors
+    /// [`OpenDirectoryError`]; the directory is then as it was, but for a format that was begun.
+    pub async fn open(
+        env: &Env,
+        path: &Path,
+        index: u16,
+        options: &DirectoryOptions,
+    ) -> Result<(Self, DirectorySeed), OpenDirectoryError> {
+        let fault = |error: io::Error| OpenDirectoryError::Io(StorageError::new(&path.display().to_string(), &error));
+        env.disk.create_dir_all(path).await.map_err(fault)?;
+        let lock = match env.disk.lock(&path.join(LOCK)).await {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(OpenDirectoryError::Locked),
+            Err(error) => return Err(fault(error)),
+        };
+        let entries = env.disk.list(path).await.map_err(fault)?;
+        let folders: BTreeSet<String> = entries
+            .iter()
+            .filter(|entry| entry.kind == FileKind::Directory && Folder::parse(&entry.name).is_some())
+            .map(|entry| entry.name.clone())
+            .collect();
+        let (properties, is_fresh) = identify(env, path, options, !folders.is_empty()).await?;
+        let directory_id = properties.directory_id.expect("identify gives every directory an id");
+        let clean_broker_epoch = take_clean_marker(env, path).await.map_err(fault)?;
+        let files: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+        let replayed = replay(env, path, directory_id, &files).await.map_err(|error| match error {
+            ReplayError::Version { file, version } => OpenDirectoryError::JournalVersion { file, version },
+            ReplayError::Io(error) => fault(error),
+        })?;
+        keep_points(env, path, directory_id, &replayed).await.map_err(fault)?;
+        let kind = match (is_fresh, clean_broker_epoch) {
+            (true, _) => RestartKind::Fresh,
+            (false, Some(_)) => RestartKind::Clean,
+            (false, None) => RestartKind::Unclean,
+        };
+        let found = Found {
+            folders,
+            points: replayed.points.into_iter().map(|(partition, (_, point))| (partition, point)).collect(),
+            recovery_points: read_offsets(env, path, RECOVERY_POINTS).await.map_err(fault)?,
+            log_starts: read_offsets(env, path, LOG_STARTS).await.map_err(fault)?,
+            cleaner_points: read_offsets(env, path, CLEANER_POINTS).await.map_err(fault)?,
+            next_generation: replayed.next_generation + 2,
+        };
+        let seed = DirectorySeed {
+            path: path.to_owned(),
+            index,
+            directory_id,
+            cluster_id: properties.cluster_id,
+            kind,
+            clean_broker_epoch: clean_broker_epoch.unwrap_or(-1),
+            replay: replayed.report,
+            found: Arc::new(found),
+        };
+        let owner = Self { env: env.clone(), path: path.to_owned(), written: BTreeMap::new(), _lock: lock };
+        Ok((owner, seed))
+    }
+
+    /// Writes Kafka's checkpoint files from what all shards reported; files that would not change are left alone.
+    ///
+    /// # Errors
+    /// [`StorageError`]: the directory is to be taken offline.
+    pub async fn checkpoint(&mut self, reports: Vec<DirectoryReport>) -> Result<(), StorageError> {
+        let mut all = DirectoryReport::default();
+        reports.into_iter().for_each(|report| all.merge(report));
+        let files = [
+            (RECOVERY_POINTS, &all.recovery_points),
+            (LOG_STARTS, &all.log_starts),
+            (HIGH_WATERMARKS, &all.high_watermarks),
+            (CLEANER_POINTS, &all.cleaner_points),
+        ];
+        for (name, offsets) in files {
+            let text = format_offsets(offsets);
+            if self.written.get(name) == Some(&text) {
+                continue;
+            }
+            let path = self.path.join(name);
+            small_file::replace(&*self.env.disk, &path, Bytes::from(text.clone()))
+                .await
+                .map_err(|error| StorageError::new(&path.display().to_string(), &error))?;
+            self.written.insert(name, text);
+        }
+        Ok(())
+    }
+
+    /// The last act of a clean stop, after every shard has closed its handle: checkpoints, then the marker. Gives the
+    /// lock back.
+    ///
+    /// # Errors
+    /// [`StorageError`]: the next start will take this stop for a crash.
+    pub async fn close(mut self, reports: Vec<DirectoryReport>, broker_epoch: i64) -> Result<(), StorageError> {
+        self.checkpoint(reports).await?;
+        let fault = |error: io::Error| StorageError::new(&self.path.display().to_string(), &error);
+        // What the points say is in Kafka's checkpoints and in complete files by now.
+        small_file::remove(&*self.env.disk, &self.path.join(JOURNAL_POINTS)).await.map_err(fault)?;
+        let marker = self.path.join(CLEAN_SHUTDOWN);
+        let text = Bytes::from(format_clean_shutdown(broker_epoch));
+        small_file::replace(&*self.env.disk, &marker, text).await.map_err(fault)
+    }
+
+    /// Removes folders left over by deletions that a stop interrupted.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk fails.
+    pub async fn remove_folder(&self, name: &str) -> Result<(), StorageError> {
+        let path = self.path.join(name);
+        self.env
+            .disk
+            .remove_dir_all(&path)
+            .await
+            .map_err(|error| StorageError::new(&path.display().to_string(), &error))
+    }
+}
+
+/// Reads or writes `meta.properties`; true when the directory was formatted by this call.
+async fn identify(
+    env: &Env,
+    path: &Path,
+    options: &DirectoryOptions,
+    has_folders: bool,
+) -> Result<(MetaProperties, bool), OpenDirectoryError> {
+    let file = path.join(META_PROPERTIES);
+    let fault = |error: io::Error| OpenDirectoryError::Io(StorageError::new(&file.display().to_string(), &error));
+    let found = small_file::read(&*env.disk, &file).await.map_err(fault)?;
+    let (mut properties, is_fresh) = match found {
+        Some(bytes) => (parse_meta_properties(&bytes).map_err(|_| OpenDirectoryError::BadMetaProperties)?, false),
+        None if options.format && !has_folders => {
+            let cluster_id = options.cluster_id.unwrap_or_else(|| ClusterId(env.random_uuid()));
+            (MetaProperties { cluster_id, node_id: options.node_id, directory_id: None }, true)
+        }
+        None => return Err(OpenDirectoryError::NotFormatted),
+    };
+    if options.cluster_id.is_some_and(|expected| expected != properties.cluster_id) {
+        return Err(OpenDirectoryError::WrongCluster { found: properties.cluster_id });
+    }
+    if options.node_id != properties.node_id {
+        return Err(OpenDirectoryError::WrongNode { found: properties.node_id });
+    }
+    if properties.directory_id.is_none() {
+        properties.directory_id = Some(DirectoryId(env.random_uuid()));
+        let text = Bytes::from(format_meta_properties(&properties));
+        small_file::replace(&*env.disk, &file, text).await.map_err(fault)?;
+    }
+    Ok((properties, is_fresh))
+}
+
+async fn take_clean_marker(env: &Env, path: &Path) -> io::Result<Option<i64>> {
+    let marker = path.join(CLEAN_SHUTDOWN);
+    let Some(bytes) = small_file::read(&*env.disk, &marker).await? else { return Ok(None) };
+    small_file::remove(&*env.disk, &marker).await?;
+    env.disk.sync_dir(path).await?;
+    Ok(Some(parse_clean_shutdown(&bytes)))
+}
+
+/// A checkpoint that does not read counts as empty: logs are then recovered from their start.
+async fn read_offsets(env: &Env, path: &Path, name: &str) -> io::Result<OffsetsByPartition> {
+    let bytes = small_file::read(&*env.disk, &path.join(name)).await?;
+    Ok(bytes.and_then(|bytes| parse_offsets(&bytes).ok()).unwrap_or_default())
+}
+
+/// Puts the points where the next start finds them, should this one crash before its own journals say more, and then
+/// removes the journals they came from.
+async fn keep_points(env: &Env, path: &Path, directory_id: DirectoryId, replayed: &Replayed) -> io::Result<()> {
+    if replayed.files.is_empty() {
+        return Ok(());
+    }
+    let points = path.join(JOURNAL_POINTS);
+    let staged = path.join(format!("{JOURNAL_POINTS}.tmp"));
+    let header = FileHeader {
+        generation: replayed.next_generation,
+        shard: u32::MAX,
+        directory_id,
+        salt: env.entropy.next_u64(),
+    };
+    let file = env.disk.open(&staged, OpenMode::CreateTruncated).await?;
+    file.write_at(0, &[header.to_block()]).await?;
+    let mut position = crate::journal::format::FIRST_BLOCK_BYTES;
+    let all: Vec<_> = replayed.points.iter().collect();
+    for (sequence, chunk) in (0_u64..).zip(all.chunks(POINTS_PER_ENTRY)) {
+        let mut entry = EntryBuilder::new();
+        for (number, (partition, (folder, point))) in (0_u32..).zip(chunk) {
+            entry.push(&Part::Log { number, partition: **partition, folder: folder.clone() });
+            entry.push(&Part::Point { number, point: *point });
+        }
+        let length = entry.padded_bytes();
+        file.write_at(position, &entry.finish(&header, sequence)).await?;
+        position += length;
+    }
+    file.sync().await?;
+    drop(file);
+    env.disk.rename(&staged, &points).await?;
+    env.disk.sync_dir(path).await?;
+    for file in replayed.files.iter().filter(|file| **file != points && **file != staged) {
+        small_file::remove(&*env.disk, file).await?;
+    }
+    env.disk.sync_dir(path).await
+}
+
+/// Key of a log in Kafka's checkpoint files.
+pub(crate) fn checkpoint_key(topic: &str, partition: TopicPartition) -> (String, PartitionIndex) {
+    (topic.to_owned(), partition.partition)
+}

@@ -1,0 +1,117 @@
+//! What the logs of one shard and directory share: open segment files, bytes of the tail cache, loaded indexes of sealed
+//! segments. Each has a bound; when it is reached, the log that used it longest ago gives something up. Knows logs only
+//! as owners of what it counts.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+use barnabas_base::{Account, Budget, Charge, Offset};
+
+use super::ShardOptions;
+use crate::limits::INDEX_CACHE_BYTES_MAX;
+use crate::log::Log;
+
+/// The shared bounds.
+pub(crate) struct Resources {
+    budget: Budget,
+    handles_max: usize,
+    /// Open segment files, oldest first, for the second-chance rule.
+    handles: RefCell<VecDeque<(Weak<Log>, Offset)>>,
+    /// One entry a cached batch, oldest first.
+    tails: RefCell<VecDeque<Weak<Log>>>,
+    /// Loaded indexes of sealed segments, oldest first, with their bytes.
+    indexes: RefCell<VecDeque<(Weak<Log>, Offset, u64)>>,
+    index_bytes: Cell<u64>,
+    /// Logs with bytes past their settled point, longest unsettled first.
+    unsettled: RefCell<VecDeque<Weak<Log>>>,
+    unsettled_bytes: Cell<u64>,
+    unsettled_bytes_max: u64,
+}
+
+impl Resources {
+    pub(crate) fn new(options: &ShardOptions) -> Self {
+        Self {
+            budget: options.budget.clone(),
+            handles_max: options.handles_max.max(1),
+            handles: RefCell::default(),
+            tails: RefCell::default(),
+            indexes: RefCell::default(),
+            index_bytes: Cell::new(0),
+            unsettled: RefCell::default(),
+            unsettled_bytes: Cell::new(0),
+            unsettled_bytes_max: options.unsettled_bytes_max,
+        }
+    }
+
+    /// Counts a file that `log` has just opened, and closes the one unused for longest when there are too many. A file
+    /// that was used since it was last looked at gets a second chance.
+    pub(crate) fn opened(&self, log: &Rc<Log>, segment: Offset) {
+        let mut handles = self.handles.borrow_mut();
+        handles.push_back((Rc::downgrade(log), segment));
+        let mut looks = 2 * handles.len();
+        while handles.len() > self.handles_max && looks > 0 {
+            looks -= 1;
+            let Some((owner, segment)) = handles.pop_front() else { break };
+            let Some(log) = owner.upgrade() else { continue };
+            if !log.try_close_file(segment) {
+                handles.push_back((owner, segment));
+            }
+        }
+    }
+
+    /// Takes room for a batch in the tail cache, from the oldest batches when need be. `None` when the account is too
+    /// small for it.
+    pub(crate) fn charge_tail(&self, log: &Rc<Log>, bytes: u64) -> Option<Charge> {
+        if bytes > self.budget.limit_bytes(Account::TailCache) {
+            return None;
+        }
+        loop {
+            if let Some(charge) = self.budget.try_charge(Account::TailCache, bytes) {
+                self.tails.borrow_mut().push_back(Rc::downgrade(log));
+                return Some(charge);
+            }
+            let oldest = self.tails.borrow_mut().pop_front()?;
+            if let Some(owner) = oldest.upgrade() {
+                owner.evict_tail();
+            }
+        }
+    }
+
+    /// Counts an index that `log` has loaded for a sealed segment, and drops the oldest when there are too many.
+    pub(crate) fn index_loaded(&self, log: &Rc<Log>, segment: Offset, bytes: u64) {
+        let mut indexes = self.indexes.borrow_mut();
+        indexes.push_back((Rc::downgrade(log), segment, bytes));
+        self.index_bytes.set(self.index_bytes.get() + bytes);
+        while self.index_bytes.get() > INDEX_CACHE_BYTES_MAX && indexes.len() > 1 {
+            let Some((owner, segment, bytes)) = indexes.pop_front() else { break };
+            self.index_bytes.set(self.index_bytes.get() - bytes);
+            if let Some(log) = owner.upgrade() {
+                log.drop_index(segment);
+            }
+        }
+    }
+
+    /// Counts bytes past a log's settled point; gives a log that is to be settled when there are too many.
+    pub(crate) fn unsettled(&self, log: &Rc<Log>, bytes: u64, is_first: bool) -> Option<Rc<Log>> {
+        let mut unsettled = self.unsettled.borrow_mut();
+        if is_first {
+            unsettled.push_back(Rc::downgrade(log));
+        }
+        self.unsettled_bytes.set(self.unsettled_bytes.get() + bytes);
+        if self.unsettled_bytes.get() <= self.unsettled_bytes_max {
+            return None;
+        }
+        loop {
+            match unsettled.pop_front()?.upgrade() {
+                Some(log) => return Some(log),
+                None => continue,
+            }
+        }
+    }
+
+    /// Takes back what a log had counted.
+    pub(crate) fn settled(&self, bytes: u64) {
+        self.unsettled_bytes.set(self.unsettled_bytes.get().saturating_sub(bytes));
+    }
+}

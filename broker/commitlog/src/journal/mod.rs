@@ -1,0 +1,203 @@
+//! The journal of one (log directory, shard): two files written in turn, each a sequence of checksummed entries. A
+//! small commit of many logs costs one write and one sync here instead of one sync a log; the segments have the same
+//! bytes in the page cache and are synced later, when the other file is begun. Not a log and not read in normal
+//! operation; the [`Committer`](crate::committer) writes it, a start after a crash replays it.
+//!
+//! Files are written over, not truncated: once a file has been through its first round, a commit changes no file
+//! system metadata, which is most of what a sync costs (README, "Commit").
+
+pub(crate) mod format;
+#[cfg(test)]
+mod format_tests;
+pub(crate) mod replay;
+
+use std::cell::Cell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use barnabas_base::{DirectoryId, ShardId};
+use barnabas_runtime::{Disk, Env, File, OpenMode};
+
+use crate::limits::JOURNAL_RESERVE_BYTES;
+use crate::name::JOURNAL_PREFIX;
+use format::{EntryBuilder, FIRST_BLOCK_BYTES, FileHeader};
+
+/// Path of one of the two files of a shard's journal.
+pub(crate) fn journal_path(directory: &Path, shard: u32, file: usize) -> PathBuf {
+    let letter = if file == 0 { 'a' } else { 'b' };
+    directory.join(format!("{JOURNAL_PREFIX}{shard}.{letter}"))
+}
+
+/// What the first block of every file says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JournalIdentity {
+    pub(crate) directory_id: DirectoryId,
+    pub(crate) shard: ShardId,
+    /// Lies above all generations that the directory has seen.
+    pub(crate) generation: u64,
+}
+
+/// The writing end.
+pub(crate) struct Journal {
+    env: Env,
+    directory: PathBuf,
+    directory_id: DirectoryId,
+    shard: u32,
+    files: [Option<Rc<dyn File>>; 2],
+    needed: Rc<Needed>,
+    active: usize,
+    header: FileHeader,
+    position: u64,
+    file_bytes: u64,
+    sequence: u64,
+    has_begun: bool,
+    has_data: bool,
+}
+
+/// Which journal files hold what their segments lack: they must not be written over.
+#[derive(Debug, Default)]
+pub(crate) struct Needed {
+    files: [Cell<bool>; 2],
+}
+
+impl Needed {
+    fn is_needed(&self, file: usize) -> bool {
+        self.files[file].get()
+    }
+
+    /// The segments have everything that `file` holds.
+    pub(crate) fn release(&self, file: usize) {
+        self.files[file].set(false);
+    }
+}
+
+impl Journal {
+    /// A journal that creates its files when it is first written.
+    pub(crate) fn new(env: Env, directory: PathBuf, identity: JournalIdentity, file_bytes: u64) -> Self {
+        let JournalIdentity { directory_id, shard, generation } = identity;
+        let shard = u32::from(shard.0);
+        Self {
+            env,
+            directory,
+            directory_id,
+            shard,
+            files: [None, None],
+            needed: Rc::default(),
+            active: 1,
+            header: FileHeader { generation, shard, directory_id, salt: 0 },
+            position: file_bytes,
+            file_bytes,
+            sequence: 0,
+            has_begun: false,
+            has_data: false,
+        }
+    }
+
+    /// Whether an entry of `bytes` still goes into the active file.
+    pub(crate) const fn has_room(&self, bytes: u64) -> bool {
+        self.has_begun && self.position + bytes <= self.file_bytes
+    }
+
+    /// Whether the other file may be begun.
+    pub(crate) fn can_switch(&self) -> bool {
+        !self.has_begun || !self.needed.is_needed(1 - self.active)
+    }
+
+    /// Leaves the active file for the other one, which then holds `table` and nothing else. Gives the file that was
+    /// left when it holds data: it is needed until [`Needed::release`].
+    pub(crate) async fn switch(&mut self, table: EntryBuilder) -> io::Result<Option<usize>> {
+        assert!(self.can_switch(), "a journal file is written over only when nothing in it is needed");
+        let left = self.active;
+        let next = 1 - left;
+        let file = match &self.files[next] {
+            Some(file) => Rc::clone(file),
+            None => self.create(next).await?,
+        };
+        self.header = FileHeader {
+            generation: self.header.generation + 1,
+            shard: self.shard,
+            directory_id: self.directory_id,
+            salt: self.env.entropy.next_u64(),
+        };
+        file.write_at(0, &[self.header.to_block()]).await?;
+        self.files[next] = Some(file);
+        let is_needed = self.has_begun && self.has_data;
+        self.needed.files[left].set(is_needed);
+        self.has_data = false;
+        self.active = next;
+        self.position = FIRST_BLOCK_BYTES;
+        self.sequence = 0;
+        self.has_begun = true;
+        if !table.is_empty() {
+            self.append(table).await?;
+        }
+        Ok(is_needed.then_some(left))
+    }
+
+    async fn create(&self, file: usize) -> io::Result<Rc<dyn File>> {
+        let disk: &dyn Disk = &*self.env.disk;
+        let path = journal_path(&self.directory, self.shard, file);
+        let created = disk.open(&path, OpenMode::CreateTruncated).await?;
+        // Deletions and cuts have to be said also when the device is full later. Where there is no room now, that is
+        // found out when something has to be said.
+        match created.allocate(0, JOURNAL_RESERVE_BYTES.min(self.file_bytes)).await {
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        disk.sync_dir(&self.directory).await?;
+        Ok(created)
+    }
+
+    /// Writes an entry; durable after a sync of [`Journal::file`].
+    pub(crate) async fn append(&mut self, entry: EntryBuilder) -> io::Result<()> {
+        self.has_data |= entry.has_data();
+        let bytes = entry.padded_bytes();
+        assert!(self.has_room(bytes), "the journal was asked for room before it is written");
+        let file = self.file();
+        let pieces = entry.finish(&self.header, self.sequence);
+        if let Err(error) = file.write_at(self.position, &pieces).await {
+            // Whatever is wrong, nothing more goes into this file: half an entry may stand here.
+            self.position = self.file_bytes;
+            return Err(error);
+        }
+        self.position += bytes;
+        self.sequence += 1;
+        Ok(())
+    }
+
+    /// The active file.
+    pub(crate) fn file(&self) -> Rc<dyn File> {
+        Rc::clone(self.files[self.active].as_ref().expect("a journal that is written has a file"))
+    }
+
+    /// Tells which files are needed, and when they no longer are.
+    pub(crate) fn needed(&self) -> Rc<Needed> {
+        Rc::clone(&self.needed)
+    }
+
+    /// Removes both files: the segments have everything, and a stop without a journal is a clean one.
+    pub(crate) async fn remove(&mut self) -> io::Result<()> {
+        for file in 0..2 {
+            if self.files[file].take().is_some() {
+                let path = journal_path(&self.directory, self.shard, file);
+                crate::small_file::remove(&*self.env.disk, &path).await?;
+            }
+        }
+        self.has_begun = false;
+        self.needed.files.iter().for_each(|needed| needed.set(false));
+        self.has_data = false;
+        self.position = self.file_bytes;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal")
+            .field("shard", &self.shard)
+            .field("generation", &self.header.generation)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}

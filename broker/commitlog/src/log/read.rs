@@ -1,0 +1,426 @@
+//! Reading whole batches from an offset: small answers from memory, large ones as ranges of the segment file. Bounded by
+//! the high watermark, the last stable offset or the end of the log.
+
+use std::io;
+use std::rc::Rc;
+
+use barnabas_base::{Offset, ProducerId};
+use barnabas_logstate::{AbortedTxn, collect_aborted};
+use barnabas_runtime::Segment;
+use bytes::{Bytes, BytesMut};
+
+use super::Log;
+use super::locate::{Found, Located};
+use crate::ReadError;
+use crate::limits::FILE_RANGE_BYTES_MIN;
+use crate::small_file::read_exact;
+
+/// How far a read may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadBound {
+    /// Consumers.
+    HighWatermark,
+    /// Consumers with `read_committed`.
+    LastStable,
+    /// Followers and coordinators that load.
+    End,
+}
+
+/// An aborted transaction whose records a reader may meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Its producer.
+    pub producer_id: ProducerId,
+    /// Its first record.
+    pub first_offset: Offset,
+}
+
+/// What a read gives.
+#[derive(Debug, Default)]
+pub struct ReadResult {
+    /// Whole batches, in memory or as ranges of a segment file.
+    pub segments: Vec<Segment>,
+    /// Bytes of all segments.
+    pub size_bytes: u64,
+    /// Base offset of the first batch; the offset asked for when there is none.
+    pub first_offset: Offset,
+    /// The offset after the last batch; the offset asked for when there is none.
+    pub next_offset: Offset,
+    /// Aborted transactions in the range, sorted by first offset; only under [`ReadBound::LastStable`].
+    pub aborted: Vec<AbortedTransaction>,
+}
+
+/// What a read into memory gives.
+#[derive(Clone, Debug, Default)]
+pub struct ReadBytes {
+    /// Whole batches.
+    pub bytes: Bytes,
+    /// The offset after the last batch; the offset asked for when there is none.
+    pub next_offset: Offset,
+}
+
+/// What is to be read.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    from: Offset,
+    bound: Offset,
+    max_bytes: u64,
+    min_one_batch: bool,
+}
+
+/// A stretch of one segment.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    segment: Offset,
+    position: u64,
+    len: u64,
+    first_offset: Offset,
+    next_offset: Offset,
+}
+
+impl Log {
+    /// Reads whole batches from the one that holds `from`, at most `max_bytes` of them; with `min_one_batch` the first
+    /// is given whatever its size.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read(
+        self: &Rc<Self>,
+        from: Offset,
+        max_bytes: usize,
+        bound: ReadBound,
+        min_one_batch: bool,
+    ) -> Result<ReadResult, ReadError> {
+        let Some(wanted) = self.wanted(from, max_bytes, bound, min_one_batch)? else {
+            return Ok(empty(from));
+        };
+        let mut result = match self.read_tail(&wanted) {
+            Some(result) => result,
+            None => match self.find_stretch(&wanted).await? {
+                Some(stretch) => self.answer(&stretch).await?,
+                None => empty(from),
+            },
+        };
+        if bound == ReadBound::LastStable && result.size_bytes > 0 {
+            result.aborted = self.aborted_in(from, result.next_offset);
+        }
+        Ok(result)
+    }
+
+    /// As [`Log::read`], but into memory and with at least one batch: for coordinators that load, and for tools.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_bytes(
+        self: &Rc<Self>,
+        from: Offset,
+        max_bytes: usize,
+        bound: ReadBound,
+    ) -> Result<ReadBytes, ReadError> {
+        let Some(wanted) = self.wanted(from, max_bytes, bound, true)? else {
+            return Ok(ReadBytes { bytes: Bytes::new(), next_offset: from });
+        };
+        let Some(stretch) = self.find_stretch(&wanted).await? else {
+            return Ok(ReadBytes { bytes: Bytes::new(), next_offset: from });
+        };
+        let bytes = self.stretch_bytes(&stretch).await?;
+        Ok(ReadBytes { bytes, next_offset: stretch.next_offset })
+    }
+
+    /// Checks the offset; `None` when there is nothing to read yet.
+    fn wanted(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        bound: ReadBound,
+        min_one_batch: bool,
+    ) -> Result<Option<Wanted>, ReadError> {
+        self.directory.check()?;
+        let state = self.state.borrow();
+        if state.is_closed {
+            return Err(ReadError::Storage);
+        }
+        if from < state.log_start || from > state.fold.committed_end() {
+            return Err(ReadError::OutOfRange);
+        }
+        if state.damage.at(from).is_some() {
+            return Err(ReadError::Damaged);
+        }
+        let bound = match bound {
+            ReadBound::HighWatermark => state.high_watermark,
+            ReadBound::LastStable => state.last_stable,
+            ReadBound::End => state.fold.committed_end(),
+        };
+        let bound = state.damage.next_from(from).map_or(bound, |damaged| bound.min(damaged));
+        let is_nothing = from >= bound || max_bytes == 0 && !min_one_batch;
+        Ok((!is_nothing).then_some(Wanted { from, bound, max_bytes: max_bytes as u64, min_one_batch }))
+    }
+
+    /// Reads recent batches; `None` when the offset lies before what is remembered.
+    fn read_tail(&self, wanted: &Wanted) -> Option<ReadResult> {
+        let mut state = self.state.borrow_mut();
+        let first = state.tail.partition_point(|batch| batch.end_offset <= wanted.from);
+        let head = state.tail.get(first)?;
+        if head.base_offset > wanted.from {
+            return None;
+        }
+        let (segment, position, first_offset) = (head.segment, head.position, head.base_offset);
+        let mut result = empty(wanted.from);
+        let mut in_memory = true;
+        let mut pieces = Vec::new();
+        for batch in state.tail.range(first..) {
+            let is_first = result.size_bytes == 0;
+            let fits = result.size_bytes + batch.size <= wanted.max_bytes || is_first && wanted.min_one_batch;
+            if batch.end_offset > wanted.bound || batch.segment != segment || !fits {
+                break;
+            }
+            match &batch.bytes {
+                Some((bytes, _)) => pieces.extend(bytes.iter().cloned().map(Segment::Bytes)),
+                None => in_memory = false,
+            }
+            result.size_bytes += batch.size;
+            result.next_offset = batch.end_offset;
+        }
+        if result.size_bytes == 0 {
+            return Some(result);
+        }
+        result.first_offset = first_offset;
+        let is_small = result.size_bytes <= FILE_RANGE_BYTES_MIN;
+        if is_small && in_memory {
+            result.segments = pieces;
+            return Some(result);
+        }
+        let open = state.segment_mut(segment)?;
+        open.was_used = true;
+        match &open.file {
+            Some(file) if !is_small => {
+                let range = Segment::File { file: file.handle(), offset: position, len: result.size_bytes };
+                result.segments = vec![range];
+                Some(result)
+            }
+            Some(_) | None if in_memory => {
+                result.segments = pieces;
+                Some(result)
+            }
+            Some(_) | None => None,
+        }
+    }
+
+    /// The stretch of a segment that answers a read.
+    async fn find_stretch(self: &Rc<Self>, wanted: &Wanted) -> Result<Option<Stretch>, ReadError> {
+        let mut index = self.state.borrow().segment_index(wanted.from).ok_or(ReadError::OutOfRange)?;
+        loop {
+            let (base, size, layout) = {
+                let state = self.state.borrow();
+                let Some(segment) = state.segments.get(index) else { return Ok(None) };
+                (segment.base, segment.size, state.layout)
+            };
+            if base >= wanted.bound {
+                return Ok(None);
+            }
+            match self.locate(base, wanted.from).await.map_err(|error| self.read_error(&error))? {
+                Found::Batch(first) => {
+                    // Before anything the header says is believed. What is damaged is listed then, and stepped over.
+                    let end = (first.position + u64::from(first.header.size_bytes)).min(size);
+                    let verified = self.verify(base, first.position, end).await;
+                    if !verified.map_err(|error| self.read_error(&error))? {
+                        if self.state.borrow().damage.at(wanted.from).is_some() {
+                            return Err(ReadError::Damaged);
+                        }
+                        continue;
+                    }
+                    let stretch = self.measure(base, size, first, wanted).await?;
+                    if self.state.borrow().layout != layout {
+                        // The log was cut or cleaned meanwhile; positions of before mean nothing.
+                        index = self.state.borrow().segment_index(wanted.from).ok_or(ReadError::OutOfRange)?;
+                        continue;
+                    }
+                    return Ok(stretch);
+                }
+                Found::None => index += 1,
+                Found::Damaged(position) => {
+                    let expected = self.expected_at(base, position, wanted.from).await?;
+                    let found = self.quarantine(base, position, expected).await;
+                    let range = found.map_err(|error| self.read_error(&error))?;
+                    if range.from <= wanted.from && wanted.from < range.to {
+                        return Err(ReadError::Damaged);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The offset with which the log should go on at `position`, where no batch stands.
+    async fn expected_at(self: &Rc<Self>, base: Offset, position: u64, from: Offset) -> Result<Offset, ReadError> {
+        let (start, next) = {
+            let state = self.state.borrow();
+            let indexes = state.segment(base).and_then(|segment| segment.indexes.as_ref());
+            let start = indexes.map_or(0, |indexes| indexes.offset.before_position(position).position);
+            (start, base)
+        };
+        let before = self.boundary_from(base, start, position).await.map_err(|error| self.read_error(&error))?;
+        Ok(before.unwrap_or(next).min(from))
+    }
+
+    async fn boundary_from(self: &Rc<Self>, base: Offset, start: u64, position: u64) -> io::Result<Option<Offset>> {
+        let mut at = start;
+        let mut expected = None;
+        while at < position {
+            let file = self.segment_file(base).await?;
+            let head = super::locate::read_some(&*file, at, barnabas_wire::record::HEADER_BYTES).await?;
+            let Ok(header) = barnabas_wire::record::BatchHeader::parse(&head) else { break };
+            at += u64::from(header.size_bytes);
+            expected = Some(header.end_offset());
+        }
+        Ok(expected)
+    }
+
+    /// How far the stretch goes that begins with `first`.
+    async fn measure(
+        self: &Rc<Self>,
+        base: Offset,
+        size: u64,
+        first: Located,
+        wanted: &Wanted,
+    ) -> Result<Option<Stretch>, ReadError> {
+        let first_bytes = u64::from(first.header.size_bytes);
+        if first.header.end_offset() > wanted.bound {
+            return Ok(None);
+        }
+        let mut max_bytes = wanted.max_bytes;
+        if max_bytes < first_bytes {
+            if !wanted.min_one_batch {
+                return Ok(None);
+            }
+            max_bytes = first_bytes;
+        }
+        let bound_position = self.position_of_bound(base, size, wanted.bound).await?;
+        let limit = (first.position + max_bytes).min(bound_position);
+        let (mut end, mut next) = (first.position + first_bytes, first.header.end_offset());
+        if limit > end {
+            let measured = self.boundary(base, end, limit).await.map_err(|error| self.read_error(&error))?;
+            if let (position, Some(offset)) = measured {
+                (end, next) = (position, offset);
+            }
+        }
+        let next = next.min(wanted.bound);
+        let is_sound = self.verify(base, first.position, end).await.map_err(|error| self.read_error(&error))?;
+        if !is_sound {
+            let damage = self.state.borrow().damage.at(wanted.from).copied();
+            if damage.is_some() {
+                return Err(ReadError::Damaged);
+            }
+        }
+        if !is_sound || self.state.borrow().damage.next_from(wanted.from).is_some_and(|from| from < next) {
+            // Serve what lies before the damage, the next read meets it.
+            let bound = self.state.borrow().damage.next_from(wanted.from).unwrap_or(wanted.bound);
+            if bound < wanted.bound {
+                return Box::pin(self.measure(base, size, first, &Wanted { bound, ..*wanted })).await;
+            }
+        }
+        self.remember(next, base, end);
+        Ok(Some(Stretch {
+            segment: base,
+            position: first.position,
+            len: end - first.position,
+            first_offset: first.header.base_offset,
+            next_offset: next,
+        }))
+    }
+
+    /// Where in the segment the bound lies; the end of the segment when it lies behind.
+    async fn position_of_bound(self: &Rc<Self>, base: Offset, size: u64, bound: Offset) -> Result<u64, ReadError> {
+        {
+            let state = self.state.borrow();
+            let index = state.segments.partition_point(|segment| segment.base <= base);
+            let end = state.segments.get(index).map_or(state.fold.committed_end(), |next| next.base);
+            if bound >= end {
+                return Ok(size);
+            }
+            let known = state.tail.partition_point(|batch| batch.base_offset < bound);
+            if let Some(batch) = state.tail.get(known)
+                && batch.base_offset == bound
+                && batch.segment == base
+            {
+                return Ok(batch.position);
+            }
+        }
+        match self.locate(base, bound).await.map_err(|error| self.read_error(&error))? {
+            Found::Batch(batch) => Ok(batch.position),
+            Found::None => Ok(size),
+            Found::Damaged(position) => Ok(position),
+        }
+    }
+
+    async fn answer(self: &Rc<Self>, stretch: &Stretch) -> Result<ReadResult, ReadError> {
+        let segments = if stretch.len <= FILE_RANGE_BYTES_MIN {
+            vec![Segment::Bytes(self.stretch_bytes(stretch).await?)]
+        } else {
+            let file = self.segment_file(stretch.segment).await.map_err(|error| self.read_error(&error))?;
+            vec![Segment::File { file: file.handle(), offset: stretch.position, len: stretch.len }]
+        };
+        Ok(ReadResult {
+            segments,
+            size_bytes: stretch.len,
+            first_offset: stretch.first_offset,
+            next_offset: stretch.next_offset,
+            aborted: Vec::new(),
+        })
+    }
+
+    async fn stretch_bytes(self: &Rc<Self>, stretch: &Stretch) -> Result<Bytes, ReadError> {
+        let len = usize::try_from(stretch.len).expect("a stretch fits the address space");
+        let read = async {
+            let file = self.segment_file(stretch.segment).await?;
+            match file.try_read_at(stretch.position, len) {
+                Some(read) => read,
+                None => read_exact(&*file, stretch.position, len).await,
+            }
+        };
+        let bytes = read.await.map_err(|error| self.read_error(&error))?;
+        if bytes.len() == len {
+            return Ok(bytes);
+        }
+        // Shorter than its segment says: the file was cut behind our back.
+        Ok(BytesMut::new().freeze())
+    }
+
+    /// The aborted transactions that a reader of `from..to` may meet.
+    pub(crate) fn aborted_in(&self, from: Offset, to: Offset) -> Vec<AbortedTransaction> {
+        let mut found: Vec<AbortedTransaction> = self
+            .aborted_entries(from, to)
+            .into_iter()
+            .map(|entry| AbortedTransaction { producer_id: entry.producer_id, first_offset: entry.first_offset })
+            .collect();
+        found.sort_by_key(|entry| entry.first_offset);
+        found
+    }
+
+    pub(crate) fn aborted_entries(&self, from: Offset, to: Offset) -> Vec<AbortedTxn> {
+        let state = self.state.borrow();
+        let mut found = Vec::new();
+        let start = state.segment_index(from).unwrap_or(0);
+        for segment in &state.segments[start..] {
+            let (entries, is_last) = collect_aborted(segment.aborted.iter().copied(), from, to);
+            found.extend(entries);
+            if is_last {
+                break;
+            }
+        }
+        found
+    }
+
+    /// A failed read takes the directory offline, as in Kafka: what cannot be read cannot be served or replicated. A
+    /// segment that was deleted meanwhile is out of range.
+    pub(crate) fn read_error(&self, error: &io::Error) -> ReadError {
+        if error.kind() == io::ErrorKind::NotFound {
+            return ReadError::OutOfRange;
+        }
+        drop(self.directory.fault(&self.folder, error));
+        ReadError::Storage
+    }
+}
+
+const fn empty(from: Offset) -> ReadResult {
+    ReadResult { segments: Vec::new(), size_bytes: 0, first_offset: from, next_offset: from, aborted: Vec::new() }
+}

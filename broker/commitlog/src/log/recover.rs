@@ -1,0 +1,577 @@
+//! What a start makes of the segments it finds. Everything below the settled point is trusted; from there on every batch
+//! is checked and folded. The tail that a crash tore is cut. A batch that does not check out *below* the durable point
+//! was acknowledged: it is damage, listed and kept.
+
+use std::io;
+use std::rc::Rc;
+
+use barnabas_base::{LeaderEpoch, Offset, RestartKind, TimestampMs};
+use barnabas_logstate::{AbortedTxn, EpochCache, LogFold, ProducerState};
+use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES};
+
+use super::locate::read_some;
+use super::open::Listing;
+use super::{LoadReport, Log};
+use crate::FlushPolicy;
+use crate::damage::DamagedRange;
+use crate::directory::checkpoint_key;
+use crate::index::{OffsetIndex, TimeIndex};
+use crate::name::{FileKind, SegmentFile, Suffix};
+use crate::scan::{Scanner, Step};
+use crate::segment::{Indexes, Segment};
+use crate::small_file;
+
+/// Where the walk begins and what is known to have been durable.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    kind: RestartKind,
+    /// Everything below was acknowledged, or would have been had anybody asked.
+    durable: Offset,
+    /// Caches are complete up to here.
+    settled: Offset,
+}
+
+/// What the walk did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walked {
+    scanned_bytes: u64,
+    cut_bytes: u64,
+    /// The offset after the last batch that is there.
+    last_end: Offset,
+}
+
+/// How the walk through one segment ended.
+enum Ended {
+    /// All of it is sound, or its damage listed.
+    Whole,
+    /// The log ends within it.
+    Cut,
+}
+
+impl Log {
+    pub(crate) async fn recover(self: &Rc<Self>, listing: &Listing, epochs: EpochCache) -> io::Result<LoadReport> {
+        let plan = self.plan();
+        let mut segments: Vec<Segment> = listing
+            .files
+            .iter()
+            .filter(|(file, _)| file.kind == FileKind::Log && file.suffix == Suffix::None)
+            .map(|(file, entry)| Segment::found(file.offset, entry.size_bytes, TimestampMs(entry.modified_ms)))
+            .collect();
+        let log_start = self.log_start_found();
+        if segments.is_empty() {
+            let (_, segment) = self.create_segment(log_start).await?;
+            segments.push(segment);
+        }
+        let first = segments[0].base;
+        self.state.borrow_mut().segments = segments;
+        self.load_aborted(listing).await?;
+        let (from, producers) = self.usable_snapshot(listing, plan.settled, first).await?;
+        let mut fold = LogFold::resume(from, producers, epochs);
+        let walked = self.walk_all(&plan, listing, &mut fold, from).await?;
+        self.finish(&plan, fold, log_start, walked.last_end).await?;
+        self.remove_strays(listing).await?;
+        Ok(self.report_of(plan.kind, walked.scanned_bytes, walked.cut_bytes))
+    }
+
+    fn plan(&self) -> Plan {
+        let found = &self.directory.found;
+        let key = checkpoint_key(&self.topic, self.partition);
+        let checkpoint = found.recovery_points.get(&key).copied();
+        let point = found.points.get(&self.partition).copied();
+        let durable = point.map_or(Offset::ZERO, |point| point.durable).max(checkpoint.unwrap_or(Offset::ZERO));
+        // A folder that is new since the clean stop, or that another release forgot, has no checkpoint.
+        if self.directory.is_clean
+            && let Some(end) = checkpoint
+        {
+            return Plan { kind: RestartKind::Clean, durable, settled: end };
+        }
+        let settled = point.map(|point| point.settled).filter(|settled| *settled >= Offset::ZERO);
+        Plan {
+            kind: RestartKind::Unclean,
+            durable,
+            settled: settled.unwrap_or(Offset::ZERO).max(checkpoint.unwrap_or(Offset::ZERO)),
+        }
+    }
+
+    fn log_start_found(&self) -> Offset {
+        let found = &self.directory.found;
+        let key = checkpoint_key(&self.topic, self.partition);
+        let checkpoint = found.log_starts.get(&key).copied().unwrap_or(Offset::ZERO);
+        found.points.get(&self.partition).map_or(checkpoint, |point| point.log_start.max(checkpoint))
+    }
+
+    /// Producer state to begin with: the newest snapshot at or below `limit`, else nothing from the first segment on.
+    async fn usable_snapshot(
+        &self,
+        listing: &Listing,
+        limit: Offset,
+        first: Offset,
+    ) -> io::Result<(Offset, ProducerState)> {
+        let mut offsets: Vec<Offset> =
+            listing.snapshots().into_iter().filter(|at| *at <= limit && *at >= first).collect();
+        while let Some(at) = offsets.pop() {
+            let path = self.path_of(SegmentFile::new(at, FileKind::Snapshot));
+            let bytes = small_file::read(&*self.env.disk, &path).await?.unwrap_or_default();
+            if let Ok(producers) = ProducerState::from_snapshot(&bytes, at) {
+                return Ok((at, producers));
+            }
+        }
+        Ok((first, ProducerState::new()))
+    }
+
+    /// Transactions are few; their index files are read whole, those that do not read are found again by the walk.
+    async fn load_aborted(self: &Rc<Self>, listing: &Listing) -> io::Result<()> {
+        for base in self.segment_bases() {
+            if listing.size_of(base, FileKind::TxnIndex).unwrap_or(0) == 0 {
+                continue;
+            }
+            let path = self.path_of(SegmentFile::new(base, FileKind::TxnIndex));
+            let bytes = small_file::read(&*self.env.disk, &path).await?.unwrap_or_default();
+            let (entries, _) = bytes.as_chunks::<{ AbortedTxn::BYTES }>();
+            let parsed: Vec<AbortedTxn> = entries.iter().map_while(|entry| AbortedTxn::parse(entry).ok()).collect();
+            if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
+                segment.aborted_written = parsed.len();
+                segment.aborted = parsed;
+            }
+        }
+        Ok(())
+    }
+
+    async fn walk_all(
+        self: &Rc<Self>,
+        plan: &Plan,
+        listing: &Listing,
+        fold: &mut LogFold,
+        from: Offset,
+    ) -> io::Result<Walked> {
+        let mut walked = Walked::default();
+        let bases = self.segment_bases();
+        let first = bases.partition_point(|base| *base <= from.min(plan.settled)).saturating_sub(1);
+        for (index, base) in bases.iter().enumerate().skip(first) {
+            let is_last = index + 1 == bases.len();
+            let next_base = bases.get(index + 1).copied();
+            let ended = self.walk_segment(plan, listing, fold, (*base, next_base), &mut walked).await?;
+            if matches!(ended, Ended::Cut) && !is_last {
+                // What lies behind a torn batch was never acknowledged.
+                for later in &bases[index + 1..] {
+                    walked.cut_bytes += self.remove_segment(*later).await?;
+                }
+                break;
+            }
+        }
+        Ok(walked)
+    }
+
+    /// Walks through a segment from where its index is known to be right, folds what the fold has not seen and completes
+    /// the indexes.
+    async fn walk_segment(
+        self: &Rc<Self>,
+        plan: &Plan,
+        listing: &Listing,
+        fold: &mut LogFold,
+        (base, next_base): (Offset, Option<Offset>),
+        walked: &mut Walked,
+    ) -> io::Result<Ended> {
+        let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
+        let target = fold.end_offset().min(plan.settled).max(base);
+        let mut rebuilt = self.partial_indexes(listing, base, size, target, next_base.is_none()).await?;
+        let file = self.segment_file(base).await?;
+        let limit = next_base.unwrap_or(Offset(i64::MAX));
+        let mut scanner = Scanner::new(&self.env, Rc::clone(&file), rebuilt.size, size).below(limit);
+        let interval = self.state.borrow().config.index_interval_bytes;
+        loop {
+            let bad = match scanner.step().await? {
+                Step::End => break,
+                Step::Batches { position, batches } => {
+                    let from = rebuilt.size;
+                    let bad = self.fold_batches(fold, &mut rebuilt, position, &batches, interval);
+                    walked.scanned_bytes += rebuilt.size - from;
+                    match bad {
+                        None => continue,
+                        Some(bad) => bad,
+                    }
+                }
+                Step::Bad { position, .. } => position,
+            };
+            let expected = rebuilt.last_end;
+            rebuilt.size = bad;
+            let known = self.state.borrow().damage.at_position(base, bad).copied();
+            if let Some(range) = known {
+                jump(fold, range.to);
+                rebuilt.skip(range.to_position, range.to);
+                scanner.seek(range.to_position);
+                continue;
+            }
+            if expected >= plan.durable {
+                walked.cut_bytes += size - bad;
+                file.truncate(bad).await?;
+                file.sync().await?;
+                self.complete(rebuilt, base, true, walked).await?;
+                return Ok(Ended::Cut);
+            }
+            scanner.seek(bad);
+            let bound = next_base.unwrap_or(plan.durable);
+            let range = self.list_bad(&mut scanner, (base, bad), (expected, bound), size).await?;
+            jump(fold, range.to);
+            rebuilt.skip(range.to_position, range.to);
+            scanner.seek(range.to_position);
+        }
+        self.complete(rebuilt, base, next_base.is_none(), walked).await?;
+        Ok(Ended::Whole)
+    }
+
+    /// Hands its caches to a segment. Those of a sealed one are written and let go.
+    async fn complete(
+        self: &Rc<Self>,
+        rebuilt: Rebuilt,
+        base: Offset,
+        is_active: bool,
+        walked: &mut Walked,
+    ) -> io::Result<()> {
+        walked.last_end = rebuilt.last_end;
+        {
+            let mut state = self.state.borrow_mut();
+            let segment = state.segment_mut(base).expect("a segment under recovery stays");
+            rebuilt.install(segment);
+            if is_active {
+                return Ok(());
+            }
+            segment.seal();
+        }
+        self.write_caches(base).await?;
+        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
+            segment.indexes = None;
+        }
+        Ok(())
+    }
+
+    /// Folds batches that the fold has not seen; gives the position of the first that breaks the chain.
+    fn fold_batches(
+        &self,
+        fold: &mut LogFold,
+        rebuilt: &mut Rebuilt,
+        mut position: u64,
+        batches: &[Batch],
+        interval: u32,
+    ) -> Option<u64> {
+        for batch in batches {
+            let header = batch.header();
+            if header.end_offset() > fold.end_offset() {
+                let Ok(folded) = fold.replay(header, batch.body()) else { return Some(position) };
+                let aborted = folded.completed.and_then(|completed| completed.aborted());
+                rebuilt.aborted.extend(aborted);
+            } else if header.base_offset < rebuilt.last_end {
+                return Some(position);
+            }
+            rebuilt.last_end = header.end_offset();
+            rebuilt.push(header, interval);
+            position += u64::from(header.size_bytes);
+        }
+        None
+    }
+
+    /// Lists damage below the durable point, at position `bad` of a segment that should go on with `expected` and ends
+    /// at offset `bound`.
+    async fn list_bad(
+        self: &Rc<Self>,
+        scanner: &mut Scanner,
+        (base, bad): (Offset, u64),
+        (expected, bound): (Offset, Offset),
+        size: u64,
+    ) -> io::Result<DamagedRange> {
+        let found = scanner.find_sound(expected, LeaderEpoch::UNKNOWN).await?;
+        let (to_position, to) = match found {
+            Some((position, header)) => (position, header.base_offset),
+            None => (size, bound),
+        };
+        // Two batches may touch where one of them claims another's offsets; the range still has to name one.
+        let to = to.max(expected.plus(1));
+        let range = DamagedRange { from: expected, to, segment: base, from_position: bad, to_position };
+        self.list_damage(range).await?;
+        Ok(range)
+    }
+
+    /// The indexes of a segment up to a batch boundary at or below `target`, from the files beside it; from its start
+    /// when they are no use.
+    async fn partial_indexes(
+        self: &Rc<Self>,
+        listing: &Listing,
+        base: Offset,
+        size: u64,
+        target: Offset,
+        is_active: bool,
+    ) -> io::Result<Rebuilt> {
+        let mut rebuilt = Rebuilt::new(base);
+        let has_entries = listing.size_of(base, FileKind::Index).unwrap_or(0) > 0;
+        if !has_entries || size == 0 {
+            return Ok(rebuilt);
+        }
+        let disk = &*self.env.disk;
+        let offsets = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Index))).await?;
+        let times = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::TimeIndex))).await?;
+        let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(rebuilt) };
+        let parsed = (OffsetIndex::parse(base, &offsets, size), TimeIndex::parse(base, &times));
+        let (Ok(mut offset), Ok(mut time)) = parsed else { return Ok(rebuilt) };
+        let start = offset.lookup(target);
+        if !start.from_entry {
+            return Ok(rebuilt);
+        }
+        let file = self.segment_file(base).await?;
+        let head = read_some(&*file, start.position, HEADER_BYTES).await?;
+        let Ok(header) = BatchHeader::parse(&head) else { return Ok(rebuilt) };
+        if header.last_offset() != start.offset {
+            return Ok(rebuilt);
+        }
+        // The entry's own batch is walked again: it is pushed as the last run pushed it.
+        offset.truncate(start.offset);
+        time.truncate(start.offset);
+        let interval = u64::from(self.state.borrow().config.index_interval_bytes);
+        rebuilt.segment.largest = Some(time.last());
+        rebuilt.segment.indexes = Some(Indexes { offset, time });
+        rebuilt.segment.unindexed_bytes = interval + 1;
+        rebuilt.segment.size = start.position;
+        rebuilt.size = start.position;
+        rebuilt.last_end = header.base_offset;
+        if is_active {
+            let first = read_some(&*file, 0, HEADER_BYTES).await?;
+            rebuilt.segment.first_timestamp = BatchHeader::parse(&first).ok().map(|header| header.max_timestamp);
+        }
+        Ok(rebuilt)
+    }
+
+    /// The indexes of the active segment, made from its batches.
+    pub(crate) async fn rebuild_unsealed(self: &Rc<Self>, base: Offset, size: u64) -> io::Result<Rebuilt> {
+        let mut rebuilt = Rebuilt::new(base);
+        let interval = self.state.borrow().config.index_interval_bytes;
+        let file = self.segment_file(base).await?;
+        let mut scanner = Scanner::new(&self.env, file, 0, size).trusting();
+        loop {
+            match scanner.step().await? {
+                Step::End => return Ok(rebuilt),
+                Step::Batches { batches, .. } => {
+                    batches.iter().for_each(|batch| rebuilt.push(batch.header(), interval));
+                }
+                Step::Bad { position, .. } => {
+                    let Some(end) = self.damage_end(base, position) else { return Ok(rebuilt) };
+                    rebuilt.size = end;
+                    scanner.seek(end);
+                }
+            }
+        }
+    }
+
+    /// Folds the batches of `from..to`.
+    pub(crate) async fn replay_into(self: &Rc<Self>, fold: &mut LogFold, from: Offset, to: Offset) -> io::Result<()> {
+        let bases = self.segment_bases();
+        let first = bases.partition_point(|base| *base <= from).saturating_sub(1);
+        for base in &bases[first..] {
+            let size = self.state.borrow().segment(*base).map_or(0, |segment| segment.size);
+            let position = match self.locate(*base, from).await? {
+                super::locate::Found::Batch(batch) => batch.position,
+                super::locate::Found::None | super::locate::Found::Damaged(_) => continue,
+            };
+            let file = self.segment_file(*base).await?;
+            let mut scanner = Scanner::new(&self.env, file, position, size).trusting();
+            loop {
+                match scanner.step().await? {
+                    Step::End => break,
+                    Step::Batches { batches, .. } => {
+                        for batch in &batches {
+                            let is_new = batch.header().end_offset() > fold.end_offset();
+                            if is_new && batch.header().end_offset() <= to {
+                                // What does not fold was listed as damage when it was found.
+                                let _ = fold.replay(batch.header(), batch.body());
+                            }
+                        }
+                    }
+                    Step::Bad { position, .. } => match self.damage_end(*base, position) {
+                        Some(end) => scanner.seek(end),
+                        None => break,
+                    },
+                }
+            }
+        }
+        if fold.end_offset() < to {
+            jump(fold, to);
+        }
+        Ok(())
+    }
+
+    async fn remove_segment(self: &Rc<Self>, base: Offset) -> io::Result<u64> {
+        let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
+        self.state.borrow_mut().segments.retain(|segment| segment.base != base);
+        for kind in FileKind::ALL {
+            small_file::remove(&*self.env.disk, &self.path_of(SegmentFile::new(base, kind))).await?;
+        }
+        Ok(size)
+    }
+
+    /// Takes over what the walk found.
+    async fn finish(
+        self: &Rc<Self>,
+        plan: &Plan,
+        mut fold: LogFold,
+        log_start: Offset,
+        present: Offset,
+    ) -> io::Result<()> {
+        let active = self.state.borrow().active().base;
+        let policy = self.state.borrow().config.flush_policy;
+        let is_known = self.state.borrow().damage.at(present).is_some();
+        if present < plan.durable.max(fold.end_offset()) && present >= log_start && !is_known {
+            // Shorter than what was acknowledged. The offsets are never given twice.
+            let size = self.state.borrow().active().size;
+            let to = plan.durable.max(fold.end_offset());
+            let range = DamagedRange { from: present, to, segment: active, from_position: size, to_position: size };
+            self.list_damage(range).await?;
+            jump(&mut fold, to);
+        }
+        if fold.end_offset() < log_start {
+            // Kafka's rule: a log start past the end means that everything was deleted.
+            for base in self.segment_bases() {
+                self.remove_segment(base).await?;
+            }
+            let (_, segment) = self.create_segment(log_start).await?;
+            self.state.borrow_mut().segments = vec![segment];
+            jump(&mut fold, log_start);
+        }
+        let end = fold.end_offset();
+        let has_garbage = self.ends_in_garbage();
+        {
+            let mut state = self.state.borrow_mut();
+            state.log_start = log_start.max(state.segments[0].base);
+            let start = state.log_start;
+            let _ = fold.on_log_start(start);
+            state.fold = fold;
+            state.synced = if plan.kind == RestartKind::Clean { end } else { plan.durable.min(end) };
+            state.in_file = state.synced;
+            state.damage.clip(start, end);
+            let settled = plan.settled.min(end);
+            if let Some(segment) = state.segment_index(settled).map(|index| state.segments[index].base)
+                && plan.kind == RestartKind::Unclean
+            {
+                state.settling.settled = Some((settled, segment, 0));
+            }
+            if state.synced < end && policy == FlushPolicy::Ack {
+                // Read from the page cache, maybe never synced: committed before it counts.
+                state.uncommitted.size_bytes = 1;
+                state.uncommitted.has_all_pieces = false;
+            }
+        }
+        if has_garbage {
+            // Batches that followed what does not read would not be found by other programs.
+            let capture = {
+                let mut state = self.state.borrow_mut();
+                state.restage();
+                state.capture()
+            };
+            if active < capture.offset {
+                self.begin_segment(capture).await?;
+            }
+        }
+        self.open_uncommitted().await
+    }
+
+    /// Whether the active segment ends in bytes that are no batch.
+    fn ends_in_garbage(&self) -> bool {
+        let state = self.state.borrow();
+        let active = state.active();
+        let ends_it = |range: &DamagedRange| range.segment == active.base && range.to_position >= active.size;
+        state.damage.ranges().iter().any(|range| ends_it(range) && range.from_position < range.to_position)
+    }
+
+    /// Opens the files that the first commit has to sync.
+    async fn open_uncommitted(self: &Rc<Self>) -> io::Result<()> {
+        let (is_needed, synced) = {
+            let state = self.state.borrow();
+            (state.uncommitted.size_bytes > 0, state.synced)
+        };
+        if !is_needed {
+            return Ok(());
+        }
+        let bases = self.segment_bases();
+        let first = bases.partition_point(|base| *base <= synced).saturating_sub(1);
+        for base in &bases[first..] {
+            let file = self.segment_file(*base).await?;
+            let mut state = self.state.borrow_mut();
+            state.uncommitted.files.push((*base, Rc::clone(&file)));
+            state.uncommitted.unchecked.push((*base, file));
+        }
+        let folders = [self.folder.clone(), self.directory.path.clone()];
+        self.state.borrow_mut().uncommitted.folders.extend(folders);
+        Ok(())
+    }
+
+    /// Removes caches that belong to no segment, and snapshots past the end of the log.
+    async fn remove_strays(self: &Rc<Self>, listing: &Listing) -> io::Result<()> {
+        let end = self.end_offset();
+        let bases = self.segment_bases();
+        let settled = self.state.borrow().settling.settled.map(|(offset, ..)| offset);
+        let latest = listing.snapshots().into_iter().filter(|at| *at <= end).max();
+        for file in listing.files.keys() {
+            let is_stray = match file.kind {
+                FileKind::Log => false,
+                FileKind::Snapshot => {
+                    let is_kept = bases.contains(&file.offset)
+                        || Some(file.offset) == latest
+                        || settled.is_some_and(|settled| file.offset <= settled && file.offset > bases[0]);
+                    file.offset > end || !is_kept
+                }
+                FileKind::Index | FileKind::TimeIndex | FileKind::TxnIndex | FileKind::Check => {
+                    !bases.contains(&file.offset)
+                }
+            };
+            if is_stray && file.suffix == Suffix::None {
+                small_file::remove(&*self.env.disk, &self.path_of(*file)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has the fold go on at `to`, past offsets that cannot be read.
+fn jump(fold: &mut LogFold, to: Offset) {
+    if fold.end_offset() < to {
+        *fold = LogFold::resume(to, fold.producers().clone(), fold.epochs().clone());
+    }
+}
+
+/// A segment's caches in the making.
+pub(crate) struct Rebuilt {
+    segment: Segment,
+    /// Position up to which the segment was walked.
+    size: u64,
+    last_end: Offset,
+    aborted: Vec<AbortedTxn>,
+}
+
+impl Rebuilt {
+    fn new(base: Offset) -> Self {
+        Self { segment: Segment::new(base, TimestampMs::NONE, 0), size: 0, last_end: base, aborted: Vec::new() }
+    }
+
+    fn push(&mut self, header: &BatchHeader, interval: u32) {
+        self.segment.size = self.size;
+        self.segment.push(header, interval);
+        self.size = self.segment.size;
+    }
+
+    /// Goes on behind damage.
+    fn skip(&mut self, position: u64, offset: Offset) {
+        self.size = position;
+        self.last_end = offset;
+    }
+
+    /// Hands the caches to the segment, which ends where the walk ended.
+    pub(crate) fn install(self, segment: &mut Segment) {
+        segment.size = self.size;
+        segment.indexes = self.segment.indexes;
+        segment.largest = self.segment.largest;
+        segment.unindexed_bytes = self.segment.unindexed_bytes;
+        segment.first_timestamp = self.segment.first_timestamp;
+        for entry in self.aborted {
+            if !segment.aborted.contains(&entry) {
+                segment.aborted.push(entry);
+            }
+        }
+    }
+}

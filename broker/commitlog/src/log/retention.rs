@@ -1,0 +1,190 @@
+//! What makes room from the front of a log: DeleteRecords, `retention.ms`, `retention.bytes`. Files are renamed first and
+//! removed later, so that answers under way are sent to their end.
+
+use std::io;
+use std::rc::Rc;
+
+use barnabas_base::{Observation, Offset, TimestampMs};
+
+use super::Log;
+use crate::committer::Note;
+use crate::name::{FileKind, SegmentFile, Suffix};
+use crate::{DeleteRecordsError, StorageError, small_file};
+
+impl Log {
+    /// Moves the log start up to `offset`; durable when this resolves. Gives the log start.
+    ///
+    /// # Errors
+    /// [`DeleteRecordsError`].
+    pub async fn delete_records_before(self: &Rc<Self>, offset: Offset) -> Result<Offset, DeleteRecordsError> {
+        self.directory.check()?;
+        {
+            let state = self.state.borrow();
+            if !state.config.cleanup.delete {
+                return Err(DeleteRecordsError::PolicyViolation);
+            }
+            if offset > state.high_watermark || offset < Offset::ZERO {
+                return Err(DeleteRecordsError::OutOfRange);
+            }
+        }
+        self.move_log_start(offset).await?;
+        self.delete_below_start().await?;
+        Ok(self.log_start_offset())
+    }
+
+    /// Moves the log start up to `offset` and waits until that is durable: deleted records are never served again.
+    pub(crate) async fn move_log_start(self: &Rc<Self>, offset: Offset) -> Result<(), StorageError> {
+        {
+            let mut state = self.state.borrow_mut();
+            if offset <= state.log_start {
+                return Ok(());
+            }
+            state.log_start = offset;
+            // Epochs of what is gone go at the next write of the checkpoint; it is a cache.
+            let _ = state.fold.on_log_start(offset);
+            if state.high_watermark < offset {
+                state.move_high_watermark(offset);
+            }
+            let end = state.fold.committed_end();
+            state.damage.clip(offset, end.max(offset));
+        }
+        self.env.observe(&Observation::LogStartSet { partition: self.partition, offset });
+        self.directory.committer.note_durably(&self.directory, self, Note::Point).await?;
+        self.write_damage().await.map_err(|error| self.storage_error(&error))?;
+        self.changed.notify();
+        Ok(())
+    }
+
+    /// Deletes the segments that lie wholly below the log start.
+    async fn delete_below_start(self: &Rc<Self>) -> Result<(), StorageError> {
+        let doomed = {
+            let state = self.state.borrow();
+            let below = state.segments.windows(2).take_while(|pair| pair[1].base <= state.log_start);
+            below.map(|pair| pair[0].base).collect::<Vec<_>>()
+        };
+        self.delete_segments(&doomed).await.map_err(|error| self.storage_error(&error))
+    }
+
+    /// Deletes what `retention.ms` and `retention.bytes` no longer keep. Gives how many segments went.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn retain(self: &Rc<Self>) -> Result<usize, StorageError> {
+        self.directory.check()?;
+        let before = self.segment_count();
+        self.delete_below_start().await?;
+        let now = self.env.wall();
+        if !self.state.borrow().config.cleanup.delete {
+            return Ok(before.saturating_sub(self.segment_count()));
+        }
+        let mut keep_from = self.expired_to(now).await.map_err(|error| self.storage_error(&error))?;
+        keep_from = keep_from.max(self.oversized_to());
+        if keep_from > self.log_start_offset() {
+            if keep_from > self.state.borrow().active().base {
+                // Everything is too old, the active segment included: the log goes on in an empty one.
+                self.roll().await?;
+            }
+            self.move_log_start(keep_from).await?;
+            self.delete_below_start().await?;
+        }
+        Ok(before.saturating_sub(self.segment_count()))
+    }
+
+    /// The offset below which every segment is older than `retention.ms`, at most the high watermark.
+    async fn expired_to(self: &Rc<Self>, now: TimestampMs) -> io::Result<Offset> {
+        let retention_ms = self.state.borrow().config.retention_ms;
+        let mut keep_from = Offset::ZERO;
+        if retention_ms < 0 {
+            return Ok(keep_from);
+        }
+        for base in self.segment_bases() {
+            let largest = self.largest_of(base).await?;
+            let state = self.state.borrow();
+            let Some(segment) = state.segment(base) else { break };
+            let index = state.segments.partition_point(|segment| segment.base <= base);
+            let end = state.segments.get(index).map_or(state.fold.committed_end(), |next| next.base);
+            let newest = largest.map_or(TimestampMs::NONE, |largest| largest.timestamp);
+            let newest = if newest.0 >= 0 { newest } else { segment.modified };
+            let is_expired = segment.size > 0 && now.0.saturating_sub(newest.0) > retention_ms;
+            if !is_expired || end > state.high_watermark {
+                break;
+            }
+            keep_from = end;
+        }
+        Ok(keep_from)
+    }
+
+    /// The offset below which segments must go so that the log is no larger than `retention.bytes`.
+    fn oversized_to(&self) -> Offset {
+        let state = self.state.borrow();
+        let Ok(retention_bytes) = u64::try_from(state.config.retention_bytes) else { return Offset::ZERO };
+        let total: u64 = state.segments.iter().map(|segment| segment.size).sum();
+        let mut excess = total.saturating_sub(retention_bytes);
+        let mut keep_from = Offset::ZERO;
+        for pair in state.segments.windows(2) {
+            // As in Kafka, a segment goes only when what is left is no smaller than the bound.
+            if pair[0].size > excess || excess == 0 || pair[1].base > state.high_watermark {
+                break;
+            }
+            excess -= pair[0].size;
+            keep_from = pair[1].base;
+        }
+        keep_from
+    }
+
+    /// Takes segments out of use and renames their files; they are removed after `file.delete.delay.ms`.
+    pub(crate) async fn delete_segments(self: &Rc<Self>, bases: &[Offset]) -> io::Result<()> {
+        if bases.is_empty() {
+            return Ok(());
+        }
+        let delay_ms = {
+            let mut state = self.state.borrow_mut();
+            let active = state.active().base;
+            assert!(!bases.contains(&active), "the active segment is never deleted");
+            state.segments.retain(|segment| !bases.contains(&segment.base));
+            state.tail.retain(|batch| !bases.contains(&batch.segment));
+            state.layout_changed();
+            state.config.file_delete_delay_ms
+        };
+        let mut renamed = Vec::new();
+        for base in bases {
+            renamed.extend(self.mark_deleted(*base).await?);
+        }
+        self.remove_later(renamed, delay_ms);
+        Ok(())
+    }
+
+    /// Renames the files of a segment so that no start takes them for one. Gives the new names.
+    pub(crate) async fn mark_deleted(&self, base: Offset) -> io::Result<Vec<SegmentFile>> {
+        let mut renamed = Vec::new();
+        // The log file last: without it the others are strays that a start removes.
+        for kind in FileKind::ALL.into_iter().rev() {
+            let file = SegmentFile::new(base, kind);
+            let deleted = file.with(Suffix::Deleted);
+            match self.env.disk.rename(&self.path_of(file), &self.path_of(deleted)).await {
+                Ok(()) => renamed.push(deleted),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(renamed)
+    }
+
+    pub(crate) fn remove_later(self: &Rc<Self>, files: Vec<SegmentFile>, delay_ms: i64) {
+        let log = Rc::clone(self);
+        self.env
+            .spawn("remove deleted segments", async move {
+                log.env.sleep_until(log.env.now().after_ms(delay_ms)).await;
+                for file in files {
+                    match small_file::remove(&*log.env.disk, &log.path_of(file)).await {
+                        Err(error) if !log.state.borrow().is_closed => {
+                            drop(log.directory.fault(&log.folder, &error));
+                            return;
+                        }
+                        Ok(()) | Err(_) => {}
+                    }
+                }
+            })
+            .detach();
+    }
+}

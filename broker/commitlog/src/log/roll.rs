@@ -1,0 +1,271 @@
+//! Leaving a segment for another: the new one exists before the old one is sealed; sealing writes the old one's caches
+//! and syncs it in the background.
+
+use std::io;
+use std::rc::Rc;
+
+use barnabas_base::{Offset, TimestampMs};
+use barnabas_logstate::AbortedTxn;
+use barnabas_runtime::{File, OpenMode};
+use bytes::{Bytes, BytesMut};
+
+use super::{Capture, Log};
+use crate::name::{FileKind, SegmentFile};
+use crate::segment::Segment;
+use crate::{FlushPolicy, StorageError, small_file};
+
+impl Log {
+    /// Begins the segment at `capture.offset`, with the producer snapshot Kafka keeps for every segment.
+    pub(crate) async fn begin_segment(self: &Rc<Self>, capture: Capture) -> io::Result<()> {
+        let base = capture.offset;
+        let (file, segment) = self.create_segment(base).await?;
+        let sealed = {
+            let mut state = self.state.borrow_mut();
+            assert!(state.active().base < base, "segments rise");
+            let sealed = state.active().base;
+            state.active_mut().seal();
+            state.segments.push(segment);
+            if state.config.flush_policy == FlushPolicy::Ack {
+                let folder = self.folder.clone();
+                state.uncommitted.folders.push(folder);
+            }
+            let staged_created = state.active().created;
+            state.staged.created = state.staged.created.max(staged_created);
+            sealed
+        };
+        drop(file);
+        self.directory.resources.opened(self, base);
+        let is_first = {
+            let mut state = self.state.borrow_mut();
+            state.sealing.push_back((sealed, capture));
+            state.sealing.len() == 1
+        };
+        // One after the other: what lies before a segment is in its file only when all before it are.
+        if is_first {
+            let log = Rc::clone(self);
+            self.env.spawn("seal segments", async move { log.seal_all().await }).detach();
+        }
+        Ok(())
+    }
+
+    /// Creates the `.log` file of a segment. What an interrupted roll left under the name is empty or was never written
+    /// past a failed one, and goes.
+    pub(crate) async fn create_segment(&self, base: Offset) -> io::Result<(Rc<dyn File>, Segment)> {
+        let (preallocate, jitter_max_ms) = {
+            let state = self.state.borrow();
+            (state.config.preallocate.then_some(state.config.segment_bytes), state.config.segment_jitter_ms)
+        };
+        let path = self.path_of(SegmentFile::new(base, FileKind::Log));
+        let file = self.env.disk.open(&path, OpenMode::CreateTruncated).await?;
+        if let Some(bytes) = preallocate {
+            file.allocate(0, u64::from(bytes)).await?;
+        }
+        let jitter_ms = if jitter_max_ms > 0 {
+            i64::try_from(self.env.entropy.next_u64() % jitter_max_ms.unsigned_abs()).unwrap_or(0)
+        } else {
+            0
+        };
+        let mut segment = Segment::new(base, self.env.wall(), jitter_ms);
+        segment.file = Some(Rc::clone(&file));
+        segment.was_used = true;
+        Ok((file, segment))
+    }
+
+    /// Completes the segments that are not written to any more.
+    async fn seal_all(self: Rc<Self>) {
+        loop {
+            let Some((base, capture)) = self.state.borrow().sealing.front().cloned() else { return };
+            let outcome = self.seal(base, &capture).await;
+            self.state.borrow_mut().sealing.pop_front();
+            self.changed.notify();
+            match outcome {
+                Ok(()) => {}
+                // Caches can wait for room; a segment that went meanwhile needs none.
+                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::NotFound) => {}
+                Err(error) => drop(self.directory.fault(&self.folder, &error)),
+            }
+        }
+    }
+
+    async fn seal(self: &Rc<Self>, base: Offset, capture: &Capture) -> io::Result<()> {
+        let file = self.segment_file(base).await?;
+        file.sync().await?;
+        self.sealed_to(capture);
+        let snapshot = self.path_of(SegmentFile::new(capture.offset, FileKind::Snapshot));
+        small_file::write_cache(&*self.env.disk, &snapshot, capture.snapshot.clone()).await?;
+        self.write_caches(base).await?;
+        let indexes = {
+            let state = self.state.borrow();
+            let segment = state.segment(base);
+            segment.and_then(|segment| segment.indexes.as_ref().map(|indexes| indexes.size_bytes()))
+        };
+        if let Some(bytes) = indexes {
+            self.directory.resources.index_loaded(self, base, bytes);
+        }
+        self.write_epochs().await
+    }
+
+    /// Everything before the new segment is in its own files.
+    fn sealed_to(self: &Rc<Self>, capture: &Capture) {
+        let policy = {
+            let mut state = self.state.borrow_mut();
+            state.in_file = state.in_file.max(capture.offset);
+            if state.config.flush_policy == FlushPolicy::Os {
+                state.synced = state.synced.max(capture.offset);
+            }
+            state.config.flush_policy
+        };
+        // Under `ack` the point is said with the commit of what follows.
+        if policy == FlushPolicy::Os {
+            self.note_point();
+        }
+    }
+
+    /// Writes what is not on disk of a segment's indexes, and its checksums when it is complete.
+    pub(crate) async fn write_caches(self: &Rc<Self>, base: Offset) -> io::Result<()> {
+        let Some(unwritten) = self.unwritten(base) else { return Ok(()) };
+        let disk = &*self.env.disk;
+        for (kind, from, bytes, end) in unwritten.indexes {
+            let path = self.path_of(SegmentFile::new(base, kind));
+            let file = disk.open(&path, OpenMode::CreateOrOpen).await?;
+            if !bytes.is_empty() {
+                file.write_at(from, &[bytes]).await?;
+            }
+            if file.size().await? != end {
+                file.truncate(end).await?;
+            }
+        }
+        if let Some(aborted) = unwritten.aborted {
+            let path = self.path_of(SegmentFile::new(base, FileKind::TxnIndex));
+            let file = disk.open(&path, OpenMode::CreateOrOpen).await?;
+            file.write_at(aborted.0, &[aborted.1]).await?;
+        }
+        if let Some(checks) = unwritten.checks {
+            let path = self.path_of(SegmentFile::new(base, FileKind::Check));
+            small_file::write_cache(disk, &path, checks).await?;
+        }
+        let mut state = self.state.borrow_mut();
+        if let Some(segment) = state.segment_mut(base) {
+            segment.aborted_written = segment.aborted_written.max(unwritten.aborted_count);
+            if let Some(indexes) = &mut segment.indexes {
+                indexes.offset.set_written(unwritten.offset_count);
+                indexes.time.set_written(unwritten.time_count);
+            }
+        }
+        Ok(())
+    }
+
+    fn unwritten(&self, base: Offset) -> Option<Unwritten> {
+        let state = self.state.borrow();
+        let active = state.active().base;
+        let segment = state.segment(base)?;
+        let mut unwritten = Unwritten { aborted_count: segment.aborted.len(), ..Unwritten::default() };
+        if let Some(indexes) = &segment.indexes {
+            let (from, bytes) = indexes.offset.unwritten();
+            unwritten.indexes.push((FileKind::Index, from, bytes, indexes.offset.size_bytes()));
+            let (from, bytes) = indexes.time.unwritten();
+            unwritten.indexes.push((FileKind::TimeIndex, from, bytes, indexes.time.size_bytes()));
+            unwritten.offset_count = indexes.offset.len();
+            unwritten.time_count = indexes.time.len();
+        }
+        if segment.aborted_written < segment.aborted.len() {
+            let mut bytes = BytesMut::new();
+            for entry in &segment.aborted[segment.aborted_written..] {
+                bytes.extend_from_slice(&entry.to_bytes());
+            }
+            unwritten.aborted = Some(((segment.aborted_written * AbortedTxn::BYTES) as u64, bytes.freeze()));
+        }
+        if base != active && segment.size > 0 && segment.checks.covers(segment.size) {
+            unwritten.checks = Some(segment.checks.to_bytes(base));
+        }
+        Some(unwritten)
+    }
+
+    /// Writes the leader epochs in the background.
+    pub(crate) fn write_epochs_soon(self: &Rc<Self>) {
+        let log = Rc::clone(self);
+        self.env
+            .spawn("epoch checkpoint", async move {
+                match log.write_epochs().await {
+                    Err(error) if error.kind() != io::ErrorKind::StorageFull => {
+                        drop(log.directory.fault(&log.folder, &error));
+                    }
+                    Ok(()) | Err(_) => {}
+                }
+            })
+            .detach();
+    }
+
+    /// Writes `leader-epoch-checkpoint`. A cache of what the batches say, but for an epoch that began without any.
+    pub(crate) async fn write_epochs(&self) -> io::Result<()> {
+        let text = {
+            let mut state = self.state.borrow_mut();
+            if state.is_closed || std::mem::replace(&mut state.is_writing_epochs, true) {
+                return Ok(());
+            }
+            state.fold.epochs().to_text()
+        };
+        let path = self.folder.join(crate::name::LEADER_EPOCH_CHECKPOINT);
+        let written = small_file::replace(&*self.env.disk, &path, Bytes::from(text.clone())).await;
+        let is_stale = {
+            let mut state = self.state.borrow_mut();
+            state.is_writing_epochs = false;
+            state.fold.epochs().to_text() != text
+        };
+        written?;
+        if is_stale { Box::pin(self.write_epochs()).await } else { Ok(()) }
+    }
+
+    /// Begins another segment if the active one holds anything.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn roll(self: &Rc<Self>) -> Result<(), StorageError> {
+        self.directory.check()?;
+        self.pause().await;
+        let capture = {
+            let state = self.state.borrow();
+            let is_quiet = state.fold.pending_len() == 0;
+            (is_quiet && state.active().size > 0).then(|| state.capture())
+        };
+        let outcome = match capture {
+            Some(capture) => self.begin_segment(capture).await,
+            None => Ok(()),
+        };
+        {
+            let mut state = self.state.borrow_mut();
+            if state.fold.pending_len() == 0 {
+                state.restage();
+            }
+        }
+        self.resume();
+        outcome.map_err(|error| self.storage_error(&error))
+    }
+
+    /// Whether the active segment is due by `segment.ms`, also without an append.
+    #[must_use]
+    pub fn is_roll_due(&self, now: TimestampMs) -> bool {
+        let state = self.state.borrow();
+        let active = state.active();
+        active.size > 0 && now.0.saturating_sub(active.created.0) > state.config.segment_ms
+    }
+
+    /// An error as the caller sees it; anything but a full device takes the directory offline.
+    pub(crate) fn storage_error(&self, error: &io::Error) -> StorageError {
+        if error.kind() == io::ErrorKind::StorageFull {
+            return StorageError::new(&self.folder_name, error);
+        }
+        self.directory.fault(&self.folder, error)
+    }
+}
+
+#[derive(Default)]
+struct Unwritten {
+    /// Kind, position, bytes, and how long the file is afterwards.
+    indexes: Vec<(FileKind, u64, Bytes, u64)>,
+    offset_count: usize,
+    time_count: usize,
+    aborted: Option<(u64, Bytes)>,
+    aborted_count: usize,
+    checks: Option<Bytes>,
+}

@@ -1,0 +1,127 @@
+//! Settled points: from time to time a log writes what recovery would otherwise have to find out by walking through its
+//! bytes (indexes, leader epochs, a producer snapshot), and says so in the journal. Which log and when is decided by the
+//! bytes of the whole shard, so that a start after a crash walks through a bounded number of them.
+
+use std::io;
+use std::rc::Rc;
+
+use barnabas_base::Offset;
+
+use super::{Capture, Log};
+use crate::committer::Note;
+use crate::journal::format::Point;
+use crate::name::{FileKind, SegmentFile};
+use crate::{FlushPolicy, small_file};
+
+impl Log {
+    /// What the journal is told of this log.
+    pub(crate) fn point(&self) -> Point {
+        self.state.borrow().point()
+    }
+
+    /// Whether there is anything to tell.
+    pub(crate) fn has_point(&self) -> bool {
+        let state = self.state.borrow();
+        state.synced > Offset::ZERO || state.log_start > Offset::ZERO
+    }
+
+    /// Has the journal say where the log stands.
+    pub(crate) fn note_point(self: &Rc<Self>) {
+        self.directory.committer.note(&self.directory, self, Note::Point);
+    }
+
+    /// Counts written bytes; the log of this shard that is longest unsettled is settled when there are too many.
+    pub(crate) fn count_unsettled(self: &Rc<Self>, bytes: u64) {
+        let is_first = {
+            let mut state = self.state.borrow_mut();
+            let is_first = state.settling.unsettled_bytes == 0;
+            state.settling.unsettled_bytes += bytes;
+            is_first && bytes > 0
+        };
+        if let Some(due) = self.directory.resources.unsettled(self, bytes, is_first) {
+            due.want_settled();
+        }
+    }
+
+    fn want_settled(self: &Rc<Self>) {
+        let capture = {
+            let mut state = self.state.borrow_mut();
+            if state.fold.pending_len() == 0 {
+                Some(state.capture())
+            } else {
+                state.settling.is_wanted = true;
+                None
+            }
+        };
+        if let Some(capture) = capture {
+            self.arm(capture);
+        }
+    }
+
+    /// Keeps a capture for next time and publishes the one before it.
+    pub(crate) fn arm(self: &Rc<Self>, capture: Capture) {
+        let (previous, bytes) = {
+            let mut state = self.state.borrow_mut();
+            let bytes = std::mem::take(&mut state.settling.unsettled_bytes);
+            let previous = state.settling.armed.replace(capture);
+            let is_free = previous.is_some() && !std::mem::replace(&mut state.settling.is_running, true);
+            (previous.filter(|_| is_free), bytes)
+        };
+        self.directory.resources.settled(bytes);
+        let Some(previous) = previous else {
+            return;
+        };
+        let log = Rc::clone(self);
+        self.env
+            .spawn("settle", async move {
+                let outcome = log.publish(&previous).await;
+                log.state.borrow_mut().settling.is_running = false;
+                match outcome {
+                    Ok(()) => {}
+                    Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::NotFound) => {}
+                    Err(error) => drop(log.directory.fault(&log.folder, &error)),
+                }
+            })
+            .detach();
+    }
+
+    async fn publish(self: &Rc<Self>, capture: &Capture) -> io::Result<()> {
+        let (policy, layout) = {
+            let state = self.state.borrow();
+            (state.config.flush_policy, state.layout)
+        };
+        match policy {
+            FlushPolicy::Ack => {
+                if self.wait_safe(capture.offset).await.is_err() {
+                    return Ok(());
+                }
+            }
+            FlushPolicy::Os => self.segment_file(capture.segment).await?.sync().await?,
+        }
+        let snapshot = SegmentFile::new(capture.offset, FileKind::Snapshot);
+        small_file::write_cache(&*self.env.disk, &self.path_of(snapshot), capture.snapshot.clone()).await?;
+        self.write_caches(capture.segment).await?;
+        self.write_epochs().await?;
+        let before = {
+            let mut state = self.state.borrow_mut();
+            // A snapshot above the high watermark would hide a marker that is not replicated yet (H16).
+            let is_valid = state.layout == layout && capture.offset <= state.high_watermark;
+            if !is_valid {
+                return Ok(());
+            }
+            let now = (capture.offset, capture.segment, capture.position);
+            let before = state.settling.settled.replace(now);
+            if policy == FlushPolicy::Os {
+                state.synced = state.synced.max(capture.offset);
+                state.in_file = state.in_file.max(capture.offset);
+            }
+            before.filter(|(offset, ..)| *offset != capture.offset && state.segment(*offset).is_none())
+        };
+        self.note_point();
+        if let Some((offset, ..)) = before {
+            let path = self.path_of(SegmentFile::new(offset, FileKind::Snapshot));
+            small_file::remove(&*self.env.disk, &path).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,289 @@
+//! The mutable part of a log: plain data and the steps on it that need no disk. The other modules of
+//! [`log`](super) borrow it between their awaits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use barnabas_base::{Charge, Offset};
+use barnabas_logstate::{LogFold, TopicCompression, TopicRules};
+use barnabas_runtime::File;
+use barnabas_runtime::sync::oneshot;
+use bytes::Bytes;
+
+use super::append::Queued;
+use super::commit::HighWatermark;
+use crate::committer::Piece;
+use crate::damage::Damage;
+use crate::journal::format::Point;
+use crate::limits::{READ_HINTS_MAX, TAIL_BATCHES_MAX};
+use crate::segment::{RollTest, Segment};
+use crate::{LogConfig, StorageError};
+
+/// Bytes a batch may have once decompressed.
+const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Producer state at an offset between two batches, for a snapshot file.
+#[derive(Clone, Debug)]
+pub(crate) struct Capture {
+    pub(crate) offset: Offset,
+    pub(crate) segment: Offset,
+    pub(crate) position: u64,
+    pub(crate) snapshot: Bytes,
+}
+
+/// A batch near the end of the log: where it is, and its bytes while there is room for them.
+pub(crate) struct TailBatch {
+    pub(crate) base_offset: Offset,
+    pub(crate) end_offset: Offset,
+    pub(crate) segment: Offset,
+    pub(crate) position: u64,
+    pub(crate) size: u64,
+    pub(crate) bytes: Option<(Vec<Bytes>, Charge)>,
+}
+
+/// Where a reader stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) offset: Offset,
+    pub(crate) segment: Offset,
+    pub(crate) position: u64,
+}
+
+/// What was written since the last commit.
+#[derive(Default)]
+pub(crate) struct Uncommitted {
+    /// Whether the committer knows.
+    pub(crate) is_dirty: bool,
+    pub(crate) size_bytes: u64,
+    /// The bytes, while they are few enough for the journal.
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) has_all_pieces: bool,
+    pub(crate) files: Vec<(Offset, Rc<dyn File>)>,
+    pub(crate) folders: Vec<PathBuf>,
+    /// Files written since the last journal checkpoint.
+    pub(crate) unchecked: Vec<(Offset, Rc<dyn File>)>,
+}
+
+impl Uncommitted {
+    /// Counts a write of whole batches to `file`.
+    pub(crate) fn push(&mut self, file: &Rc<dyn File>, piece: Piece, journal_bytes_max: u64) {
+        let size: u64 = piece.bytes.iter().map(|bytes| bytes.len() as u64).sum();
+        if self.size_bytes == 0 {
+            self.has_all_pieces = true;
+        }
+        self.size_bytes += size;
+        note_file(&mut self.files, piece.segment, file);
+        note_file(&mut self.unchecked, piece.segment, file);
+        if self.size_bytes > journal_bytes_max {
+            self.has_all_pieces = false;
+            self.pieces = Vec::new();
+        }
+        if !self.has_all_pieces {
+            return;
+        }
+        match self.pieces.last_mut() {
+            Some(last) if last.segment == piece.segment => {
+                last.end_offset = piece.end_offset;
+                last.bytes.extend(piece.bytes);
+            }
+            Some(_) | None => self.pieces.push(piece),
+        }
+    }
+}
+
+fn note_file(files: &mut Vec<(Offset, Rc<dyn File>)>, segment: Offset, file: &Rc<dyn File>) {
+    match files.last() {
+        Some((last, open)) if *last == segment && Rc::ptr_eq(open, file) => {}
+        Some(_) | None => files.push((segment, Rc::clone(file))),
+    }
+}
+
+type Waiter = oneshot::Sender<Result<(), StorageError>>;
+
+/// Futures that wait for an offset to be passed.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    by_offset: BTreeMap<(Offset, u64), Waiter>,
+    next: u64,
+}
+
+impl Waiters {
+    pub(crate) fn wait(&mut self, offset: Offset) -> oneshot::Receiver<Result<(), StorageError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.by_offset.insert((offset, self.next), sender);
+        self.next += 1;
+        receiver
+    }
+
+    /// Takes out those who waited for `reached` or less.
+    pub(crate) fn take_up_to(&mut self, reached: Offset) -> Vec<Waiter> {
+        if self.by_offset.first_key_value().is_none_or(|((first, _), _)| *first > reached) {
+            return Vec::new();
+        }
+        let later = self.by_offset.split_off(&(reached, u64::MAX));
+        let ready = std::mem::replace(&mut self.by_offset, later);
+        ready.into_values().collect()
+    }
+
+    pub(crate) fn take_all(&mut self) -> Vec<Waiter> {
+        std::mem::take(&mut self.by_offset).into_values().collect()
+    }
+}
+
+/// How far a start after a crash need not look, and what is being done to move that.
+#[derive(Default)]
+pub(crate) struct Settling {
+    /// The settled point: segment and position, offset apart.
+    pub(crate) settled: Option<(Offset, Offset, u64)>,
+    /// A capture that is published when the next one is taken: between the two lie the batches by which a producer's
+    /// last five are known again, of which a snapshot keeps one.
+    pub(crate) armed: Option<Capture>,
+    /// A capture is to be taken at the next chance.
+    pub(crate) is_wanted: bool,
+    pub(crate) is_running: bool,
+    /// Bytes written since the last capture.
+    pub(crate) unsettled_bytes: u64,
+}
+
+/// The mutable part of a log.
+pub(crate) struct State {
+    pub(crate) config: LogConfig,
+    pub(crate) rules: TopicRules,
+    pub(crate) is_closed: bool,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) fold: LogFold,
+    /// The active segment as it will be when all staged batches are written.
+    pub(crate) staged: RollTest,
+    pub(crate) queue: VecDeque<Queued>,
+    pub(crate) is_writing: bool,
+    /// Truncation, cleaning and closing need the log for themselves: appends wait in the queue.
+    pub(crate) is_paused: bool,
+    pub(crate) log_start: Offset,
+    pub(crate) synced: Offset,
+    pub(crate) in_file: Offset,
+    pub(crate) high_watermark: Offset,
+    pub(crate) last_stable: Offset,
+    pub(crate) high_watermark_source: HighWatermark,
+    pub(crate) uncommitted: Uncommitted,
+    pub(crate) safe_waiters: Waiters,
+    pub(crate) high_watermark_waiters: Waiters,
+    pub(crate) tail: VecDeque<TailBatch>,
+    pub(crate) hints: VecDeque<Hint>,
+    pub(crate) damage: Damage,
+    pub(crate) settling: Settling,
+    /// Segments that wait to be completed, each with the state at its end.
+    pub(crate) sealing: VecDeque<(Offset, Capture)>,
+    /// First offset that the cleaner has not been through.
+    pub(crate) first_dirty: Option<Offset>,
+    pub(crate) is_cleaning: bool,
+    pub(crate) is_writing_epochs: bool,
+    /// Counts changes that invalidate positions: truncations and swaps.
+    pub(crate) layout: u64,
+}
+
+impl State {
+    pub(crate) fn set_config(&mut self, config: LogConfig) {
+        self.rules = rules(&config);
+        self.config = config;
+    }
+
+    pub(crate) fn active(&self) -> &Segment {
+        self.segments.last().expect("a log has an active segment")
+    }
+
+    pub(crate) fn active_mut(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("a log has an active segment")
+    }
+
+    /// Index of the segment that holds `offset`, were it there.
+    pub(crate) fn segment_index(&self, offset: Offset) -> Option<usize> {
+        self.segments.partition_point(|segment| segment.base <= offset).checked_sub(1)
+    }
+
+    /// The segment that begins at `base`.
+    pub(crate) fn segment(&self, base: Offset) -> Option<&Segment> {
+        let index = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;
+        Some(&self.segments[index])
+    }
+
+    /// The segment that begins at `base`.
+    pub(crate) fn segment_mut(&mut self, base: Offset) -> Option<&mut Segment> {
+        let index = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;
+        Some(&mut self.segments[index])
+    }
+
+    /// Producer state at the point where the next batch is staged.
+    pub(crate) fn capture(&self) -> Capture {
+        Capture {
+            offset: self.fold.end_offset(),
+            segment: self.staged.base,
+            position: self.staged.size,
+            snapshot: Bytes::from(self.fold.producers().to_snapshot()),
+        }
+    }
+
+    /// What the journal is told of this log.
+    pub(crate) fn point(&self) -> Point {
+        let (settled, settled_segment, settled_position) =
+            self.settling.settled.unwrap_or((Offset::UNKNOWN, Offset::UNKNOWN, 0));
+        Point {
+            durable: self.synced,
+            in_file: self.in_file,
+            log_start: self.log_start,
+            settled,
+            settled_segment,
+            settled_position,
+        }
+    }
+
+    /// From where Apache Kafka would have to recover: it knows nothing of the journal.
+    pub(crate) fn kafka_recovery_point(&self) -> Offset {
+        self.in_file.min(self.synced)
+    }
+
+    pub(crate) fn remember(&mut self, hint: Hint) {
+        if self.hints.contains(&hint) {
+            return;
+        }
+        if self.hints.len() >= READ_HINTS_MAX {
+            self.hints.pop_front();
+        }
+        self.hints.push_back(hint);
+    }
+
+    pub(crate) fn push_tail(&mut self, batch: TailBatch) {
+        if self.tail.len() >= TAIL_BATCHES_MAX {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(batch);
+    }
+
+    /// Positions have changed.
+    pub(crate) fn layout_changed(&mut self) {
+        self.layout += 1;
+        self.hints.clear();
+    }
+
+    /// Everything staged is taken back: the next batch goes where the written ones end.
+    pub(crate) fn restage(&mut self) {
+        self.staged = RollTest::of(self.active());
+    }
+}
+
+/// What validation needs of a configuration.
+pub(crate) fn rules(config: &LogConfig) -> TopicRules {
+    TopicRules {
+        batch_bytes_max: config.max_message_bytes,
+        segment_bytes_max: config.segment_bytes,
+        decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
+        compression: match config.compression {
+            None => TopicCompression::Producer,
+            Some(codec) => TopicCompression::Codec(codec, config.compression_level),
+        },
+        timestamp_type: config.timestamp_type,
+        timestamp_before_max_ms: config.before_max_ms,
+        timestamp_after_max_ms: config.after_max_ms,
+        is_compacted: config.cleanup.compact,
+    }
+}

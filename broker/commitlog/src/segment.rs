@@ -1,0 +1,195 @@
+//! One segment of a log as its log remembers it: where it begins, how long it is, what its sparse indexes say. Holds no
+//! logic of files; the modules of [`log`](crate::log) open, write and read them.
+
+use std::rc::Rc;
+
+use barnabas_base::{Offset, TimestampMs};
+use barnabas_logstate::AbortedTxn;
+use barnabas_runtime::File;
+use barnabas_wire::record::BatchHeader;
+
+use crate::check::Checksums;
+use crate::index::{OffsetIndex, TimeIndex, TimestampOffset};
+
+/// The sparse indexes of a segment in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Indexes {
+    pub(crate) offset: OffsetIndex,
+    pub(crate) time: TimeIndex,
+}
+
+impl Indexes {
+    pub(crate) const fn new(base: Offset) -> Self {
+        Self { offset: OffsetIndex::new(base), time: TimeIndex::new(base) }
+    }
+
+    pub(crate) const fn size_bytes(&self) -> u64 {
+        self.offset.size_bytes() + self.time.size_bytes()
+    }
+}
+
+/// One segment.
+pub(crate) struct Segment {
+    pub(crate) base: Offset,
+    /// Bytes written; the file may be longer while a write is under way.
+    pub(crate) size: u64,
+    /// The open file, while the log keeps it open.
+    pub(crate) file: Option<Rc<dyn File>>,
+    /// Whether the file was used since it was last looked at for closing.
+    pub(crate) was_used: bool,
+    /// Always there for the active segment.
+    pub(crate) indexes: Option<Indexes>,
+    /// Bytes since the last index entry.
+    pub(crate) unindexed_bytes: u64,
+    /// Largest timestamp and the last offset of its batch; `None` when it has to be looked up.
+    pub(crate) largest: Option<TimestampOffset>,
+    /// Max timestamp of the first batch, from which `segment.ms` counts; `None` when it has to be looked up or the
+    /// segment is empty.
+    pub(crate) first_timestamp: Option<TimestampMs>,
+    /// Wall clock when the segment was begun, from which `segment.ms` counts without timestamps.
+    pub(crate) created: TimestampMs,
+    /// Last write.
+    pub(crate) modified: TimestampMs,
+    /// Aborted transactions, and how many of them are in the file.
+    pub(crate) aborted: Vec<AbortedTxn>,
+    pub(crate) aborted_written: usize,
+    /// Checksums of its ranges.
+    pub(crate) checks: Checksums,
+    /// Taken off `segment.ms`, so that logs do not roll together.
+    pub(crate) jitter_ms: i64,
+}
+
+impl Segment {
+    /// An empty segment.
+    pub(crate) fn new(base: Offset, now: TimestampMs, jitter_ms: i64) -> Self {
+        Self {
+            base,
+            size: 0,
+            file: None,
+            was_used: false,
+            indexes: Some(Indexes::new(base)),
+            unindexed_bytes: 0,
+            largest: Some(TimestampOffset { timestamp: TimestampMs::NONE, offset: base }),
+            first_timestamp: None,
+            created: now,
+            modified: now,
+            aborted: Vec::new(),
+            aborted_written: 0,
+            checks: Checksums::written_here(),
+            jitter_ms,
+        }
+    }
+
+    /// A segment found on disk.
+    pub(crate) fn found(base: Offset, size: u64, modified: TimestampMs) -> Self {
+        Self {
+            size,
+            indexes: None,
+            largest: None,
+            created: modified,
+            modified,
+            checks: Checksums::unknown(),
+            ..Self::new(base, modified, 0)
+        }
+    }
+
+    /// Notes a batch that stands at the end of the segment.
+    pub(crate) fn push(&mut self, header: &BatchHeader, index_interval_bytes: u32) {
+        let position = self.size;
+        let size = u64::from(header.size_bytes);
+        let last_offset = header.last_offset();
+        let indexes = self.indexes.get_or_insert_with(|| Indexes::new(self.base));
+        let largest = self.largest.unwrap_or(TimestampOffset { timestamp: TimestampMs::NONE, offset: self.base });
+        let largest = if header.max_timestamp > largest.timestamp {
+            TimestampOffset { timestamp: header.max_timestamp, offset: last_offset }
+        } else {
+            largest
+        };
+        if self.unindexed_bytes > u64::from(index_interval_bytes) {
+            indexes.offset.push(last_offset, position);
+            indexes.time.push(largest);
+            self.unindexed_bytes = 0;
+        }
+        if position == 0 {
+            self.first_timestamp = Some(header.max_timestamp);
+        }
+        self.largest = Some(largest);
+        self.unindexed_bytes += size;
+        self.size += size;
+    }
+
+    /// Closes the time index: a sealed segment's last entry is its largest timestamp.
+    pub(crate) fn seal(&mut self) {
+        if let (Some(indexes), Some(largest)) = (&mut self.indexes, self.largest) {
+            indexes.time.push(largest);
+        }
+    }
+}
+
+/// Whether a log must begin another segment before it takes the next batch (`LogSegment.shouldRoll`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RollTest {
+    pub(crate) base: Offset,
+    pub(crate) size: u64,
+    pub(crate) unindexed_bytes: u64,
+    pub(crate) index_entries: u64,
+    pub(crate) time_entries: u64,
+    pub(crate) first_timestamp: Option<TimestampMs>,
+    pub(crate) created: TimestampMs,
+    pub(crate) jitter_ms: i64,
+}
+
+impl RollTest {
+    /// The state of a segment after what has been written.
+    pub(crate) fn of(segment: &Segment) -> Self {
+        let entries = segment.indexes.as_ref().map_or((0, 0), |indexes| (indexes.offset.len(), indexes.time.len()));
+        Self {
+            base: segment.base,
+            size: segment.size,
+            unindexed_bytes: segment.unindexed_bytes,
+            index_entries: entries.0 as u64,
+            time_entries: entries.1 as u64,
+            first_timestamp: segment.first_timestamp,
+            created: segment.created,
+            jitter_ms: segment.jitter_ms,
+        }
+    }
+
+    /// Whether `header` goes into another segment.
+    pub(crate) fn must_roll(&self, header: &BatchHeader, config: &crate::LogConfig, now: TimestampMs) -> bool {
+        if self.size == 0 {
+            return header.last_offset().minus(self.base) > i64::from(i32::MAX);
+        }
+        let size = u64::from(header.size_bytes);
+        let index_entries_max = u64::from(config.index_bytes_max) / crate::index::OFFSET_ENTRY_BYTES as u64;
+        let time_entries_max = u64::from(config.index_bytes_max) / crate::index::TIME_ENTRY_BYTES as u64;
+        self.size + size > u64::from(config.segment_bytes)
+            || self.age_ms(header.max_timestamp, now) > config.segment_ms.saturating_sub(self.jitter_ms)
+            || self.index_entries >= index_entries_max
+            || self.time_entries + 1 >= time_entries_max
+            || header.last_offset().minus(self.base) > i64::from(i32::MAX)
+            || self.size + size > u64::from(i32::MAX.unsigned_abs())
+    }
+
+    /// Time by the records' own clock when they have one, by ours otherwise.
+    fn age_ms(&self, timestamp: TimestampMs, now: TimestampMs) -> i64 {
+        match self.first_timestamp {
+            Some(first) if first.0 >= 0 => timestamp.0.saturating_sub(first.0),
+            Some(_) | None => now.0.saturating_sub(self.created.0),
+        }
+    }
+
+    /// Counts a batch that goes into this segment.
+    pub(crate) fn push(&mut self, header: &BatchHeader, index_interval_bytes: u32) {
+        if self.unindexed_bytes > u64::from(index_interval_bytes) {
+            self.index_entries += 1;
+            self.time_entries += 1;
+            self.unindexed_bytes = 0;
+        }
+        if self.size == 0 {
+            self.first_timestamp = Some(header.max_timestamp);
+        }
+        self.unindexed_bytes += u64::from(header.size_bytes);
+        self.size += u64::from(header.size_bytes);
+    }
+}

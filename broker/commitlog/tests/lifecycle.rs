@@ -1,0 +1,355 @@
+//! What happens to a log over time: segments roll, old ones go, records are deleted, keys are compacted, the end is cut.
+#![allow(clippy::disallowed_methods, reason = "tests look at the files behind the seam's back")]
+
+mod support;
+
+use std::path::Path;
+
+use barnabas_base::{Offset, TimestampMs};
+use barnabas_commitlog::{CleanupPolicy, DeleteRecordsError, Log, LogConfig, ReadBound, ReadError};
+use support::*;
+
+const COMPACT: CleanupPolicy = CleanupPolicy { delete: false, compact: true };
+
+fn small(config: LogConfig) -> LogConfig {
+    LogConfig { segment_bytes: 20_000, file_delete_delay_ms: 0, ..config }
+}
+
+/// Waits for detached removals, which have no delay in these tests.
+async fn settle(env: &barnabas_runtime::Env) {
+    env.sleep(std::time::Duration::from_millis(20)).await;
+}
+
+#[test]
+fn retention_by_size_keeps_at_least_the_bound() {
+    let path = folder("by_size");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let config = small(LogConfig { retention_bytes: 45_000, retention_ms: -1, ..LogConfig::default() });
+        let (log, _) = start.open(config).await;
+        for _ in 0..60 {
+            acked(&log, batch(2, 1_000, 1_000)).await;
+        }
+        assert!(log.retain().await.expect("works") > 0);
+        assert!(log.size_bytes() >= 45_000);
+        assert!(log.size_bytes() < 45_000 + 20_000);
+        let first = log.log_start_offset();
+        assert!(first > Offset(0));
+        assert_eq!(offsets(&log).await, (first.0..120).collect::<Vec<_>>());
+        let gone = log.read_bytes(Offset(0), 100, ReadBound::End).await.expect_err("gone");
+        assert_eq!(gone, ReadError::OutOfRange);
+        assert_eq!(log.retain().await.expect("works"), 0);
+        settle(&env).await;
+        let left = names(&log_folder(&path));
+        assert!(!left.iter().any(|name| name.ends_with(".deleted")), "{left:?}");
+        start.close().await;
+    });
+}
+
+#[test]
+fn retention_by_time_empties_a_log_that_is_too_old() {
+    let path = folder("by_time");
+    let again = path.clone();
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(small(LogConfig { retention_ms: 1_000, ..LogConfig::default() })).await;
+        for _ in 0..30 {
+            acked(&log, batch(2, 1_000, 1_000)).await;
+        }
+        log.retain().await.expect("works");
+        assert_eq!((log.log_start_offset(), log.end_offset()), (Offset(60), Offset(60)));
+        assert_eq!(acked(&log, batch(1, 10, env.wall().0)).await.base_offset, Offset(60));
+        assert_eq!(log.retain().await.expect("works"), 0, "what is young stays");
+    });
+    run(async move |env| {
+        let start = Start::new(&env, &again).await;
+        let (log, report) = start.open(small(LogConfig::default())).await;
+        assert_eq!((report.start_offset, report.end_offset), (Offset(60), Offset(61)));
+        assert_eq!(offsets(&log).await, [60]);
+        start.close().await;
+    });
+}
+
+#[test]
+fn deleted_records_never_come_back() {
+    let path = folder("delete_records");
+    let again = path.clone();
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(small(LogConfig::default())).await;
+        for _ in 0..30 {
+            acked(&log, batch(2, 1_000, 1_000)).await;
+        }
+        let refused = log.delete_records_before(Offset(61)).await.expect_err("past the high watermark");
+        assert_eq!(refused, DeleteRecordsError::OutOfRange);
+        assert_eq!(log.delete_records_before(Offset(31)).await, Ok(Offset(31)));
+        assert_eq!(log.delete_records_before(Offset(5)).await, Ok(Offset(31)));
+        assert_eq!(offsets(&log).await, (31..60).collect::<Vec<_>>());
+    });
+    run(async move |env| {
+        let start = Start::new(&env, &again).await;
+        let (log, report) = start.open(small(LogConfig::default())).await;
+        assert_eq!(report.start_offset, Offset(31), "after a crash");
+        assert_eq!(offsets(&log).await, (31..60).collect::<Vec<_>>());
+        log.update_config(LogConfig { cleanup: COMPACT, ..log.config() });
+        let refused = log.delete_records_before(Offset(40)).await.expect_err("compacted");
+        assert_eq!(refused, DeleteRecordsError::PolicyViolation);
+        start.close().await;
+    });
+}
+
+#[test]
+fn a_deleted_log_leaves_its_folder_and_can_be_created_again() {
+    let path = folder("delete_log");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(small(LogConfig::default())).await;
+        acked(&log, batch(2, 1_000, 1_000)).await;
+        log.delete().await.expect("works");
+        assert!(append(&log, batch(1, 10, 1_000)).await.is_err());
+        drop(log);
+        assert!(!names(&path).contains(&"orders-0".to_owned()));
+        settle(&env).await;
+        assert!(!names(&path).iter().any(|name| name.ends_with("-delete")));
+        let (log, report) = start.open(small(LogConfig::default())).await;
+        assert_eq!(report.end_offset, Offset(0));
+        acked(&log, batch(2, 1_000, 1_000)).await;
+        start.close().await;
+    });
+}
+
+#[test]
+fn truncation_is_durable_and_the_log_goes_on_from_there() {
+    let path = folder("truncate");
+    let again = path.clone();
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(small(LogConfig::default())).await;
+        for sequence in 0..40 {
+            acked(&log, idempotent(3, 0, sequence * 2, 2)).await;
+            acked(&log, batch(1, 1_000, 1_000)).await;
+        }
+        log.truncate_to(Offset(60)).await.expect("works");
+        assert_eq!((log.end_offset(), log.high_watermark()), (Offset(60), Offset(60)));
+        assert_eq!(offsets(&log).await, (0..60).collect::<Vec<_>>());
+        // The producer is where it was at offset 60: its next batch is the one that was cut.
+        let appended = acked(&log, idempotent(3, 0, 40, 2)).await;
+        assert_eq!((appended.base_offset, appended.duplicate), (Offset(60), false));
+    });
+    run(async move |env| {
+        let start = Start::new(&env, &again).await;
+        let (log, report) = start.open(small(LogConfig::default())).await;
+        assert_eq!((report.end_offset, report.damaged.len()), (Offset(62), 0));
+        assert_eq!(offsets(&log).await, (0..62).collect::<Vec<_>>());
+        assert!(append(&log, idempotent(3, 0, 40, 2)).await.expect("known").duplicate);
+        start.close().await;
+    });
+}
+
+#[test]
+fn segments_roll_by_time_and_by_index() {
+    let path = folder("roll");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let config = LogConfig { segment_ms: 5_000, after_max_ms: i64::MAX, ..LogConfig::default() };
+        let (log, _) = start.open(config.clone()).await;
+        for time in [0, 4_000, 5_001, 9_000, 10_002] {
+            acked(&log, batch(1, 10, 1_000_000 + time)).await;
+        }
+        assert_eq!(log.segment_count(), 3, "by the records' own clock");
+        log.update_config(LogConfig { index_bytes_max: 40, index_interval_bytes: 1, segment_ms: i64::MAX, ..config });
+        for _ in 0..20 {
+            acked(&log, batch(1, 10, 1_010_002)).await;
+        }
+        assert!(log.segment_count() > 5, "a full index");
+        assert_eq!(offsets(&log).await, (0..25).collect::<Vec<_>>());
+        start.close().await;
+    });
+}
+
+/// Ten keys written over and over in small segments.
+async fn overwritten(log: &std::rc::Rc<Log>, rounds: usize) {
+    for round in 0..rounds {
+        for key in 0..10 {
+            let value = format!("{round}-{}", "x".repeat(300));
+            acked(log, keyed(&[(&format!("key-{key}"), Some(&value)), ("common", Some(&value))])).await;
+        }
+    }
+}
+
+async fn live(log: &std::rc::Rc<Log>) -> std::collections::BTreeMap<String, String> {
+    let mut found = std::collections::BTreeMap::new();
+    let read = log.read_bytes(log.log_start_offset(), 1 << 24, ReadBound::HighWatermark);
+    let mut at = read.await.expect("readable");
+    loop {
+        for batch in barnabas_wire::record::batches(&at.bytes, barnabas_wire::record::Tail::MustBeWhole) {
+            let batch = batch.expect("whole");
+            let mut decompressor = barnabas_wire::record::Decompressor::new();
+            let payload = batch.payload(&mut decompressor, 1 << 20).expect("plain");
+            for record in payload.records() {
+                let record = record.expect("sound");
+                let key = String::from_utf8(record.key.expect("keyed").to_vec()).expect("text");
+                match record.value {
+                    Some(value) => drop(found.insert(key, String::from_utf8(value.to_vec()).expect("text"))),
+                    None => drop(found.remove(&key)),
+                }
+            }
+        }
+        if at.bytes.is_empty() {
+            return found;
+        }
+        at = log.read_bytes(at.next_offset, 1 << 24, ReadBound::HighWatermark).await.expect("readable");
+    }
+}
+
+#[test]
+fn cleaning_keeps_the_last_value_of_every_key() {
+    let path = folder("clean");
+    let again = path.clone();
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(small(LogConfig { cleanup: COMPACT, ..LogConfig::default() })).await;
+        overwritten(&log, 20).await;
+        let (before, size) = (live(&log).await, log.size_bytes());
+        let found = log.cleanable(env.wall()).await.expect("works").expect("compacted");
+        assert!(found.is_due(&log.config()));
+        let outcome = log.clean(None).await.expect("works");
+        assert!(outcome.records_kept < outcome.records_read / 4);
+        assert!(log.size_bytes() < size / 2, "{} of {size}", log.size_bytes());
+        assert_eq!(live(&log).await, before);
+        assert_eq!(log.end_offset(), Offset(400));
+        let found = log.cleanable(env.wall()).await.expect("works").expect("compacted");
+        assert!(!found.is_due(&log.config()));
+        overwritten(&log, 5).await;
+        log.clean(None).await.expect("works");
+        settle(&env).await;
+        let left = names(&log_folder(&path));
+        assert!(!left.iter().any(|name| name.ends_with(".cleaned") || name.ends_with(".swap")), "{left:?}");
+        log.scrub().await.expect("works");
+        assert_eq!(log.damaged_ranges(), []);
+    });
+    run(async move |env| {
+        let start = Start::new(&env, &again).await;
+        let (log, report) = start.open(small(LogConfig { cleanup: COMPACT, ..LogConfig::default() })).await;
+        assert_eq!((report.end_offset, report.cut_bytes, report.damaged.len()), (Offset(500), 0, 0));
+        assert_eq!(live(&log).await.len(), 11);
+        assert!(live(&log).await.values().all(|value| value.starts_with("4-")));
+        start.close().await;
+    });
+}
+
+/// Names of the files of a segment with a suffix.
+fn rename(folder: &Path, base: &str, from: &str, to: &str) {
+    for extension in [".log", ".index", ".timeindex", ".barnabas-check"] {
+        let source = folder.join(format!("{base}{extension}{from}"));
+        if source.exists() {
+            std::fs::rename(&source, folder.join(format!("{base}{extension}{to}"))).expect("renamable");
+        }
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir_all(to).expect("a folder");
+    for name in names(from) {
+        let source = from.join(&name);
+        if source.is_dir() {
+            copy_all(&source, &to.join(&name));
+        } else {
+            std::fs::copy(&source, to.join(&name)).expect("copied");
+        }
+    }
+}
+
+/// Every state that a crash can leave between the renames of a swap leads to the same values.
+#[test]
+fn a_swap_may_be_interrupted_anywhere() {
+    let path = folder("swap");
+    let config = || small(LogConfig { cleanup: COMPACT, ..LogConfig::default() });
+    let origin = path.join("origin");
+    let first = origin.clone();
+    let expected = run(async move |env| {
+        let start = Start::new(&env, &first).await;
+        let (log, _) = start.open(config()).await;
+        overwritten(&log, 8).await;
+        let live = live(&log).await;
+        start.close().await;
+        live
+    });
+    let cleaned = path.join("cleaned");
+    copy_all(&origin, &cleaned);
+    let second = cleaned.clone();
+    run(async move |env| {
+        let start = Start::new(&env, &second).await;
+        let (log, _) = start.open(LogConfig { segment_bytes: 1 << 20, ..config() }).await;
+        log.clean(None).await.expect("works");
+        start.close().await;
+    });
+    let base = "00000000000000000000";
+    for state in ["cleaned", "half swap", "swap", "old gone", "half done"] {
+        let broken = path.join("broken");
+        copy_all(&origin, &broken);
+        std::fs::remove_file(broken.join(".kafka_cleanshutdown")).expect("removable");
+        let folder = log_folder(&broken);
+        for extension in [".log", ".index", ".timeindex", ".barnabas-check"] {
+            let from = log_folder(&cleaned).join(format!("{base}{extension}"));
+            let suffix = if state == "cleaned" || state == "half swap" { ".cleaned" } else { ".swap" };
+            std::fs::copy(from, folder.join(format!("{base}{extension}{suffix}"))).expect("copied");
+        }
+        match state {
+            "half swap" => {
+                let from = folder.join(format!("{base}.index.cleaned"));
+                std::fs::rename(from, folder.join(format!("{base}.index.swap"))).expect("renamable");
+            }
+            "old gone" => rename(&folder, base, "", ".deleted"),
+            "half done" => {
+                rename(&folder, base, "", ".deleted");
+                let from = folder.join(format!("{base}.index.swap"));
+                std::fs::rename(from, folder.join(format!("{base}.index"))).expect("renamable");
+            }
+            _ => {}
+        }
+        let expected = expected.clone();
+        run(async move |env| {
+            let start = Start::new(&env, &broken).await;
+            let (log, report) = start.open(config()).await;
+            assert_eq!((report.cut_bytes, report.damaged.len()), (0, 0), "{state}");
+            assert_eq!(live(&log).await, expected, "{state}");
+            assert_eq!(log.end_offset(), Offset(160), "{state}");
+            let left = names(&folder);
+            let strays = [".cleaned", ".swap", ".deleted"];
+            assert!(!left.iter().any(|name| strays.iter().any(|stray| name.ends_with(stray))), "{state}: {left:?}");
+            start.close().await;
+        });
+    }
+}
+
+#[test]
+fn tombstones_stay_until_their_horizon() {
+    let path = folder("tombstones");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let config = small(LogConfig { cleanup: COMPACT, delete_retention_ms: 0, ..LogConfig::default() });
+        let (log, _) = start.open(config).await;
+        acked(&log, keyed(&[("gone", Some("1")), ("stays", Some("1"))])).await;
+        acked(&log, keyed(&[("gone", None)])).await;
+        overwritten(&log, 4).await;
+        log.clean(None).await.expect("works");
+        assert!(log.epoch_of(Offset(2)).is_some());
+        let first = log.read_bytes(Offset(2), 1, ReadBound::End).await.expect("readable");
+        let header = barnabas_wire::record::BatchHeader::parse(&first.bytes).expect("a batch");
+        assert!(header.delete_horizon().is_some_and(|horizon| horizon <= env.wall()), "{header:?}");
+        overwritten(&log, 4).await;
+        env.sleep(std::time::Duration::from_millis(2)).await;
+        log.clean(None).await.expect("works");
+        let gone = log.read_bytes(Offset(2), 1, ReadBound::End).await.expect("readable");
+        let header = barnabas_wire::record::BatchHeader::parse(&gone.bytes).expect("a batch");
+        assert!(header.base_offset > Offset(2), "the tombstone went: {header:?}");
+        assert_eq!(live(&log).await.get("stays").map(String::as_str), Some("1"));
+        assert_eq!(
+            log.max_timestamp(log.high_watermark()).await.expect("works").map(|found| found.timestamp),
+            Some(TimestampMs(1_000))
+        );
+        start.close().await;
+    });
+}
