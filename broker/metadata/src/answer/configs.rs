@@ -1,0 +1,153 @@
+//! DescribeConfigs and ListConfigResources.
+
+use barnabas_base::BrokerId;
+use barnabas_wire::ErrorCode;
+use barnabas_wire::message::describe_configs::{
+    DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use barnabas_wire::message::list_config_resources::ConfigResource as ListedResource;
+use barnabas_wire::message::{
+    DescribeConfigsRequest, DescribeConfigsResponse, ListConfigResourcesRequest, ListConfigResourcesResponse,
+};
+
+use crate::config::{
+    BrokerConfig, BrokerLayers, ConfigEntry, describe_broker, describe_broker_default, describe_topic,
+};
+use crate::controller::invalid_topic_name;
+use crate::image::{ClusterImage, ConfigResource, ResourceKind};
+
+/// First version of ListConfigResources that names kinds; before it, only subscriptions to client metrics are listed.
+const KINDS_SINCE: i16 = 1;
+
+/// A refusal with Kafka's words.
+type Refused = (ErrorCode, String);
+
+/// Answers DescribeConfigs.
+#[must_use]
+pub fn describe_configs(
+    image: &ClusterImage,
+    broker: &BrokerConfig,
+    request: &DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
+    let results = request.resources.iter().map(|resource| {
+        let described = describe_resource(image, broker, resource);
+        let (code, message, entries) = match described {
+            Ok(entries) => (ErrorCode::None, None, entries),
+            Err((code, message)) => (code, Some(message), Vec::new()),
+        };
+        let wanted = |entry: &ConfigEntry| match &resource.configuration_keys {
+            None => true,
+            Some(keys) => keys.is_empty() || keys.contains(&entry.name),
+        };
+        DescribeConfigsResult {
+            error_code: code.code(),
+            error_message: message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            configs: entries.into_iter().filter(wanted).map(|entry| to_wire(entry, request)).collect(),
+        }
+    });
+    DescribeConfigsResponse { results: results.collect(), ..DescribeConfigsResponse::default() }
+}
+
+fn describe_resource(
+    image: &ClusterImage,
+    broker: &BrokerConfig,
+    resource: &DescribeConfigsResource,
+) -> Result<Vec<ConfigEntry>, Refused> {
+    let own = ConfigResource::broker(broker.node_id);
+    let layers = BrokerLayers {
+        dynamic_broker: image.config(&own),
+        dynamic_default: image.config(&ConfigResource::all_brokers()),
+        statics: &broker.statics,
+    };
+    let name = &resource.resource_name;
+    match ResourceKind::from_code(resource.resource_type) {
+        Some(ResourceKind::Topic) => describe_one_topic(image, &layers, name),
+        Some(ResourceKind::Broker) if name.is_empty() => Ok(describe_broker_default(&layers)),
+        Some(ResourceKind::Broker) => check_broker(broker.node_id, name).map(|()| describe_broker(&layers)),
+        // Log levels, metrics subscriptions and settings of groups do not exist here; that is an empty answer in Kafka.
+        Some(ResourceKind::BrokerLogger) => check_broker(broker.node_id, name).map(|()| Vec::new()),
+        Some(ResourceKind::ClientMetrics | ResourceKind::Group) if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Resource name must not be empty".to_owned()))
+        }
+        Some(ResourceKind::ClientMetrics | ResourceKind::Group) => Ok(Vec::new()),
+        None => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {}", resource.resource_type))),
+    }
+}
+
+fn describe_one_topic(
+    image: &ClusterImage,
+    layers: &BrokerLayers<'_>,
+    name: &str,
+) -> Result<Vec<ConfigEntry>, Refused> {
+    if let Some(message) = invalid_topic_name(name) {
+        return Err((ErrorCode::InvalidTopicException, message));
+    }
+    match image.topic_by_name(name) {
+        Some(_) => Ok(describe_topic(layers, image.topic_config(name))),
+        None => Err((ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.".to_owned())),
+    }
+}
+
+fn check_broker(own: BrokerId, name: &str) -> Result<(), Refused> {
+    match name.parse::<i32>() {
+        Ok(id) if id == own.0 => Ok(()),
+        Ok(_) => Err((
+            ErrorCode::InvalidRequest,
+            format!("Unexpected broker id, expected {own} or empty string, but received {name}"),
+        )),
+        Err(_) => Err((ErrorCode::InvalidRequest, format!("Broker id must be an integer, but it is: {name}"))),
+    }
+}
+
+fn to_wire(entry: ConfigEntry, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
+    let synonyms = entry.synonyms.into_iter().map(|synonym| DescribeConfigsSynonym {
+        name: synonym.name,
+        value: synonym.value,
+        source: synonym.source.code(),
+    });
+    DescribeConfigsResourceResult {
+        name: entry.name,
+        value: entry.value,
+        read_only: entry.read_only,
+        config_source: entry.source.code(),
+        is_sensitive: entry.is_sensitive,
+        synonyms: if request.include_synonyms { synonyms.collect() } else { Vec::new() },
+        config_type: entry.kind_code,
+        documentation: request.include_documentation.then(|| entry.documentation.to_owned()),
+    }
+}
+
+/// Answers ListConfigResources (KIP-1142).
+#[must_use]
+pub fn list_config_resources(
+    image: &ClusterImage,
+    version: i16,
+    request: &ListConfigResourcesRequest,
+) -> ListConfigResourcesResponse {
+    let kinds: Vec<i8> = if version < KINDS_SINCE {
+        vec![ResourceKind::ClientMetrics.code()]
+    } else if request.resource_types.is_empty() {
+        [ResourceKind::Topic, ResourceKind::Broker, ResourceKind::BrokerLogger].map(ResourceKind::code).to_vec()
+    } else {
+        request.resource_types.clone()
+    };
+    let mut listed = Vec::new();
+    for kind in kinds {
+        let names: Vec<String> = match ResourceKind::from_code(kind) {
+            Some(ResourceKind::Topic) => image.topics().map(|topic| topic.name.to_string()).collect(),
+            Some(ResourceKind::Broker | ResourceKind::BrokerLogger) => {
+                image.brokers().map(|broker| broker.id.to_string()).collect()
+            }
+            Some(ResourceKind::ClientMetrics | ResourceKind::Group) => Vec::new(),
+            None => {
+                let error_code = ErrorCode::UnsupportedVersion.code();
+                return ListConfigResourcesResponse { error_code, ..ListConfigResourcesResponse::default() };
+            }
+        };
+        let resources = names.into_iter().map(|resource_name| ListedResource { resource_name, resource_type: kind });
+        listed.extend(resources);
+    }
+    ListConfigResourcesResponse { config_resources: listed, ..ListConfigResourcesResponse::default() }
+}

@@ -1,0 +1,37 @@
+//! Broker keys that Kafka has not: Barnabas' own, and those which Kafka's controller knows as dynamic only.
+//!
+//! Tables, not code: `config::broker_keys` looks keys up in them. Kafka does not list the second one in DescribeConfigs.
+
+use crate::config::key::keys;
+use crate::config::reasons::{LONE, NO_ACL};
+
+keys! { OWN
+
+    // Barnabas.
+    "flush.policy": Str = "ack", OneOf(&["ack", "os"]), ReadOnly, Works,
+        "What an acknowledgement stands for: ack syncs to the device first, os trusts the page cache as Kafka does.";
+    "barnabas.shards": Int = "0", Between(0, 1_024), ReadOnly, Works,
+        "Shards, each one thread that owns its partitions; 0 takes one per core.";
+    "barnabas.tail.cache.bytes": Long = "33554432", AtLeast(0), ReadOnly, Works,
+        "Bytes of recent batches each shard keeps in memory for readers near the end of a log.";
+    "barnabas.memory.bytes": Long = "67108864", AtLeast(1_048_576), ReadOnly, Works,
+        "Bytes each shard may hold for requests, responses, decompression and coordinators.";
+}
+
+keys! { UNSHOWN
+
+    // Replication quotas, which exist only as dynamic configuration (`DynamicConfig.Broker`).
+    "leader.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), ClusterWide, Ignored(LONE),
+        "Bytes a second this broker serves to throttled followers.";
+    "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), ClusterWide, Ignored(LONE),
+        "Bytes a second this broker fetches for throttled replicas.";
+    "replica.alter.log.dirs.io.max.bytes.per.second":
+        Long = "9223372036854775807", AtLeast(0), ClusterWide, Ignored(LONE),
+        "Bytes a second of moves between log directories.";
+
+    // Keys of Kafka's authorizer, which reads the same file.
+    "super.users": Str = null, Any, ReadOnly, Refused(NO_ACL),
+        "Principals to whom no access control applies.";
+    "allow.everyone.if.no.acl.found": Bool = "false", Any, ReadOnly, Refused(NO_ACL),
+        "Whether a resource without access control entries is open to all.";
+}
