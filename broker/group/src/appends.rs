@@ -1,0 +1,128 @@
+//! Batches that were emitted and are not settled: their records, what is to happen when they are, and who waits.
+//!
+//! Batches settle in order. Knows nothing of groups; the coordinator drives it.
+
+use std::collections::VecDeque;
+
+use barnabas_base::Offset;
+use barnabas_wire::message::offset_fetch::OffsetFetchRequestGroup;
+
+use crate::classic::{Assignment, StaticReplacement};
+use crate::id::{AppendId, GroupId, Token};
+use crate::input::{Output, Response};
+use crate::record::Record;
+
+/// What a settled batch means to the group that emitted it.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Nothing but the records themselves.
+    Nothing,
+    /// The first record of a new group.
+    GroupCreated(GroupId),
+    /// The leader's assignment: members learn theirs when it is committed.
+    Assignment(Assignment),
+    /// A static member came back under a new member id and no rebalance is needed.
+    StaticReplaced(StaticReplacement),
+}
+
+/// Somebody who waits until a batch is settled.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// Gets this answer when the batch is committed, a refusal when it failed.
+    Reply { token: Token, response: Response },
+    /// Reads offsets as of then (`require_stable`).
+    Fetch { token: Token, request: OffsetFetchRequestGroup },
+}
+
+/// One batch in flight.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) id: AppendId,
+    pub(crate) records: Vec<Record>,
+    pub(crate) effect: Effect,
+    pub(crate) waiters: Vec<Waiter>,
+    /// Exclusive end of the batch in the log, once it is there.
+    end_offset: Option<Offset>,
+}
+
+/// All batches in flight, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Appends {
+    queue: VecDeque<InFlight>,
+    next_id: u64,
+    high_watermark: Option<Offset>,
+}
+
+impl Appends {
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Emits a batch.
+    pub(crate) fn emit(&mut self, records: Vec<Record>, effect: Effect, out: &mut Vec<Output>) -> AppendId {
+        assert!(!records.is_empty(), "a batch has records");
+        let id = AppendId(self.next_id);
+        self.next_id += 1;
+        out.push(Output::append(id, &records));
+        self.queue.push_back(InFlight { id, records, effect, waiters: Vec::new(), end_offset: None });
+        id
+    }
+
+    /// The id the next batch will have.
+    pub(crate) const fn next_id(&self) -> AppendId {
+        AppendId(self.next_id)
+    }
+
+    /// Makes somebody wait for a batch in flight.
+    pub(crate) fn wait_for(&mut self, id: AppendId, waiter: Waiter) {
+        let in_flight = self.queue.iter_mut().rev().find(|in_flight| in_flight.id == id);
+        in_flight.expect("only batches in flight are waited for").waiters.push(waiter);
+    }
+
+    /// The youngest batch in flight that touches `group`.
+    pub(crate) fn last_id_of(&self, group: &str) -> Option<AppendId> {
+        let touches = |record: &Record| match record {
+            Record::Offset { group: id, .. } | Record::Group { group: id, .. } => id.as_str() == group,
+            Record::OtherProtocol { .. } | Record::Ignored => false,
+        };
+        let youngest = self.queue.iter().rev().find(|in_flight| in_flight.records.iter().any(touches));
+        youngest.map(|in_flight| in_flight.id)
+    }
+
+    /// The batch is in the log up to `end_offset`.
+    pub(crate) fn appended(&mut self, id: AppendId, end_offset: Offset) {
+        let mut previous = None;
+        for in_flight in &mut self.queue {
+            if in_flight.id == id {
+                assert!(in_flight.end_offset.is_none(), "a batch is appended once");
+                assert!(previous < Some(end_offset), "batches lie in the log in the order they were emitted");
+                in_flight.end_offset = Some(end_offset);
+                return;
+            }
+            assert!(in_flight.end_offset.is_some(), "batches are appended in the order they were emitted");
+            previous = in_flight.end_offset;
+        }
+        panic!("only batches in flight are reported as appended");
+    }
+
+    pub(crate) fn set_high_watermark(&mut self, high_watermark: Offset) {
+        self.high_watermark = self.high_watermark.max(Some(high_watermark));
+    }
+
+    /// The oldest batch, when the high watermark has passed it.
+    pub(crate) fn pop_committed(&mut self) -> Option<InFlight> {
+        let end_offset = self.queue.front()?.end_offset?;
+        if Some(end_offset) <= self.high_watermark { self.queue.pop_front() } else { None }
+    }
+
+    /// A batch that failed.
+    pub(crate) fn take_failed(&mut self, id: AppendId) -> Option<InFlight> {
+        let position = self.queue.iter().position(|in_flight| in_flight.id == id)?;
+        self.queue.remove(position)
+    }
+
+    /// The oldest batch, whatever became of it.
+    pub(crate) fn pop_oldest(&mut self) -> Option<InFlight> {
+        self.queue.pop_front()
+    }
+}

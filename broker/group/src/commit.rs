@@ -1,0 +1,129 @@
+//! OffsetCommit: who may commit, and the records of what was committed.
+
+use barnabas_base::{GenerationId, TimestampMs};
+use barnabas_wire::ErrorCode;
+use barnabas_wire::message::offset_commit::{
+    OffsetCommitRequestPartition, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use barnabas_wire::message::{OffsetCommitRequest, OffsetCommitResponse};
+
+use crate::appends::Waiter;
+use crate::classic::{ClassicGroup, GroupState};
+use crate::coordinator::{Coordinator, Now};
+use crate::fold::CommittedOffset;
+use crate::id::{GroupId, Token, TopicName};
+use crate::input::{Output, Response};
+use crate::record::Record;
+
+/// From this version on clients know GROUP_ID_NOT_FOUND for a member of a group that is gone.
+const GROUP_NOT_FOUND_FROM_VERSION: i16 = 9;
+/// The retention time of clients that leave it to the broker.
+const RETENTION_OF_BROKER_MS: i64 = -1;
+
+impl Coordinator {
+    pub(crate) fn commit(
+        &mut self,
+        now: Now,
+        token: Token,
+        version: i16,
+        request: OffsetCommitRequest,
+        out: &mut Vec<Output>,
+    ) {
+        if let Err(code) = self.validate_commit(version, &request) {
+            let response = crate::resolve::refuse_offset_commit(&request, code);
+            out.push(Output::Reply { token, response: Response::OffsetCommit(response) });
+            return;
+        }
+        self.touch_committer(now, &request, out);
+        let group = GroupId::from(request.group_id.as_str());
+        let (records, response) = self.commit_records(now, &group, request);
+        let response = Response::OffsetCommit(response);
+        if records.is_empty() {
+            out.push(Output::Reply { token, response });
+            return;
+        }
+        // The first commit of a simple consumer makes the group.
+        let entry = self.groups.entry(&group);
+        entry.live.get_or_insert_with(|| ClassicGroup::new(group, now.wall));
+        let append_id = self.emit(records, out);
+        self.appends.wait_for(append_id, Waiter::Reply { token, response });
+    }
+
+    fn validate_commit(&self, version: i16, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
+        let generation = GenerationId(request.generation_id_or_member_epoch);
+        let entry = self.groups.get(&request.group_id);
+        if entry.is_some_and(|entry| entry.other_protocol) {
+            return Err(ErrorCode::UnknownMemberId);
+        }
+        match entry.and_then(|entry| entry.live.as_ref()) {
+            Some(group) => group.validate_commit(&request.member_id, request.group_instance_id.as_deref(), generation),
+            None if generation.0 < 0 => self.refuse_new_group().map_or(Ok(()), Err),
+            None if version >= GROUP_NOT_FOUND_FROM_VERSION => Err(ErrorCode::GroupIdNotFound),
+            None => Err(ErrorCode::IllegalGeneration),
+        }
+    }
+
+    /// A commit is a sign of life, but for the moment in which nobody may commit anyway.
+    fn touch_committer(&mut self, now: Now, request: &OffsetCommitRequest, out: &mut Vec<Output>) {
+        let (groups, mut cx) = self.split(now, out);
+        if let Some(group) = groups.live_mut(&request.group_id) {
+            match group.state() {
+                GroupState::Stable | GroupState::PreparingRebalance => group.touch(&mut cx, &request.member_id),
+                GroupState::Empty | GroupState::CompletingRebalance => {}
+            }
+        }
+    }
+
+    fn commit_records(
+        &self,
+        now: Now,
+        group: &GroupId,
+        request: OffsetCommitRequest,
+    ) -> (Vec<Record>, OffsetCommitResponse) {
+        let expire_at = (request.retention_time_ms != RETENTION_OF_BROKER_MS)
+            .then(|| now.wall.saturating_add_ms(request.retention_time_ms));
+        let mut records = Vec::new();
+        let mut response = OffsetCommitResponse::default();
+        for topic in request.topics {
+            let name = TopicName::from(topic.name.as_str());
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for partition in topic.partitions {
+                let partition_index = partition.partition_index;
+                let code = if self.accepts_metadata(partition.committed_metadata.as_deref()) {
+                    let value = committed_offset(now.wall, expire_at, topic.topic_id, partition);
+                    let (group, topic) = (group.clone(), name.clone());
+                    records.push(Record::Offset { group, topic, partition: partition_index, value: Some(value) });
+                    ErrorCode::None
+                } else {
+                    ErrorCode::OffsetMetadataTooLarge
+                };
+                partitions.push(OffsetCommitResponsePartition { partition_index, error_code: code.code() });
+            }
+            let (name, topic_id) = (topic.name, topic.topic_id);
+            response.topics.push(OffsetCommitResponseTopic { name, topic_id, partitions });
+        }
+        (records, response)
+    }
+
+    fn accepts_metadata(&self, metadata: Option<&str>) -> bool {
+        let max = self.config.offset_metadata_size_max;
+        // No text has more UTF-16 units than bytes; only long ones are counted.
+        metadata.is_none_or(|text| text.len() <= max || text.encode_utf16().count() <= max)
+    }
+}
+
+fn committed_offset(
+    wall: TimestampMs,
+    expire_at: Option<TimestampMs>,
+    topic_id: barnabas_base::Uuid,
+    partition: OffsetCommitRequestPartition,
+) -> CommittedOffset {
+    CommittedOffset {
+        offset: partition.committed_offset,
+        leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.committed_metadata.unwrap_or_default().into_boxed_str(),
+        committed_at: wall,
+        expire_at,
+        topic_id,
+    }
+}

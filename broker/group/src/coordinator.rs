@@ -1,0 +1,354 @@
+//! [`Coordinator`]: all classic groups of one `__consumer_offsets` partition. Routes requests and timers to groups,
+//! loads the log, and hands over what they decide. One shard owns it and drives it.
+
+use barnabas_base::{Monotonic, Offset, TimestampMs, TopicPartition};
+use barnabas_wire::ErrorCode;
+use barnabas_wire::message::{
+    HeartbeatRequest, HeartbeatResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
+};
+use bytes::Bytes;
+
+use crate::appends::{Appends, Effect, Waiter};
+use crate::classic::{ClassicGroup, Context, JoinCall, leave_response, leaving_members, refuse_members};
+use crate::config::{APPENDS_IN_FLIGHT_MAX, Config, GROUPS_PER_COORDINATOR_MAX};
+use crate::fold::{CommittedGroup, Groups, Image};
+use crate::id::{GroupId, Token};
+use crate::input::{Input, Output, Response};
+use crate::record::{Record, ReplayError};
+use crate::timers::{Timer, Timers};
+
+/// The coordinator of the groups of one partition.
+///
+/// Life: [`new`](Self::new), [`replay`](Self::replay) for each record of the log up to the high watermark,
+/// [`loaded`](Self::loaded); then [`step`](Self::step) and the reports of its batches; at last
+/// [`resign`](Self::resign). Requests before `loaded` are refused with `COORDINATOR_LOAD_IN_PROGRESS`: an answer from
+/// half a log would send consumers back to their beginnings.
+#[derive(Debug)]
+pub struct Coordinator {
+    pub(crate) config: Config,
+    /// The partition of `__consumer_offsets`, for observations.
+    pub(crate) partition: TopicPartition,
+    pub(crate) groups: Groups,
+    pub(crate) timers: Timers,
+    pub(crate) appends: Appends,
+    pub(crate) sweep_cursor: Option<GroupId>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Loading,
+    Active,
+    Resigned,
+}
+
+/// The time of one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) monotonic: Monotonic,
+    pub(crate) wall: TimestampMs,
+}
+
+impl Coordinator {
+    /// A coordinator that has not read its log.
+    #[must_use]
+    pub fn new(config: Config, partition: TopicPartition) -> Self {
+        Self {
+            config,
+            partition,
+            groups: Groups::default(),
+            timers: Timers::default(),
+            appends: Appends::default(),
+            sweep_cursor: None,
+            phase: Phase::Loading,
+        }
+    }
+
+    /// Takes one record of the log while loading. A record that cannot be read is reported and left out.
+    pub fn replay(&mut self, key: Bytes, value: Option<Bytes>, offset: Offset) -> Result<(), ReplayError> {
+        assert!(self.phase == Phase::Loading, "records are replayed before the coordinator serves");
+        let record = Record::decode(key, value).map_err(|reason| ReplayError { offset, reason })?;
+        self.groups.apply(record);
+        Ok(())
+    }
+
+    /// The log is read: sessions of the members it names begin, and requests are served.
+    pub fn loaded(&mut self, now: Monotonic, wall: TimestampMs, out: &mut Vec<Output>) {
+        assert!(self.phase == Phase::Loading, "a coordinator is loaded once");
+        self.phase = Phase::Active;
+        let now = Now { monotonic: now, wall };
+        let (groups, mut cx) = self.split(now, out);
+        for (id, entry) in groups.iter_mut() {
+            if entry.other_protocol {
+                continue;
+            }
+            let Some(committed) = &entry.committed else { continue };
+            let mut group = revive(id, committed, wall);
+            group.start_sessions(&mut cx);
+            entry.live = Some(group);
+        }
+        self.schedule_sweep(now);
+    }
+
+    /// Whether the log has been read and the partition is still led.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
+    /// Handles one request.
+    pub fn step(&mut self, now: Monotonic, wall: TimestampMs, input: Input, out: &mut Vec<Output>) {
+        match self.phase {
+            Phase::Active => self.dispatch(Now { monotonic: now, wall }, input, out),
+            Phase::Loading => {
+                // A member that lives is not told to worry; its session begins when the log is read.
+                let code = match input {
+                    Input::Heartbeat { .. } => ErrorCode::None,
+                    _ => ErrorCode::CoordinatorLoadInProgress,
+                };
+                out.push(Output::Reply { token: input.token(), response: input.refusal(code) });
+            }
+            Phase::Resigned => {
+                let response = input.refusal(ErrorCode::NotCoordinator);
+                out.push(Output::Reply { token: input.token(), response });
+            }
+        }
+    }
+
+    /// When [`on_wakeup`](Self::on_wakeup) is due.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Monotonic> {
+        self.timers.next()
+    }
+
+    /// Handles all deadlines that are not after `now`.
+    pub fn on_wakeup(&mut self, now: Monotonic, wall: TimestampMs, out: &mut Vec<Output>) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.on_timer(Now { monotonic: now, wall }, timer, out);
+        }
+    }
+
+    /// Leadership of the partition is lost: everything pending is refused and forgotten.
+    pub fn resign(&mut self, now: Monotonic, wall: TimestampMs, out: &mut Vec<Output>) {
+        let code = ErrorCode::NotCoordinator;
+        let now = Now { monotonic: now, wall };
+        while let Some(in_flight) = self.appends.pop_oldest() {
+            for waiter in in_flight.waiters {
+                let (token, response) = match waiter {
+                    Waiter::Reply { token, response } => (token, response.failed(code)),
+                    Waiter::Fetch { token, request } => {
+                        let input = Input::OffsetFetch { token, require_stable: true, request };
+                        (token, input.refusal(code))
+                    }
+                };
+                out.push(Output::Reply { token, response });
+            }
+        }
+        let (groups, mut cx) = self.split(now, out);
+        for (_, entry) in groups.iter_mut() {
+            if let Some(group) = &mut entry.live {
+                group.abandon(&mut cx, code);
+            }
+        }
+        self.groups.clear();
+        self.timers.clear();
+        self.phase = Phase::Resigned;
+    }
+
+    /// The committed view.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        self.groups.image()
+    }
+
+    /// Batches emitted and not settled.
+    #[must_use]
+    pub fn appends_in_flight(&self) -> usize {
+        self.appends.len()
+    }
+
+    /// Group ids of which anything is known.
+    #[must_use]
+    pub fn groups_len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The groups, and everything else a step of one of them may touch.
+    pub(crate) fn split<'a>(&'a mut self, now: Now, out: &'a mut Vec<Output>) -> (&'a mut Groups, Context<'a>) {
+        let context = Context {
+            config: &self.config,
+            now: now.monotonic,
+            wall: now.wall,
+            timers: &mut self.timers,
+            appends: &mut self.appends,
+            out,
+        };
+        (&mut self.groups, context)
+    }
+
+    /// Emits a batch of records whose effect is theirs alone.
+    pub(crate) fn emit(&mut self, records: Vec<Record>, out: &mut Vec<Output>) -> crate::id::AppendId {
+        self.groups.emit(self.appends.next_id(), &records);
+        self.appends.emit(records, Effect::Nothing, out)
+    }
+
+    fn dispatch(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
+        if self.appends.len() >= APPENDS_IN_FLIGHT_MAX && writes(&input) {
+            let response = input.refusal(ErrorCode::CoordinatorLoadInProgress);
+            out.push(Output::Reply { token: input.token(), response });
+            return;
+        }
+        match input {
+            Input::JoinGroup { token, version, client, fresh_uuid, request } => {
+                self.join(now, JoinCall { token, version, client, fresh_uuid, request }, out);
+            }
+            Input::SyncGroup { token, request } => self.sync(now, token, request, out),
+            Input::Heartbeat { token, request } => self.heartbeat(now, token, &request, out),
+            Input::LeaveGroup { token, version, request } => self.leave(now, token, version, request, out),
+            Input::OffsetCommit { token, version, request } => self.commit(now, token, version, request, out),
+            Input::OffsetFetch { token, require_stable, request } => self.fetch(token, require_stable, request, out),
+            Input::OffsetDelete { token, request } => self.delete_offsets(token, &request, out),
+            Input::DescribeGroups { token, version, groups } => self.describe(token, version, groups, out),
+            Input::ListGroups { token, request } => self.list(token, &request, out),
+            Input::DeleteGroups { token, groups } => self.delete_groups(now, token, groups, out),
+        }
+    }
+
+    fn join(&mut self, now: Now, call: JoinCall, out: &mut Vec<Output>) {
+        let member_id = call.request.member_id.clone();
+        let group_id = GroupId::from(call.request.group_id.as_str());
+        let refusal = self.refuse_join(&group_id, &call);
+        let (groups, mut cx) = self.split(now, out);
+        if let Some(code) = refusal {
+            call.refuse(&mut cx, &member_id, code);
+            return;
+        }
+        let entry = groups.entry(&group_id);
+        if let Some(group) = &mut entry.live {
+            group.join(&mut cx, call);
+            return;
+        }
+        let mut group = ClassicGroup::new(group_id.clone(), now.wall);
+        group.join(&mut cx, call);
+        if group.is_idle() {
+            groups.drop_vacant(&group_id);
+            return;
+        }
+        // The group is in the log before its first rebalance ends, so that reads show it.
+        cx.emit(vec![group.creation_record()], Effect::GroupCreated(group_id));
+        entry.live = Some(group);
+    }
+
+    fn refuse_join(&self, group_id: &GroupId, call: &JoinCall) -> Option<ErrorCode> {
+        if group_id.as_str().is_empty() {
+            return Some(ErrorCode::InvalidGroupId);
+        }
+        let session_timeouts_ms = self.config.session_timeout_min_ms..=self.config.session_timeout_max_ms;
+        if !session_timeouts_ms.contains(&call.request.session_timeout_ms) {
+            return Some(ErrorCode::InvalidSessionTimeout);
+        }
+        let entry = self.groups.get(group_id.as_str());
+        if entry.is_some_and(|entry| entry.other_protocol) {
+            return Some(ErrorCode::InconsistentGroupProtocol);
+        }
+        if entry.is_some_and(|entry| entry.live.is_some()) {
+            return None;
+        }
+        if !call.request.member_id.is_empty() {
+            return Some(ErrorCode::UnknownMemberId);
+        }
+        self.refuse_new_group()
+    }
+
+    /// Whether there is no room for one more group.
+    pub(crate) fn refuse_new_group(&self) -> Option<ErrorCode> {
+        (self.groups.len() >= GROUPS_PER_COORDINATOR_MAX).then_some(ErrorCode::PolicyViolation)
+    }
+
+    fn sync(&mut self, now: Now, token: Token, request: SyncGroupRequest, out: &mut Vec<Output>) {
+        let (groups, mut cx) = self.split(now, out);
+        let code = match groups.live_mut(&request.group_id) {
+            _ if request.group_id.is_empty() => ErrorCode::InvalidGroupId,
+            Some(group) => return group.sync(&mut cx, token, request),
+            None => ErrorCode::UnknownMemberId,
+        };
+        let response = SyncGroupResponse { error_code: code.code(), ..Default::default() };
+        cx.reply(token, Response::SyncGroup(response));
+    }
+
+    fn heartbeat(&mut self, now: Now, token: Token, request: &HeartbeatRequest, out: &mut Vec<Output>) {
+        let (groups, mut cx) = self.split(now, out);
+        let code = match groups.live_mut(&request.group_id) {
+            _ if request.group_id.is_empty() => ErrorCode::InvalidGroupId,
+            Some(group) => group.heartbeat(&mut cx, request),
+            None => ErrorCode::UnknownMemberId,
+        };
+        let response = HeartbeatResponse { error_code: code.code(), ..Default::default() };
+        cx.reply(token, Response::Heartbeat(response));
+    }
+
+    fn leave(&mut self, now: Now, token: Token, version: i16, request: LeaveGroupRequest, out: &mut Vec<Output>) {
+        let (groups, mut cx) = self.split(now, out);
+        if request.group_id.is_empty() {
+            let error_code = ErrorCode::InvalidGroupId.code();
+            let response = LeaveGroupResponse { error_code, ..Default::default() };
+            cx.reply(token, Response::LeaveGroup(response));
+            return;
+        }
+        let members = leaving_members(version, request.member_id, request.members);
+        let (responses, append_id) = match groups.live_mut(&request.group_id) {
+            Some(group) => group.leave(&mut cx, members),
+            None => (refuse_members(members, ErrorCode::UnknownMemberId), None),
+        };
+        cx.reply_after(append_id, token, Response::LeaveGroup(leave_response(version, responses)));
+    }
+
+    fn on_timer(&mut self, now: Now, timer: Timer, out: &mut Vec<Output>) {
+        let (groups, mut cx) = self.split(now, out);
+        match timer {
+            Timer::Session { group, member } => {
+                if let Some(group) = groups.live_mut(group.as_str()) {
+                    group.on_session_timer(&mut cx, &member);
+                }
+            }
+            Timer::InitialJoin { group, delay_ms, remaining_ms } => {
+                if let Some(group) = groups.live_mut(group.as_str()) {
+                    group.on_initial_join_timer(&mut cx, delay_ms, remaining_ms);
+                }
+            }
+            Timer::Join { group } => {
+                if let Some(group) = groups.live_mut(group.as_str()) {
+                    group.on_join_timer(&mut cx);
+                }
+            }
+            Timer::Sync { group } => {
+                if let Some(group) = groups.live_mut(group.as_str()) {
+                    group.on_sync_timer(&mut cx);
+                }
+            }
+            Timer::Sweep => self.sweep(now, out),
+        }
+    }
+}
+
+/// The group that the committed view describes, with no requests and no timers.
+pub(crate) fn revive(id: &GroupId, committed: &CommittedGroup, wall: TimestampMs) -> ClassicGroup {
+    match committed {
+        CommittedGroup::Simple => ClassicGroup::new(id.clone(), wall),
+        CommittedGroup::Recorded(value) => ClassicGroup::from_record(id.clone(), value),
+    }
+}
+
+/// Whether a request always emits records when it succeeds. The others are bounded by members and timers.
+const fn writes(input: &Input) -> bool {
+    match input {
+        Input::OffsetCommit { .. } | Input::OffsetDelete { .. } | Input::DeleteGroups { .. } => true,
+        Input::JoinGroup { request, .. } => request.member_id.is_empty(),
+        Input::SyncGroup { .. }
+        | Input::Heartbeat { .. }
+        | Input::LeaveGroup { .. }
+        | Input::OffsetFetch { .. }
+        | Input::DescribeGroups { .. }
+        | Input::ListGroups { .. } => false,
+    }
+}
