@@ -1,0 +1,303 @@
+//! The client and its cores against two fake brokers: the good way, and every way back from trouble.
+
+mod fake;
+
+use std::collections::BTreeMap;
+
+use barnabas_base::{BrokerId, Monotonic, Offset, PartitionIndex, TimestampMs};
+use barnabas_client::{
+    CallError, Consumer, ConsumerConfig, Delivery, DeliveryError, Destination, MemberConfig, MemberEvent, Membership,
+    Producer, ProducerConfig, RecordToSend, StartAt,
+};
+use barnabas_wire::message::{MetadataRequest, ProduceRequest};
+use barnabas_wire::{ApiKey, ErrorCode, RequestBody, ResponseBody};
+use bytes::Bytes;
+use fake::{Net, PARTITIONS, TOPIC};
+
+const LIMIT: Monotonic = Monotonic(600_000_000_000);
+
+fn record(value: &str, partition: i32) -> RecordToSend {
+    RecordToSend {
+        topic: TOPIC.to_owned(),
+        partition: Some(PartitionIndex(partition)),
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
+        timestamp: TimestampMs(1),
+        ..Default::default()
+    }
+}
+
+/// Runs until every record is delivered or given up.
+fn deliver(net: &mut Net, producer: &mut Producer) -> Vec<Delivery> {
+    deliver_until(net, producer, |_| {})
+}
+
+/// The same, with something that happens on the way.
+fn deliver_until(net: &mut Net, producer: &mut Producer, meanwhile: impl Fn(&mut Net)) -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    while producer.undelivered() > 0 {
+        meanwhile(net);
+        producer.poll(net.now, &mut net.client);
+        let events = net.settle();
+        let idle = events.is_empty();
+        for event in events {
+            producer.on_event(net.now, &mut net.client, &event);
+        }
+        if idle && producer.undelivered() > 0 {
+            assert!(net.now < LIMIT, "a producer gives up in time");
+            net.wake(producer.next_wakeup(), LIMIT);
+        }
+        deliveries.extend(std::iter::from_fn(|| producer.poll_delivery()));
+    }
+    deliveries
+}
+
+fn results(deliveries: &[Delivery]) -> Vec<(u64, Result<i64, DeliveryError>)> {
+    let result = |one: &Delivery| (one.ordinal, one.result.clone().map(|offset| offset.0));
+    deliveries.iter().map(result).collect()
+}
+
+/// Runs until `count` records are read.
+fn consume(net: &mut Net, consumer: &mut Consumer, count: usize) -> Vec<(i32, i64, String)> {
+    let mut read = Vec::new();
+    while read.len() < count {
+        consumer.poll(net.now, &mut net.client);
+        let events = net.settle();
+        let idle = events.is_empty();
+        for event in events {
+            consumer.on_event(net.now, &mut net.client, &event);
+        }
+        while let Some(record) = consumer.poll_record() {
+            let value = String::from_utf8(record.value.expect("a value").to_vec()).expect("text");
+            read.push((record.partition.0, record.offset.0, value));
+        }
+        if idle {
+            assert!(net.now < LIMIT, "records come in time");
+            net.wake(consumer.next_wakeup(), LIMIT);
+        }
+    }
+    read
+}
+
+#[test]
+fn records_go_to_leaders_and_come_back_in_order() {
+    let mut net = Net::new();
+    let mut producer = Producer::new(ProducerConfig::default());
+    for index in 0..5 {
+        producer.send(net.now, record(&format!("v{index}"), index % PARTITIONS));
+    }
+    let delivered = results(&deliver(&mut net, &mut producer));
+    assert_eq!(delivered, [(0, Ok(0)), (2, Ok(1)), (4, Ok(2)), (1, Ok(0)), (3, Ok(1))]);
+    let produced_to: Vec<i32> =
+        net.cluster.seen.iter().filter(|(_, api)| *api == ApiKey::Produce).map(|(broker, _)| *broker).collect();
+    assert_eq!(produced_to, [1, 2], "one batch to each leader");
+    let mut consumer = Consumer::new(ConsumerConfig::default());
+    for partition in 0..PARTITIONS {
+        consumer.assign(TOPIC, PartitionIndex(partition), StartAt::Beginning);
+    }
+    let mut read = consume(&mut net, &mut consumer, 5);
+    read.sort();
+    let values: Vec<&str> = read.iter().map(|(_, _, value)| value.as_str()).collect();
+    assert_eq!(values, ["v0", "v2", "v4", "v1", "v3"]);
+    assert!(consumer.is_at_end());
+    assert_eq!(consumer.position(TOPIC, PartitionIndex(0)), Some(Offset(3)));
+}
+
+#[test]
+fn old_brokers_are_spoken_to_by_name() {
+    let mut net = Net::new();
+    for (api, version) in [(ApiKey::Metadata, 4), (ApiKey::Produce, 3), (ApiKey::Fetch, 4), (ApiKey::ListOffsets, 1)] {
+        net.cluster.cap(api, version);
+    }
+    let mut producer = Producer::new(ProducerConfig::default());
+    producer.send(net.now, record("v", 0));
+    assert_eq!(results(&deliver(&mut net, &mut producer)), [(0, Ok(0))]);
+    let mut consumer = Consumer::new(ConsumerConfig::default());
+    consumer.assign(TOPIC, PartitionIndex(0), StartAt::Beginning);
+    assert_eq!(consume(&mut net, &mut consumer, 1), [(0, 0, "v".to_owned())]);
+}
+
+#[test]
+fn a_batch_follows_its_leader_and_is_appended_once() {
+    let mut net = Net::new();
+    let mut producer = Producer::new(ProducerConfig::default());
+    // Metadata lags behind, then the answer is lost after the append.
+    net.cluster.leaders = vec![2, 2];
+    net.cluster.rumoured_leaders = Some(vec![1, 1]);
+    producer.send(net.now, record("v", 0));
+    net.cluster.lost_answers.insert(ApiKey::Produce, 2);
+    let deliveries = deliver_until(&mut net, &mut producer, |net| {
+        // The cluster agrees after a while.
+        if net.now > Monotonic(1_000_000_000) {
+            net.cluster.rumoured_leaders = None;
+        }
+    });
+    assert_eq!(results(&deliveries), [(0, Ok(0))]);
+    assert_eq!(net.cluster.logs[0].len(), 1, "the retried batch is recognised");
+}
+
+#[test]
+fn a_refused_batch_is_given_up_and_the_next_starts_over() {
+    let mut net = Net::new();
+    let mut producer = Producer::new(ProducerConfig::default());
+    net.cluster.refuse(ApiKey::Produce, ErrorCode::NotEnoughReplicas);
+    net.cluster.refuse(ApiKey::Produce, ErrorCode::MessageTooLarge);
+    producer.send(net.now, record("large", 0));
+    let given_up = results(&deliver(&mut net, &mut producer));
+    assert_eq!(given_up, [(0, Err(DeliveryError::Refused(ErrorCode::MessageTooLarge, None)))]);
+    producer.send(net.now, record("small", 0));
+    assert_eq!(results(&deliver(&mut net, &mut producer)), [(1, Ok(0))]);
+}
+
+#[test]
+fn records_for_a_topic_that_never_appears_are_given_up() {
+    let mut net = Net::new();
+    net.cluster.topic_exists = false;
+    let config = ProducerConfig { delivery_timeout_ms: 5_000, ..Default::default() };
+    let mut producer = Producer::new(config);
+    producer.send(net.now, RecordToSend { topic: TOPIC.to_owned(), ..Default::default() });
+    let given_up = results(&deliver(&mut net, &mut producer));
+    assert_eq!(given_up, [(0, Err(DeliveryError::Refused(ErrorCode::UnknownTopicOrPartition, None)))]);
+    assert!(net.now >= Monotonic(5_000_000_000), "not before its time is up");
+}
+
+#[test]
+fn records_for_a_partition_that_is_not_there_are_given_up_at_once() {
+    let mut net = Net::new();
+    let mut producer = Producer::new(ProducerConfig::default());
+    producer.send(net.now, record("here", 0));
+    assert_eq!(results(&deliver(&mut net, &mut producer)), [(0, Ok(0))]);
+    producer.send(net.now, record("nowhere", PARTITIONS));
+    let given_up = results(&deliver(&mut net, &mut producer));
+    assert_eq!(given_up, [(1, Err(DeliveryError::Refused(ErrorCode::UnknownTopicOrPartition, None)))]);
+    assert_eq!(net.now, Monotonic::ZERO);
+}
+
+#[test]
+fn without_acks_nothing_is_waited_for() {
+    let mut net = Net::new();
+    let config = ProducerConfig { acks: 0, idempotent: false, ..Default::default() };
+    let mut producer = Producer::new(config);
+    producer.send(net.now, record("v", 1));
+    assert_eq!(results(&deliver(&mut net, &mut producer)), [(0, Ok(-1))]);
+    assert_eq!(net.cluster.ends[1], 1);
+}
+
+#[test]
+fn a_consumer_out_of_range_begins_where_it_was_told_to() {
+    let mut net = Net::new();
+    let mut producer = Producer::new(ProducerConfig::default());
+    producer.send(net.now, record("v", 0));
+    deliver(&mut net, &mut producer);
+    let config = ConsumerConfig { reset: Some(StartAt::Beginning), ..Default::default() };
+    let mut consumer = Consumer::new(config);
+    consumer.assign(TOPIC, PartitionIndex(0), StartAt::Offset(Offset(50)));
+    net.cluster.refuse(ApiKey::Fetch, ErrorCode::NotLeaderOrFollower);
+    net.cluster.refuse(ApiKey::ListOffsets, ErrorCode::LeaderNotAvailable);
+    assert_eq!(consume(&mut net, &mut consumer, 1), [(0, 0, "v".to_owned())]);
+    let config = ConsumerConfig { reset: None, ..Default::default() };
+    let mut strict = Consumer::new(config);
+    strict.assign(TOPIC, PartitionIndex(0), StartAt::Offset(Offset(50)));
+    strict.poll(net.now, &mut net.client);
+    for event in net.settle() {
+        strict.on_event(net.now, &mut net.client, &event);
+    }
+    let error = strict.poll_error().expect("no place to go");
+    assert_eq!(error.to_string(), "t-0: OFFSET_OUT_OF_RANGE");
+}
+
+#[test]
+fn bootstrap_goes_on_to_the_next_broker() {
+    let mut net = Net::new();
+    net.down.push(1);
+    let request = RequestBody::Metadata(MetadataRequest::default());
+    let tag = net.client.call(net.now, Destination::Any, request, None, 10_000);
+    let mut events = net.settle();
+    while events.is_empty() {
+        net.wake(None, LIMIT);
+        events = net.settle();
+    }
+    assert_eq!(events[0].tag, tag);
+    assert!(matches!(&events[0].reply, Ok((_, ResponseBody::Metadata(_)))));
+    assert_eq!(net.client.last_failure(), Some("refused"));
+}
+
+#[test]
+fn silence_is_a_timeout_and_an_unknown_broker_is_waited_for() {
+    let mut net = Net::new();
+    net.cluster.silent.push(ApiKey::Produce);
+    let late = RequestBody::Produce(ProduceRequest { acks: 1, ..Default::default() });
+    let late = net.client.call(net.now, Destination::Controller, late, None, 1_000);
+    let nowhere = RequestBody::Metadata(MetadataRequest::default());
+    let nowhere = net.client.call(net.now, Destination::Broker(BrokerId(9)), nowhere, None, 2_000);
+    let mut replies = BTreeMap::new();
+    while replies.len() < 2 {
+        net.wake(None, LIMIT);
+        replies.extend(net.settle().into_iter().map(|event| (event.tag, event.reply)));
+    }
+    assert_eq!(replies[&late], Err(CallError::TimedOut));
+    assert_eq!(replies[&nowhere], Err(CallError::TimedOut));
+    assert!(net.now < LIMIT);
+}
+
+/// Runs a member until it says something.
+fn until_event(net: &mut Net, member: &mut Membership) -> MemberEvent {
+    loop {
+        if let Some(event) = member.poll_event() {
+            return event;
+        }
+        member.poll(net.now, &mut net.client);
+        let events = net.settle();
+        let idle = events.is_empty();
+        for event in events {
+            member.on_event(net.now, &mut net.client, &event);
+        }
+        if idle {
+            assert!(net.now < LIMIT, "a member gets its turn in time");
+            net.wake(member.next_wakeup(), LIMIT);
+        }
+    }
+}
+
+#[test]
+fn a_member_joins_assigns_commits_and_comes_back() {
+    let mut net = Net::new();
+    let mut member = Membership::new(MemberConfig::new("g", [TOPIC.to_owned()].into()));
+    net.cluster.committed.insert(1, 7);
+    net.cluster.refuse(ApiKey::FindCoordinator, ErrorCode::CoordinatorNotAvailable);
+    net.cluster.refuse(ApiKey::JoinGroup, ErrorCode::NotCoordinator);
+    net.cluster.refuse(ApiKey::SyncGroup, ErrorCode::RebalanceInProgress);
+    let key = |partition: i32| (TOPIC.to_owned(), PartitionIndex(partition));
+    let assigned = MemberEvent::Assigned([(key(0), None), (key(1), Some(Offset(7)))].into());
+    assert_eq!(until_event(&mut net, &mut member), assigned);
+    assert_eq!((member.member_id(), member.generation()), ("member", 2));
+    member.commit(net.now, &mut net.client, &[(key(0), Offset(3))].into());
+    assert_eq!(until_event(&mut net, &mut member), MemberEvent::Committed(Ok(())));
+    assert_eq!(net.cluster.committed[&0], 3);
+    // A rebalance: it gives up what it has, and joins again.
+    net.cluster.refuse(ApiKey::Heartbeat, ErrorCode::RebalanceInProgress);
+    assert_eq!(until_event(&mut net, &mut member), MemberEvent::Revoked { lost: false });
+    let assigned = MemberEvent::Assigned([(key(0), Some(Offset(3))), (key(1), Some(Offset(7)))].into());
+    assert_eq!(until_event(&mut net, &mut member), assigned);
+    // Thrown out: what it had may be somebody else's.
+    net.cluster.refuse(ApiKey::Heartbeat, ErrorCode::UnknownMemberId);
+    assert_eq!(until_event(&mut net, &mut member), MemberEvent::Revoked { lost: true });
+    assert!(matches!(until_event(&mut net, &mut member), MemberEvent::Assigned(_)));
+    member.commit(net.now, &mut net.client, &[(key(0), Offset(4))].into());
+    net.cluster.refuse(ApiKey::OffsetCommit, ErrorCode::IllegalGeneration);
+    let refused = MemberEvent::Committed(Err(ErrorCode::IllegalGeneration));
+    assert_eq!(until_event(&mut net, &mut member), refused);
+    member.leave(net.now, &mut net.client);
+    assert_eq!(until_event(&mut net, &mut member), MemberEvent::Left);
+}
+
+#[test]
+fn a_fenced_member_ends() {
+    let mut net = Net::new();
+    let config =
+        MemberConfig { instance_id: Some("i".to_owned()), ..MemberConfig::new("g", [TOPIC.to_owned()].into()) };
+    let mut member = Membership::new(config);
+    assert!(matches!(until_event(&mut net, &mut member), MemberEvent::Assigned(_)));
+    net.cluster.refuse(ApiKey::Heartbeat, ErrorCode::FencedInstanceId);
+    assert_eq!(until_event(&mut net, &mut member), MemberEvent::Revoked { lost: true });
+    assert_eq!(until_event(&mut net, &mut member), MemberEvent::Failed(ErrorCode::FencedInstanceId));
+}
