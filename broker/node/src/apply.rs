@@ -1,0 +1,217 @@
+//! A shard acts on a new image: opens and removes logs, begins leader epochs, changes configurations, starts and stops
+//! coordinators. Driven by the controller's publication, one delta after the other.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use barnabas_base::{LeaderEpoch, Observation, PartitionIndex, TopicPartition};
+use barnabas_commitlog::name::{deleted_folder_name, folder_name};
+use barnabas_commitlog::{LoadReport, Log, LogDirectory, OpenLogError};
+use barnabas_metadata::image::{ClusterImage, Delta, PartitionImage, ResourceKind, TopicImage};
+use barnabas_runtime::Local;
+
+use crate::coordinator::GroupCoordinator;
+use crate::partition::Partition;
+use crate::shard::Shard;
+use crate::topic::{is_offsets_topic, log_config, topic_config};
+
+/// Logs that are opened at the same time: enough to keep the device busy, few enough to bound memory.
+const OPENING_AT_ONCE_MAX: usize = 64;
+
+/// Acts on everything that concerns this shard and returns when it stands.
+pub(crate) async fn apply(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
+    for topic in delta.deleted_topics.values() {
+        remove_topic(shard, topic).await;
+    }
+    change_partitions(shard, image, delta).await;
+    change_configs(shard, image, delta);
+}
+
+/// Opens the logs of all partitions of this shard. Nobody leads them by that.
+pub(crate) async fn open_all(shard: &Rc<Shard>, image: &ClusterImage) {
+    let mut opening: Vec<Local<'_, Option<Rc<Partition>>>> = Vec::new();
+    for topic in image.topics() {
+        for (index, state) in topic.partitions.iter() {
+            let id = TopicPartition { topic_id: topic.id, partition: *index };
+            let is_mine = id.shard(shard.data_shards) == shard.id;
+            if is_mine && state.replicas.contains(&shard.options.broker_id()) {
+                opening.push(Box::pin(open_partition(shard, image, topic, id)));
+            }
+            if opening.len() == OPENING_AT_ONCE_MAX {
+                barnabas_runtime::join_all(std::mem::take(&mut opening)).await;
+            }
+        }
+    }
+    barnabas_runtime::join_all(opening).await;
+}
+
+async fn change_partitions(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
+    let owned = delta.changed_partitions.iter().filter(|id| id.shard(shard.data_shards) == shard.id);
+    let mut changing: Vec<Local<'_, ()>> = Vec::new();
+    for id in owned {
+        let Some(topic) = image.topic(id.topic_id) else { continue };
+        let Some(state) = topic.partition(id.partition) else { continue };
+        if !state.replicas.contains(&shard.options.broker_id()) {
+            continue;
+        }
+        changing.push(Box::pin(change_partition(shard, image, topic, *id, state)));
+        if changing.len() == OPENING_AT_ONCE_MAX {
+            barnabas_runtime::join_all(std::mem::take(&mut changing)).await;
+        }
+    }
+    barnabas_runtime::join_all(changing).await;
+}
+
+async fn change_partition(
+    shard: &Rc<Shard>,
+    image: &ClusterImage,
+    topic: &TopicImage,
+    id: TopicPartition,
+    state: &PartitionImage,
+) {
+    let partition = match shard.partition(id) {
+        Some(partition) => partition,
+        None => match open_partition(shard, image, topic, id).await {
+            Some(partition) => partition,
+            None => return,
+        },
+    };
+    lead(shard, &partition, state).await;
+}
+
+/// Takes over leadership in the epoch of the image, if that is a new one.
+async fn lead(shard: &Rc<Shard>, partition: &Rc<Partition>, state: &PartitionImage) {
+    if state.leader != shard.options.broker_id() {
+        return;
+    }
+    let is_first = partition.leader_epoch() == LeaderEpoch::UNKNOWN;
+    if state.leader_epoch != partition.leader_epoch() {
+        partition.lead(state.leader_epoch, state.isr.len());
+        if let Err(error) = partition.log.begin_epoch(state.leader_epoch).await {
+            tracing::error!(target: "Partition", "cannot begin epoch {} of {partition:?}: {error}", state.leader_epoch);
+            return;
+        }
+    }
+    if is_first && is_offsets_topic(&partition.topic_name) {
+        let coordinator = GroupCoordinator::start(shard, Rc::clone(partition));
+        shard.coordinators.borrow_mut().insert(partition.id.partition, coordinator);
+    }
+}
+
+async fn open_partition(
+    shard: &Rc<Shard>,
+    image: &ClusterImage,
+    topic: &TopicImage,
+    id: TopicPartition,
+) -> Option<Rc<Partition>> {
+    let directory = choose_directory(shard, topic, id)?;
+    let config = topic_config(&shard.options.config, image, &topic.name);
+    let log_config = log_config(&shard.options.config, &config);
+    let mut opened = Log::open(&directory, id, &topic.name, log_config.clone()).await;
+    if matches!(opened, Err(OpenLogError::WrongTopic)) {
+        // The deletion of an earlier topic of this name was decided, but its folder was not renamed before a stop.
+        set_aside(shard, &directory, &topic.name, id).await;
+        opened = Log::open(&directory, id, &topic.name, log_config).await;
+    }
+    match opened {
+        Ok((log, report)) => {
+            observe_load(shard, id, &report);
+            let partition = Rc::new(Partition::new(id, Rc::from(&*topic.name), log));
+            partition.set_min_in_sync_replicas(config.min_insync_replicas);
+            shard.insert_partition(Rc::clone(&partition));
+            Some(partition)
+        }
+        Err(error) => {
+            let (name, index, path) = (&topic.name, id.partition, directory.path().display());
+            tracing::error!(target: "LogManager", "cannot open {name}-{index} in {path}: {error}");
+            None
+        }
+    }
+}
+
+/// Gives the folder of a deleted topic the name of a deleted partition; the next start removes it.
+async fn set_aside(shard: &Rc<Shard>, directory: &LogDirectory, topic: &str, id: TopicPartition) {
+    let folder = directory.path().join(folder_name(topic, id.partition));
+    let target = directory.path().join(deleted_folder_name(topic, id.partition, shard.env.random_uuid()));
+    let renamed = match shard.env.disk.rename(&folder, &target).await {
+        Ok(()) => shard.env.disk.sync_dir(directory.path()).await,
+        Err(error) => Err(error),
+    };
+    match renamed {
+        Ok(()) => tracing::info!(target: "LogManager", "{} belonged to a deleted topic", folder.display()),
+        Err(error) => tracing::error!(target: "LogManager", "cannot rename {}: {error}", folder.display()),
+    }
+}
+
+/// Reports how a log came up, to people as well where something was wrong.
+pub(crate) fn observe_load(shard: &Shard, id: TopicPartition, report: &LoadReport) {
+    shard.env.observe(&Observation::LogLoaded {
+        partition: id,
+        kind: report.kind,
+        start_offset: report.start_offset,
+        end_offset: report.end_offset,
+        cut_bytes: report.cut_bytes,
+    });
+    for range in &report.damaged {
+        let (from, to) = (range.from, range.to);
+        tracing::error!(target: "LogManager", "{id}: offsets {from} to {to} are damaged and answer CORRUPT_MESSAGE");
+        shard.env.observe(&Observation::Damaged { partition: id, from, to });
+    }
+}
+
+/// The directory that has the partition, else the one with the fewest partitions, as Kafka chooses.
+fn choose_directory(shard: &Rc<Shard>, topic: &TopicImage, id: TopicPartition) -> Option<Rc<LogDirectory>> {
+    let directories = shard.directories.borrow();
+    let online = || directories.iter().filter(|directory| !directory.is_offline());
+    let holder = online().find(|directory| directory.holds(&topic.name, id.partition));
+    holder.or_else(|| online().min_by_key(|directory| directory.logs().len())).cloned()
+}
+
+/// Gives every log whose topic's configuration may have changed its new one. A dynamic configuration of brokers changes
+/// what topics without their own value have.
+fn change_configs(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
+    let mut names = BTreeSet::new();
+    let mut all = false;
+    for resource in &delta.changed_configs {
+        match resource.kind {
+            ResourceKind::Topic => drop(names.insert(resource.name.as_str())),
+            ResourceKind::Broker => all = true,
+            ResourceKind::BrokerLogger | ResourceKind::ClientMetrics | ResourceKind::Group => {}
+        }
+    }
+    if !all && names.is_empty() {
+        return;
+    }
+    for partition in shard.partitions() {
+        if all || names.contains(&*partition.topic_name) {
+            let config = topic_config(&shard.options.config, image, &partition.topic_name);
+            partition.set_min_in_sync_replicas(config.min_insync_replicas);
+            partition.log.update_config(log_config(&shard.options.config, &config));
+        }
+    }
+}
+
+async fn remove_topic(shard: &Rc<Shard>, topic: &TopicImage) {
+    let coordinators: Vec<_> = shard.coordinators.borrow().values().cloned().collect();
+    for coordinator in coordinators {
+        coordinator.topic_deleted(&topic.name, topic.id);
+    }
+    for index in topic.partitions.keys() {
+        let id = TopicPartition { topic_id: topic.id, partition: *index };
+        let Some(partition) = shard.remove_partition(id) else { continue };
+        if is_offsets_topic(&topic.name) {
+            stop_coordinator(shard, *index);
+        }
+        shard.wake_watchers(&partition);
+        if let Err(error) = partition.log.delete().await {
+            tracing::error!(target: "LogManager", "cannot delete {partition:?}: {error}");
+        }
+    }
+}
+
+fn stop_coordinator(shard: &Rc<Shard>, partition: PartitionIndex) {
+    let stopped = shard.coordinators.borrow_mut().remove(&partition);
+    if let Some(coordinator) = stopped {
+        coordinator.stop();
+    }
+}

@@ -1,0 +1,200 @@
+//! Work that goes on by itself: retention, cleaning, checkpoints, failed directories.
+//!
+//! Each shard looks after its own logs; the controller's shard owns the directories and writes their checkpoint files
+//! from what the others report.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use barnabas_commitlog::{DirectoryOwner, DirectoryReport, LogDirectory, StorageError};
+use barnabas_runtime::sync::{Notify, oneshot};
+use barnabas_runtime::{Either, Local, race};
+
+use crate::partition::Partition;
+use crate::shard::Shard;
+
+/// Starts the background work of all data shards.
+pub(crate) async fn start(shard: &Rc<Shard>) {
+    let begin = |shard: &Rc<Shard>| -> Local<'static, ()> {
+        let mut tasks = vec![
+            shard.env.spawn("retention", retention(Rc::clone(shard))),
+            shard.env.spawn("cleaner", cleaning(Rc::clone(shard))),
+        ];
+        for directory in shard.directories.borrow().iter() {
+            tasks.push(shard.env.spawn("directory failure", spread_failure(Rc::clone(shard), Rc::clone(directory))));
+        }
+        shard.tasks.borrow_mut().extend(tasks);
+        Box::pin(std::future::ready(()))
+    };
+    shard.on_all(begin).await;
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
+}
+
+/// Rolls, expires and deletes, one log after the other, every `log.retention.check.interval.ms`.
+async fn retention(shard: Rc<Shard>) {
+    let interval = millis(shard.options.config.logs.retention_check_interval_ms);
+    loop {
+        shard.env.sleep(interval).await;
+        for partition in shard.partitions() {
+            retain(&shard, &partition).await;
+        }
+    }
+}
+
+async fn retain(shard: &Shard, partition: &Partition) {
+    let log = &partition.log;
+    log.expire_producers();
+    let outcome = if log.is_roll_due(shard.env.wall()) { log.roll().await } else { Ok(()) };
+    let outcome = match outcome {
+        Ok(()) => log.retain().await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(0) => {}
+        Ok(deleted) => tracing::info!(target: "LogManager", "deleted {deleted} segments of {partition:?}"),
+        Err(error) => tracing::warn!(target: "LogManager", "retention of {partition:?}: {error}"),
+    }
+}
+
+/// Cleans the dirtiest log that is due, and rests for `log.cleaner.backoff.ms` when there is none.
+async fn cleaning(shard: Rc<Shard>) {
+    let cleaner = shard.options.config.logs.cleaner.clone();
+    if !cleaner.enable {
+        return;
+    }
+    let shards = i64::from(shard.data_shards);
+    let map_bytes = usize::try_from(cleaner.dedupe_buffer_bytes / shards).unwrap_or(usize::MAX);
+    loop {
+        let Some(partition) = dirtiest(&shard).await else {
+            shard.env.sleep(millis(cleaner.backoff_ms)).await;
+            continue;
+        };
+        match partition.log.clean(Some(map_bytes)).await {
+            Ok(outcome) => {
+                let (read, written) = (outcome.bytes_read, outcome.bytes_written);
+                tracing::info!(target: "LogCleaner", "cleaned {partition:?}: {read} bytes became {written}");
+            }
+            Err(error) => {
+                tracing::error!(target: "LogCleaner", "cannot clean {partition:?}: {error}");
+                shard.env.sleep(millis(cleaner.backoff_ms)).await;
+            }
+        }
+    }
+}
+
+/// The log with the largest share of bytes that were not cleaned yet, among those for which cleaning is due.
+async fn dirtiest(shard: &Shard) -> Option<Rc<Partition>> {
+    let mut best: Option<(f64, Rc<Partition>)> = None;
+    for partition in shard.partitions() {
+        match partition.log.cleanable(shard.env.wall()).await {
+            Ok(Some(found)) if found.is_due(&partition.log.config()) => {
+                let ratio = found.dirty_ratio();
+                if best.as_ref().is_none_or(|(known, _)| ratio > *known) {
+                    best = Some((ratio, partition));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(target: "LogCleaner", "cannot judge {partition:?}: {error}"),
+        }
+    }
+    best.map(|(_, partition)| partition)
+}
+
+/// A directory that fails on one shard is taken out of use on all of them, within one message.
+async fn spread_failure(shard: Rc<Shard>, directory: Rc<LogDirectory>) {
+    directory.offline().await;
+    let Some(error) = directory.failure() else { return };
+    let (index, kind, text) = (directory.index(), error.kind, error.to_string());
+    tracing::error!(target: "LogManager", "log directory {} is offline: {text}", directory.path().display());
+    let fail = move |shard: &Rc<Shard>| -> Local<'static, ()> {
+        let failed = shard.directories.borrow().iter().find(|each| each.index() == index).cloned();
+        if let Some(failed) = failed {
+            failed.fail(StorageError::reported(kind, &text));
+        }
+        Box::pin(std::future::ready(()))
+    };
+    shard.on_all(fail).await;
+}
+
+/// Writes the checkpoint files of all directories from time to time, until it is told to stop and gives them back.
+pub(crate) struct Checkpointer {
+    stop: Rc<Notify>,
+    owners: oneshot::Receiver<Vec<DirectoryOwner>>,
+}
+
+impl Checkpointer {
+    /// Takes the directories over.
+    pub(crate) fn start(shard: &Rc<Shard>, owners: Vec<DirectoryOwner>) -> Self {
+        let stop = Rc::new(Notify::new());
+        let working = checkpoint_until(Rc::clone(shard), owners, Rc::clone(&stop));
+        Self { stop, owners: shard.env.spawn_detached("checkpoints", working) }
+    }
+
+    /// Stops and gives the directories back.
+    pub(crate) async fn stop(self) -> Vec<DirectoryOwner> {
+        self.stop.notify();
+        self.owners.await.unwrap_or_default()
+    }
+}
+
+async fn checkpoint_until(shard: Rc<Shard>, mut owners: Vec<DirectoryOwner>, stop: Rc<Notify>) -> Vec<DirectoryOwner> {
+    let interval = millis(shard.options.config.logs.recovery_point_checkpoint_interval_ms);
+    loop {
+        if let Either::First(()) = race(stop.changed_since(0), shard.env.sleep(interval)).await {
+            return owners;
+        }
+        let mut reports = gather(&shard, owners.len()).await;
+        for (index, owner) in owners.iter_mut().enumerate() {
+            if let Err(error) = owner.checkpoint(std::mem::take(&mut reports[index])).await {
+                tracing::error!(target: "LogManager", "cannot write checkpoints: {error}");
+            }
+        }
+    }
+}
+
+/// What every shard has to say of every directory, the controller's shard included.
+async fn gather(shard: &Rc<Shard>, directories: usize) -> Vec<Vec<DirectoryReport>> {
+    let report = |shard: &Rc<Shard>| -> Local<'static, Vec<(u16, DirectoryReport)>> {
+        let directories = shard.directories.borrow();
+        let online = directories.iter().filter(|directory| !directory.is_offline());
+        let reports = online.map(|directory| (directory.index(), directory.report())).collect();
+        Box::pin(std::future::ready(reports))
+    };
+    let mut gathered: Vec<Vec<DirectoryReport>> = vec![Vec::new(); directories];
+    let own = report(shard).await;
+    for (index, report) in shard.on_all(report).await.into_iter().flatten().chain(own) {
+        gathered[usize::from(index)].push(report);
+    }
+    gathered
+}
+
+/// Removes what deletions that a stop interrupted have left, and sets aside partitions that the metadata does not know.
+pub(crate) async fn tidy(shard: &Rc<Shard>, owners: &[DirectoryOwner], seeds: &[barnabas_commitlog::DirectorySeed]) {
+    use barnabas_commitlog::name::FolderState;
+    let image = shard.image();
+    for (owner, seed) in owners.iter().zip(seeds) {
+        for (name, folder) in seed.folders() {
+            let is_known = || {
+                let topic = image.topic_by_name(&folder.topic);
+                topic.is_some_and(|topic| topic.partition(folder.partition).is_some())
+            };
+            let is_metadata = folder.topic == barnabas_metadata::log::METADATA_TOPIC;
+            let goes = match folder.state {
+                FolderState::Deleted => true,
+                // The metadata log is synced before anything else, so that a partition it does not know was deleted.
+                FolderState::Live => !is_metadata && !is_known(),
+                FolderState::Future | FolderState::Stray => false,
+            };
+            if !goes {
+                continue;
+            }
+            match owner.remove_folder(name).await {
+                Ok(()) => tracing::info!(target: "LogManager", "removed {name}, which belonged to a deleted topic"),
+                Err(error) => tracing::warn!(target: "LogManager", "cannot remove {name}: {error}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! One client connection: a task that reads and dispatches requests in arrival order, and one that sends answers in
+//! request order (design: requests take effect in the order in which they arrive).
+//!
+//! Knows framing, pipelining and backpressure, nothing of what requests mean. The listener starts it on the shard that
+//! the connection was handed to.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use barnabas_base::limits::IN_FLIGHT_REQUESTS_PER_CONNECTION_MAX;
+use barnabas_base::{Monotonic, Observation};
+use barnabas_runtime::sync::queue;
+use barnabas_runtime::{Either, Local, ReadHalf, Segment, Stream, WriteHalf, race};
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::admission::Admitted;
+use crate::dispatch::{Dispatched, dispatch};
+use crate::shard::Shard;
+
+/// Bytes asked for while the size of the next frame is not known yet.
+const READ_AHEAD_BYTES: usize = 16 * 1024;
+/// Most bytes asked for in one read of a large frame.
+const READ_CHUNK_BYTES: usize = 1024 * 1024;
+/// Most ready answers that leave in one vectored write.
+const COALESCED_RESPONSES_MAX: usize = 32;
+/// Bytes of the size in front of every frame.
+const FRAME_PREFIX_BYTES: usize = 4;
+
+/// What is known of a connection beside its bytes.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// The address the client reached us under; what it is told to connect to when nothing is advertised.
+    pub(crate) local_address: SocketAddr,
+    /// Position of the listener in the configuration.
+    pub(crate) listener: usize,
+    /// When the last request came; idle connections are closed by the shard's sweep.
+    pub(crate) last_active: Cell<Monotonic>,
+    /// Whether a request is being answered: such a connection is not idle.
+    pub(crate) busy: Cell<u32>,
+}
+
+/// An answer on its way out.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// Frame to send; nothing for `acks=0`.
+    pub(crate) segments: Vec<Segment>,
+    /// API key, for the counters.
+    pub(crate) api_key: i16,
+    /// Close the connection once everything before has been sent.
+    pub(crate) close: bool,
+}
+
+/// An answer and the memory its request holds until it has left.
+struct PendingAnswer {
+    answer: Answer,
+    admitted: Admitted,
+}
+
+enum Answer {
+    Ready(Outgoing),
+    Later(Local<'static, Outgoing>),
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, listener: usize) {
+    let peer = Rc::new(Peer {
+        address: stream.peer_addr,
+        local_address: stream.local_addr,
+        listener,
+        last_active: Cell::new(shard.env.now()),
+        busy: Cell::new(0),
+    });
+    let (answers, waiting) = queue::bounded(IN_FLIGHT_REQUESTS_PER_CONNECTION_MAX);
+    let reader = read_requests(&shard, &peer, stream.read, answers);
+    let writer = send_answers(&shard, &peer, stream.write, waiting);
+    let idle = idle_watch(&shard, &peer);
+    // The reader ends first on a clean close: what it dispatched is still answered.
+    let mut writer = std::pin::pin!(writer);
+    if let Either::First(Either::First(Ended::ByPeer)) = race(race(reader, idle), writer.as_mut()).await {
+        writer.await;
+    }
+}
+
+/// Why the reader stopped.
+enum Ended {
+    /// FIN, or a request that asks for a close: answers still leave.
+    ByPeer,
+    /// Reset, or bytes that are no protocol: nothing more is worth sending.
+    Broken,
+}
+
+async fn read_requests(
+    shard: &Rc<Shard>,
+    peer: &Rc<Peer>,
+    read: Box<dyn ReadHalf>,
+    answers: queue::Sender<PendingAnswer>,
+) -> Ended {
+    let mut frames = FrameReader { read, buffer: BytesMut::new() };
+    loop {
+        let size = match frames.size(shard.request_bytes_max).await {
+            Ok(Some(size)) => size,
+            Ok(None) => return Ended::ByPeer,
+            Err(error) => {
+                shard.log_connection_error(peer, &error);
+                return Ended::Broken;
+            }
+        };
+        let admitted = shard.admission.admit(u64::from(size)).await;
+        let Ok(frame) = frames.body(size).await else { return Ended::Broken };
+        peer.last_active.set(shard.env.now());
+        peer.busy.set(peer.busy.get() + 1);
+        let answer = match dispatch(shard, peer, frame) {
+            Ok(Dispatched::Background(answer)) => Answer::Later(answer),
+            Ok(Dispatched::InTurn(answer)) => Answer::Ready(answer.await),
+            Err(refusal) => {
+                shard.log_connection_error(peer, &io::Error::new(io::ErrorKind::InvalidData, refusal.to_string()));
+                Answer::Ready(Outgoing { close: true, ..Outgoing::default() })
+            }
+        };
+        let closes = matches!(&answer, Answer::Ready(outgoing) if outgoing.close);
+        if answers.send(PendingAnswer { answer, admitted }).await.is_err() || closes {
+            return Ended::ByPeer;
+        }
+    }
+}
+
+/// Cuts a stream of bytes into frames.
+struct FrameReader {
+    read: Box<dyn ReadHalf>,
+    buffer: BytesMut,
+}
+
+impl FrameReader {
+    /// The size of the next frame, `None` at a clean end.
+    async fn size(&mut self, size_max: u32) -> io::Result<Option<u32>> {
+        while self.buffer.len() < FRAME_PREFIX_BYTES {
+            if self.read.read(&mut self.buffer, READ_AHEAD_BYTES).await? == 0 {
+                let clean = self.buffer.is_empty();
+                return if clean { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+            }
+        }
+        let size = self.buffer.get_i32();
+        match u32::try_from(size) {
+            Ok(size) if size <= size_max => Ok(Some(size)),
+            Ok(size) => Err(invalid(format!(
+                "a request of {size} bytes is larger than socket.request.max.bytes ({size_max})"
+            ))),
+            Err(_) => Err(invalid(format!("a request cannot have {size} bytes"))),
+        }
+    }
+
+    /// The body of a frame of `size` bytes.
+    ///
+    /// Memory grows with what arrives, so that a claimed size alone costs nothing; what is read past a small frame
+    /// stays in the buffer for the next one, while a large frame is read exactly and gets a buffer of its own.
+    async fn body(&mut self, size: u32) -> io::Result<Bytes> {
+        let size = size as usize;
+        while self.buffer.len() < size {
+            let missing = size - self.buffer.len();
+            if self.buffer.capacity() < size {
+                let grown = size.min(self.buffer.len() * 2 + READ_CHUNK_BYTES);
+                self.buffer.reserve(grown - self.buffer.len());
+            }
+            let ask = if size < READ_AHEAD_BYTES { READ_AHEAD_BYTES } else { missing.min(READ_CHUNK_BYTES) };
+            if self.read.read(&mut self.buffer, ask).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(self.buffer.split_to(size).freeze())
+    }
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+async fn send_answers(
+    shard: &Rc<Shard>,
+    peer: &Rc<Peer>,
+    mut write: Box<dyn WriteHalf>,
+    mut waiting: queue::Receiver<PendingAnswer>,
+) {
+    let mut next = None;
+    loop {
+        let first = match next.take() {
+            Some(pending) => pending,
+            None => match waiting.receive().await {
+                Some(pending) => pending,
+                None => break,
+            },
+        };
+        let mut batch = vec![complete(first).await];
+        while batch.len() < COALESCED_RESPONSES_MAX {
+            let Some(pending) = waiting.try_receive() else { break };
+            match complete_now(pending).await {
+                Ok(done) => batch.push(done),
+                Err(pending) => {
+                    next = Some(pending);
+                    break;
+                }
+            }
+        }
+        if !send_batch(shard, peer, write.as_mut(), batch).await {
+            write.abort();
+            return;
+        }
+    }
+    // Whether the peer still reads its FIN is its own affair.
+    drop(write.finish().await);
+}
+
+/// Sends answers with as few calls as possible; false ends the connection.
+async fn send_batch(
+    shard: &Rc<Shard>,
+    peer: &Rc<Peer>,
+    write: &mut dyn WriteHalf,
+    batch: Vec<(Outgoing, Admitted)>,
+) -> bool {
+    let count = u32::try_from(batch.len()).expect("a batch is small");
+    let close = batch.iter().any(|(outgoing, _)| outgoing.close);
+    let mut segments = Vec::new();
+    let mut held = Vec::new();
+    for (outgoing, admitted) in batch {
+        if !outgoing.segments.is_empty() {
+            let size_bytes = outgoing.segments.iter().map(Segment::len).sum();
+            shard.env.observe(&Observation::ResponseSent { api_key: outgoing.api_key, size_bytes });
+        }
+        segments.extend(outgoing.segments);
+        held.push(admitted);
+    }
+    let sent = if segments.is_empty() { Ok(()) } else { write.send(&segments).await };
+    drop(held);
+    peer.busy.set(peer.busy.get().saturating_sub(count));
+    peer.last_active.set(shard.env.now());
+    if let Err(error) = &sent {
+        shard.log_connection_error(peer, error);
+    }
+    sent.is_ok() && !close
+}
+
+async fn complete(pending: PendingAnswer) -> (Outgoing, Admitted) {
+    let outgoing = match pending.answer {
+        Answer::Ready(outgoing) => outgoing,
+        Answer::Later(answer) => answer.await,
+    };
+    (outgoing, pending.admitted)
+}
+
+/// The answer if it is ready without waiting.
+async fn complete_now(pending: PendingAnswer) -> Result<(Outgoing, Admitted), PendingAnswer> {
+    match pending.answer {
+        Answer::Ready(outgoing) => Ok((outgoing, pending.admitted)),
+        Answer::Later(mut answer) => match (PollOnce { future: &mut answer }).await {
+            Some(outgoing) => Ok((outgoing, pending.admitted)),
+            None => Err(PendingAnswer { answer: Answer::Later(answer), admitted: pending.admitted }),
+        },
+    }
+}
+
+/// Polls a future a single time.
+struct PollOnce<'a> {
+    future: &'a mut Local<'static, Outgoing>,
+}
+
+impl Future for PollOnce<'_> {
+    type Output = Option<Outgoing>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.future.as_mut().poll(context) {
+            Poll::Ready(outgoing) => Poll::Ready(Some(outgoing)),
+            Poll::Pending => Poll::Ready(None),
+        }
+    }
+}
+
+/// Ends when the connection has been idle for `connections.max.idle.ms`. Kafka closes such connections silently.
+async fn idle_watch(shard: &Rc<Shard>, peer: &Rc<Peer>) -> Ended {
+    let Some(idle_max) = shard.connection_idle_max else {
+        return std::future::pending().await;
+    };
+    loop {
+        let since = if peer.busy.get() > 0 { shard.env.now() } else { peer.last_active.get() };
+        let deadline = since.after(idle_max);
+        if deadline <= shard.env.now() {
+            return Ended::ByPeer;
+        }
+        shard.env.sleep_until(deadline).await;
+    }
+}

@@ -1,0 +1,365 @@
+//! The life of one broker: open the directories, read the metadata log, open the partitions, listen; and the same
+//! backwards. One call per shard, all of them driven by the binary or by the simulated world.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use barnabas_base::{ClusterId, Observation, ShardId};
+use barnabas_commitlog::{DirectoryOptions, DirectoryOwner, DirectorySeed, LogDirectory, ShardOptions};
+use barnabas_metadata::config::Listener as Configured;
+use barnabas_metadata::controller::BrokerRegistration;
+use barnabas_metadata::image::Endpoint as ImageEndpoint;
+use barnabas_runtime::{Env, Listener, Local, race};
+
+use crate::background::Checkpointer;
+use crate::controller::Controller;
+use crate::listener::ACCEPT_SHARD;
+use crate::metadata_log::MetadataLog;
+use crate::options::NodeOptions;
+use crate::shard::Shard;
+
+/// One broker, as its shards share it before they run.
+#[derive(Clone, Debug)]
+pub struct Node {
+    options: Arc<NodeOptions>,
+    outcome: Outcome,
+}
+
+/// Why a node ended, if not because it was told to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Outcome {
+    /// What went wrong, in words for a person.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn fail(&self, why: String) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
+}
+
+/// What a broker that serves can tell about itself.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// Listeners as `NAME://host:port`, with the ports that were bound.
+    pub listeners: Vec<String>,
+    /// Bound addresses, in the order of the configuration.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// A start that cannot go on, in words.
+type StartResult<T> = Result<T, String>;
+
+impl Node {
+    /// A node that has not begun.
+    #[must_use]
+    pub fn new(options: Arc<NodeOptions>) -> Self {
+        Self { options, outcome: Outcome::default() }
+    }
+
+    /// Where the node says why it ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome.clone()
+    }
+
+    /// Runs one data shard until the node stops.
+    pub async fn run_data_shard(&self, env: Env) {
+        let shard = Shard::new(env, Arc::clone(&self.options));
+        until_stopped(&shard, Rc::clone(&shard).receive_all()).await;
+    }
+
+    /// Runs the controller's shard, which starts and stops the others. `started` is told when clients may come, `stop`
+    /// resolves when the node is to end.
+    pub async fn run_controller_shard(
+        &self,
+        env: Env,
+        started: impl FnOnce(&Started),
+        stop: impl Future<Output = ()>,
+    ) {
+        let shard = Shard::new(env, Arc::clone(&self.options));
+        let receiving = shard.env.spawn("mail", Rc::clone(&shard).receive_all());
+        match Running::start(&shard).await {
+            Ok(running) => {
+                started(&running.started);
+                race(stop, running.failed()).await;
+                tracing::info!(target: "BarnabasServer", "stopping");
+                if let Err(why) = running.stop(&shard).await {
+                    self.outcome.fail(why);
+                }
+                tracing::info!(target: "BarnabasServer", "stopped");
+            }
+            Err(why) => self.outcome.fail(why),
+        }
+        stop_shards(&shard);
+        drop(receiving);
+    }
+
+    /// Ends a node that could not even begin; the other shards are told by whoever runs them.
+    pub fn fail(&self, why: String) {
+        self.outcome.fail(why);
+    }
+}
+
+async fn until_stopped(shard: &Rc<Shard>, work: impl Future<Output = ()>) {
+    race(shard.stopped.changed_since(0), work).await;
+}
+
+/// Ends the main loops of all data shards. Their tasks go with them, so that nobody is left to answer.
+fn stop_shards(shard: &Rc<Shard>) {
+    for data_shard in 0..shard.data_shards {
+        drop(shard.on(ShardId(data_shard), |shard| {
+            shard.stopped.notify();
+            Box::pin(std::future::ready(()))
+        }));
+    }
+}
+
+/// A node between its start and its stop.
+struct Running {
+    started: Started,
+    checkpointer: Checkpointer,
+    metadata_directory: Rc<LogDirectory>,
+    controller: Rc<Controller>,
+}
+
+impl Running {
+    async fn start(shard: &Rc<Shard>) -> StartResult<Self> {
+        let (owners, seeds) = open_directories(shard).await?;
+        let first = seeds.first().expect("a node has at least one log directory");
+        let cluster_id = first.cluster_id;
+        shard.env.observe(&Observation::Restarted { broker: shard.options.broker_id(), kind: first.kind });
+        tell_cluster(shard, cluster_id).await;
+        let metadata_directory = LogDirectory::join(&shard.env, first, &shard_options(shard));
+        let addresses = listen(shard).await?;
+        let metadata = MetadataLog::open(shard, &metadata_directory).await?;
+        join_directories(shard, &seeds).await;
+        let controller = metadata.lead(shard).await?;
+        crate::background::tidy(shard, &owners, &seeds).await;
+        open_logs(shard, &controller).await;
+        let registration = registration(shard, &seeds, &addresses);
+        let next_offset = controller.next_offset();
+        let begun = controller.decide(|core, _| core.start_broker(&registration, next_offset)).await;
+        let begun = begun.map_err(|code| format!("cannot register this broker: {}", code.name()))?;
+        begun.map_err(|refusal| format!("this broker may not register: {refusal}"))?;
+        crate::background::start(shard).await;
+        shard.directories.borrow_mut().push(Rc::clone(&metadata_directory));
+        let checkpointer = Checkpointer::start(shard, owners);
+        accept(shard).await;
+        let listeners = printed(shard, &addresses);
+        let started = Started { cluster_id, listeners, addresses };
+        Ok(Self { started, checkpointer, metadata_directory, controller })
+    }
+
+    /// Resolves when the node cannot go on: the directory of the metadata log has failed.
+    async fn failed(&self) {
+        self.metadata_directory.offline().await;
+    }
+
+    /// Closes everything in the opposite order, so that a clean start needs to read nothing again.
+    async fn stop(self, shard: &Rc<Shard>) -> StartResult<()> {
+        let owners = self.checkpointer.stop().await;
+        let per_shard = shard.on_all(close_shard).await;
+        let mut reports: Vec<Vec<_>> = owners.iter().map(|_| Vec::new()).collect();
+        let mut clean: Vec<bool> = owners.iter().map(|_| true).collect();
+        for closed in per_shard {
+            for (index, outcome) in closed {
+                match outcome {
+                    Ok(report) => reports[usize::from(index)].push(report),
+                    Err(()) => clean[usize::from(index)] = false,
+                }
+            }
+        }
+        shard.close_service();
+        match self.metadata_directory.close().await {
+            Ok(report) => reports[0].push(report),
+            Err(error) => return Err(format!("the metadata log could not be closed: {error}")),
+        }
+        for (index, owner) in owners.into_iter().enumerate() {
+            if !clean[index] {
+                continue;
+            }
+            let image = self.controller.image();
+            let broker_epoch = image.broker(shard.options.broker_id()).map_or(-1, |broker| broker.epoch.0);
+            if let Err(error) = owner.close(std::mem::take(&mut reports[index]), broker_epoch).await {
+                return Err(format!("the log directory could not be closed: {error}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+type Closed = Vec<(u16, Result<barnabas_commitlog::DirectoryReport, ()>)>;
+
+/// Stops serving on one data shard and closes its logs.
+fn close_shard(shard: &Rc<Shard>) -> Local<'static, Closed> {
+    let shard = Rc::clone(shard);
+    Box::pin(async move {
+        let coordinators = shard.coordinators.take();
+        for coordinator in coordinators.into_values() {
+            coordinator.stop();
+        }
+        shard.close_service();
+        let directories = shard.directories.take();
+        let mut closed = Vec::with_capacity(directories.len());
+        for directory in directories {
+            let outcome = directory.close().await.map_err(|error| {
+                tracing::error!(target: "LogManager", "{}: {error}", directory.path().display());
+            });
+            closed.push((directory.index(), outcome));
+        }
+        closed
+    })
+}
+
+async fn open_directories(shard: &Rc<Shard>) -> StartResult<(Vec<DirectoryOwner>, Vec<DirectorySeed>)> {
+    let mut options = DirectoryOptions { node_id: shard.options.broker_id(), cluster_id: None, format: true };
+    let (mut owners, mut seeds) = (Vec::new(), Vec::new());
+    for path in shard.options.log_dirs() {
+        let index = u16::try_from(owners.len()).map_err(|_| "too many log directories".to_owned())?;
+        let opened = DirectoryOwner::open(&shard.env, &path, index, &options).await;
+        let (owner, seed) = opened.map_err(|error| format!("{}: {error}", path.display()))?;
+        options.cluster_id = Some(seed.cluster_id);
+        owners.push(owner);
+        seeds.push(seed);
+    }
+    Ok((owners, seeds))
+}
+
+async fn tell_cluster(shard: &Rc<Shard>, cluster_id: ClusterId) {
+    shard.cluster_id.set(cluster_id);
+    let tell = move |shard: &Rc<Shard>| -> Local<'static, ()> {
+        shard.cluster_id.set(cluster_id);
+        Box::pin(std::future::ready(()))
+    };
+    shard.on_all(tell).await;
+}
+
+/// Opens the logs of every partition there is, on all shards at once. Nobody leads them yet.
+async fn open_logs(shard: &Rc<Shard>, controller: &Controller) {
+    let image = controller.image();
+    let open = move |shard: &Rc<Shard>| -> Local<'static, ()> {
+        let (shard, image) = (Rc::clone(shard), Arc::clone(&image));
+        Box::pin(async move { crate::apply::open_all(&shard, &image).await })
+    };
+    shard.on_all(open).await;
+}
+
+/// What this broker says of itself. The addresses are those of the configuration, because other machines would be told
+/// them; clients of this one are told what they can reach.
+fn registration(shard: &Shard, seeds: &[DirectorySeed], addresses: &[SocketAddr]) -> BrokerRegistration {
+    const PLAINTEXT: i16 = 0;
+    let endpoint = |listener: &Configured, port: u16| {
+        let (host, port) = listener.advertised.clone().unwrap_or_else(|| {
+            let host = if listener.host.is_empty() { "localhost" } else { &listener.host };
+            (host.to_owned(), port)
+        });
+        ImageEndpoint { name: listener.name.clone(), host, port, security_protocol: PLAINTEXT }
+    };
+    let clients = shard.options.client_listeners().zip(addresses);
+    let controllers = shard.options.config.listeners.iter().filter(|listener| listener.is_controller);
+    BrokerRegistration {
+        incarnation_id: shard.env.random_uuid(),
+        endpoints: clients.map(|(listener, address)| endpoint(listener, address.port())).collect(),
+        controller_endpoints: controllers.map(|listener| endpoint(listener, listener.port)).collect(),
+        directories: seeds.iter().map(|seed| seed.directory_id).collect(),
+    }
+}
+
+fn shard_options(shard: &Shard) -> ShardOptions {
+    ShardOptions::new(shard.budget.clone())
+}
+
+/// Gives every data shard its handle on every directory.
+async fn join_directories(shard: &Rc<Shard>, seeds: &[DirectorySeed]) {
+    let seeds = seeds.to_vec();
+    let join = move |shard: &Rc<Shard>| -> Local<'static, ()> {
+        let joined: Vec<_> =
+            seeds.iter().map(|seed| LogDirectory::join(&shard.env, seed, &shard_options(shard))).collect();
+        for directory in &joined {
+            let weak = Rc::downgrade(shard);
+            directory.on_advanced(Rc::new(move |partition| {
+                if let Some(shard) = weak.upgrade() {
+                    shard.high_watermark_moved(partition);
+                }
+            }));
+        }
+        *shard.directories.borrow_mut() = joined;
+        Box::pin(std::future::ready(()))
+    };
+    shard.on_all(join).await;
+}
+
+/// Binds all listeners, so that the ports are known; nobody is accepted yet.
+async fn listen(shard: &Rc<Shard>) -> StartResult<Vec<SocketAddr>> {
+    let bound = shard.on(ACCEPT_SHARD, |shard| {
+        let shard = Rc::clone(shard);
+        Box::pin(async move { bind_all(&shard).await })
+    });
+    bound.await
+}
+
+async fn bind_all(shard: &Rc<Shard>) -> StartResult<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for listener in shard.options.client_listeners() {
+        let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
+        let place = format!("{}://{}:{}", listener.name, listener.host, listener.port);
+        let resolved = shard.env.net.resolve(host, listener.port).await;
+        let resolved = resolved.map_err(|error| format!("cannot resolve {place}: {error}"))?;
+        let first = *resolved.first().ok_or_else(|| format!("{place} has no address"))?;
+        let socket: Box<dyn Listener> =
+            shard.env.net.listen(first).await.map_err(|error| format!("cannot listen on {place}: {error}"))?;
+        addresses.push(socket.local_addr());
+        shard.bound.borrow_mut().push(socket);
+    }
+    Ok(addresses)
+}
+
+/// Lets clients in.
+async fn accept(shard: &Rc<Shard>) {
+    let accepting = shard.on(ACCEPT_SHARD, |shard| {
+        for (index, listener) in shard.bound.take().into_iter().enumerate() {
+            let accepting = Rc::clone(shard).accept_all(listener, index);
+            let task = shard.env.spawn("accept", accepting);
+            shard.tasks.borrow_mut().push(task);
+        }
+        Box::pin(std::future::ready(()))
+    });
+    accepting.await;
+}
+
+fn printed(shard: &Shard, addresses: &[SocketAddr]) -> Vec<String> {
+    let listeners = shard.options.client_listeners();
+    listeners
+        .zip(addresses)
+        .map(|(listener, address)| {
+            let host = if listener.host.is_empty() { address.ip().to_string() } else { listener.host.clone() };
+            format!("{}://{host}:{}", listener.name, address.port())
+        })
+        .collect()
+}
+
+/// The shard that runs the controller, for whoever lays out the threads.
+impl NodeOptions {
+    /// Position of the controller's shard, behind the data shards.
+    #[must_use]
+    pub const fn controller_shard(&self) -> ShardId {
+        ShardId(self.data_shards)
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("started", &self.started).finish_non_exhaustive()
+    }
+}

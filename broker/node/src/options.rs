@@ -1,0 +1,99 @@
+//! What a node is started with: the checked configuration, how many shards it has, and what follows from the two.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use barnabas_base::{Account, BrokerId};
+use barnabas_metadata::config::{BrokerConfig, FlushPolicy, Listener};
+
+use crate::listener::ConnectionLimits;
+
+/// Everything the shards of a node need to know before they see the cluster.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// The configuration.
+    pub config: BrokerConfig,
+    /// Shards that own partitions; the controller has one more.
+    pub data_shards: u16,
+    /// Version of the software.
+    pub version: &'static str,
+}
+
+impl NodeOptions {
+    /// `node.id`.
+    #[must_use]
+    pub const fn broker_id(&self) -> BrokerId {
+        self.config.node_id
+    }
+
+    /// The directories of the logs, the one with the metadata log first.
+    #[must_use]
+    pub fn log_dirs(&self) -> Vec<PathBuf> {
+        let metadata = PathBuf::from(&self.config.metadata_log_dir);
+        let mut dirs = vec![metadata];
+        for dir in self.config.log_dirs.iter().map(PathBuf::from) {
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        dirs
+    }
+
+    /// The listeners that serve clients, in the order of the configuration.
+    pub(crate) fn client_listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.config.listeners.iter().filter(|listener| !listener.is_controller)
+    }
+
+    /// What an acknowledgement stands for.
+    #[must_use]
+    pub const fn flush_policy(&self) -> FlushPolicy {
+        self.config.flush_policy
+    }
+
+    /// The limit of one account on one shard, in bytes.
+    ///
+    /// Half of a shard's memory is for requests: they are what clients can fill. A smaller `queued.max.request.bytes`
+    /// wins.
+    pub(crate) fn memory_limit_bytes(&self, account: Account) -> u64 {
+        let memory = self.config.memory_bytes;
+        match account {
+            Account::RequestFrames => {
+                let queued = self.config.network.queued_request_bytes_max.unwrap_or(u64::MAX);
+                (memory / 2).min(queued / u64::from(self.data_shards)).max(1)
+            }
+            Account::TailCache => self.config.tail_cache_bytes,
+            Account::ResponseSegments | Account::Decompression => memory / 8,
+            Account::Coordinators => memory / 4,
+        }
+    }
+
+    pub(crate) fn connection_idle_max(&self) -> Option<Duration> {
+        self.config.network.connection_idle_max_ms.map(Duration::from_millis)
+    }
+
+    pub(crate) fn connection_limits(&self) -> ConnectionLimits {
+        let network = &self.config.network;
+        ConnectionLimits {
+            total_max: network.connections_max as usize,
+            per_ip_max: network.connections_per_ip_max as usize,
+        }
+    }
+
+    pub(crate) fn fetch_session_slots(&self) -> usize {
+        (self.config.network.fetch_sessions_max as usize / usize::from(self.data_shards)).max(1)
+    }
+
+    /// Settings of group coordinators.
+    pub(crate) fn group(&self) -> barnabas_group::Config {
+        let groups = &self.config.groups;
+        barnabas_group::Config {
+            session_timeout_min_ms: groups.session_timeout_min_ms,
+            session_timeout_max_ms: groups.session_timeout_max_ms,
+            initial_rebalance_delay_ms: groups.initial_rebalance_delay_ms,
+            group_size_max: usize::try_from(groups.size_max).unwrap_or(usize::MAX),
+            offset_metadata_size_max: usize::try_from(groups.offset_metadata_bytes_max).unwrap_or(0),
+            offsets_retention_ms: groups.offsets_retention_ms,
+            offsets_retention_check_interval_ms: groups.offsets_retention_check_interval_ms,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One partition this broker leads: its log, its leader epoch and those who wait for it to grow. Lives on one shard.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
+
+use barnabas_base::{LeaderEpoch, Offset, TopicPartition};
+use barnabas_commitlog::Log;
+use barnabas_wire::ErrorCode;
+use barnabas_wire::message::fetch::EpochEndOffset;
+
+use crate::watch::Watcher;
+
+/// A partition and what the cluster image says of it.
+pub(crate) struct Partition {
+    pub(crate) id: TopicPartition,
+    pub(crate) topic_name: Rc<str>,
+    pub(crate) log: Rc<Log>,
+    pub(crate) watchers: RefCell<BTreeSet<Watcher>>,
+    leader_epoch: Cell<LeaderEpoch>,
+    in_sync_replicas: Cell<usize>,
+    min_in_sync_replicas: Cell<usize>,
+}
+
+impl Partition {
+    /// A partition whose log is open and that nobody leads yet.
+    pub(crate) fn new(id: TopicPartition, topic_name: Rc<str>, log: Rc<Log>) -> Self {
+        Self {
+            id,
+            topic_name,
+            log,
+            watchers: RefCell::default(),
+            leader_epoch: Cell::new(LeaderEpoch::UNKNOWN),
+            in_sync_replicas: Cell::new(0),
+            min_in_sync_replicas: Cell::new(1),
+        }
+    }
+
+    /// Takes over what the image says. A leader epoch never goes back for a topic id.
+    pub(crate) fn lead(&self, epoch: LeaderEpoch, in_sync_replicas: usize) {
+        assert!(epoch >= self.leader_epoch.get(), "a leader epoch never goes back for a topic id");
+        self.leader_epoch.set(epoch);
+        self.in_sync_replicas.set(in_sync_replicas);
+    }
+
+    /// `min.insync.replicas` of the topic.
+    pub(crate) fn set_min_in_sync_replicas(&self, count: i32) {
+        self.min_in_sync_replicas.set(usize::try_from(count).unwrap_or(1));
+    }
+
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch.get()
+    }
+
+    pub(crate) fn in_sync_replicas(&self) -> usize {
+        self.in_sync_replicas.get()
+    }
+
+    pub(crate) fn min_in_sync_replicas(&self) -> usize {
+        self.min_in_sync_replicas.get()
+    }
+
+    /// Compares the epoch a client believes in with the real one (KIP-320); −1 asks for no check.
+    pub(crate) fn check_epoch(&self, believed: LeaderEpoch) -> Result<(), ErrorCode> {
+        if believed == LeaderEpoch::UNKNOWN || believed == self.leader_epoch.get() {
+            Ok(())
+        } else if believed < self.leader_epoch.get() {
+            Err(ErrorCode::FencedLeaderEpoch)
+        } else {
+            Err(ErrorCode::UnknownLeaderEpoch)
+        }
+    }
+
+    /// Where a reader's log, which ends at `fetch_offset` with a record of `last_epoch`, leaves ours (KIP-595).
+    pub(crate) fn divergence(&self, last_epoch: LeaderEpoch, fetch_offset: Offset) -> Option<EpochEndOffset> {
+        let (epoch, end_offset) = self.log.epoch_end_offset(last_epoch)?;
+        let diverges = epoch < last_epoch || end_offset < fetch_offset;
+        diverges.then_some(EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0 })
+    }
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Partition({}-{})", self.topic_name, self.id.partition)
+    }
+}

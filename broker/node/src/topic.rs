@@ -1,0 +1,80 @@
+//! What a topic's configuration means to its logs, and which topic is the coordinators'. Pure translation for the shell.
+
+use barnabas_commitlog::{CleanupPolicy, FlushPolicy, LogConfig};
+use barnabas_metadata::config::{
+    BrokerConfig, BrokerLayers, CompressionType, FlushPolicy as ConfiguredFlush, TimestampType as ConfiguredTimestamp,
+    TopicConfig,
+};
+use barnabas_metadata::controller::CONSUMER_OFFSETS_TOPIC;
+use barnabas_metadata::image::{ClusterImage, ConfigResource};
+use barnabas_wire::record::{Compression, TimestampType};
+
+/// Whether the topic holds committed offsets.
+pub(crate) fn is_offsets_topic(name: &str) -> bool {
+    name == CONSUMER_OFFSETS_TOPIC
+}
+
+static ALL_BROKERS: ConfigResource = ConfigResource::all_brokers();
+
+/// The layers of this broker's configuration under `image`.
+pub(crate) fn layers<'a>(broker: &'a BrokerConfig, image: &'a ClusterImage, own: &'a ConfigResource) -> BrokerLayers<'a> {
+    BrokerLayers {
+        dynamic_broker: image.config(own),
+        dynamic_default: image.config(&ALL_BROKERS),
+        statics: &broker.statics,
+    }
+}
+
+/// The configuration of the topic `name` on this broker.
+pub(crate) fn topic_config(broker: &BrokerConfig, image: &ClusterImage, name: &str) -> TopicConfig {
+    let own = ConfigResource::broker(broker.node_id);
+    TopicConfig::resolve(&layers(broker, image, &own), image.topic_config(name))
+}
+
+/// What `config` means to a log.
+pub(crate) fn log_config(broker: &BrokerConfig, config: &TopicConfig) -> LogConfig {
+    let bytes = |value: i32| u32::try_from(value).unwrap_or(0);
+    let (compression, compression_level) = compression(config.compression);
+    LogConfig {
+        segment_bytes: bytes(config.segment_bytes),
+        segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
+        index_bytes_max: bytes(config.segment_index_bytes),
+        index_interval_bytes: bytes(config.index_interval_bytes),
+        retention_ms: config.retention_ms.unwrap_or(-1),
+        retention_bytes: config.retention_bytes.unwrap_or(-1),
+        max_message_bytes: bytes(config.max_message_bytes),
+        cleanup: CleanupPolicy { delete: config.cleanup_delete, compact: config.cleanup_compact },
+        min_cleanable_ratio: config.min_cleanable_dirty_ratio,
+        delete_retention_ms: config.delete_retention_ms,
+        min_compaction_lag_ms: config.min_compaction_lag_ms,
+        max_compaction_lag_ms: config.max_compaction_lag_ms,
+        file_delete_delay_ms: config.file_delete_delay_ms,
+        timestamp_type: match config.timestamp_type {
+            ConfiguredTimestamp::CreateTime => TimestampType::CreateTime,
+            ConfiguredTimestamp::LogAppendTime => TimestampType::LogAppendTime,
+        },
+        before_max_ms: config.timestamp_before_max_ms,
+        after_max_ms: config.timestamp_after_max_ms,
+        compression,
+        compression_level,
+        flush_policy: match broker.flush_policy {
+            ConfiguredFlush::Ack => FlushPolicy::Ack,
+            ConfiguredFlush::Os => FlushPolicy::Os,
+        },
+        producer_id_expiration_ms: broker.logs.producer_id_expiration_ms,
+        preallocate: config.preallocate,
+    }
+}
+
+/// Codec and level of stored batches; no codec keeps the producer's.
+fn compression(configured: CompressionType) -> (Option<Compression>, Option<i32>) {
+    match configured {
+        CompressionType::Producer => (None, None),
+        CompressionType::Uncompressed => (Some(Compression::None), None),
+        CompressionType::Gzip { level } => (Some(Compression::Gzip), Some(level)),
+        CompressionType::Snappy => (Some(Compression::Snappy), None),
+        CompressionType::Lz4 { level } => (Some(Compression::Lz4), Some(level)),
+        CompressionType::Zstd { level } => (Some(Compression::Zstd), Some(level)),
+    }
+}
