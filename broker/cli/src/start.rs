@@ -1,0 +1,168 @@
+//! `barnabas start`: configuration in, a running broker, SIGTERM out.
+//!
+//! Reads the file, the environment and the overrides, starts the threads, and prints what a person needs to know. What a
+//! broker does, the node decides.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use barnabas_metadata::config::{BrokerConfig, ConfigProblem, ConfigSources, FlushPolicy};
+use barnabas_node::{Node, NodeOptions, ShardCounters, Started};
+use barnabas_runtime_tokio::{NodeConfig, Signal, Signals};
+use clap::Args;
+
+use crate::logging::{self, LogFormat};
+
+/// Exit code of a configuration that cannot be used.
+const EXIT_CONFIG: u8 = 2;
+/// Exit code of a broker that could not start or had to give up.
+const EXIT_FAILED: u8 = 1;
+
+/// Options of `barnabas start`.
+#[derive(Args, Debug)]
+pub(crate) struct Start {
+    /// A Kafka server.properties; without one a single node listens on localhost:9092 with its data in ./barnabas-data
+    file: Option<PathBuf>,
+    /// Set one configuration key; may be repeated, and wins over environment and file
+    #[arg(long = "override", value_name = "KEY=VALUE", value_parser = parse_override)]
+    overrides: Vec<(String, String)>,
+    /// Accept keys that are not known, with a warning
+    #[arg(long)]
+    accept_unknown_keys: bool,
+    /// Layout of the log on stdout
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// ERROR, WARN, INFO, DEBUG, TRACE, or a filter such as info,SocketServer=debug
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+fn parse_override(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("an override has the form key=value".to_owned()),
+    }
+}
+
+/// Runs the broker until it is told to stop.
+pub(crate) fn run(start: &Start) -> anyhow::Result<ExitCode> {
+    let level = start.log_level.clone().or_else(|| std::env::var("KAFKA_LOG4J_ROOT_LOGLEVEL").ok());
+    logging::init(start.log_format, level.as_deref().unwrap_or("info"))?;
+    let config = match load_config(start)? {
+        Ok(config) => config,
+        Err(problems) => {
+            report(&problems);
+            return Ok(ExitCode::from(EXIT_CONFIG));
+        }
+    };
+    barnabas_runtime_tokio::raise_descriptor_limit();
+    let shards = data_shards(&config);
+    let options = Arc::new(NodeOptions { config, data_shards: shards, version: env!("CARGO_PKG_VERSION") });
+    run_node(options, shards)
+}
+
+fn load_config(start: &Start) -> anyhow::Result<Result<BrokerConfig, Vec<ConfigProblem>>> {
+    let file = match &start.file {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Some((path.display().to_string(), text))
+        }
+    };
+    let sources = ConfigSources {
+        file,
+        environment: std::env::vars().collect(),
+        overrides: start.overrides.clone(),
+        accept_unknown: start.accept_unknown_keys,
+    };
+    Ok(BrokerConfig::from_sources(&sources).map(|(config, warnings)| {
+        for warning in warnings {
+            tracing::warn!(target: "KafkaConfig", "{warning}");
+        }
+        config
+    }))
+}
+
+/// Every problem on a line of its own, where a person starting a broker looks for it.
+fn report(problems: &[ConfigProblem]) {
+    let mut stderr = io::stderr().lock();
+    for problem in problems {
+        // Nobody is left to tell when stderr is gone.
+        drop(writeln!(stderr, "barnabas: {problem}"));
+    }
+}
+
+fn data_shards(config: &BrokerConfig) -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = config.shards.map_or(cores, usize::from);
+    u16::try_from(wanted.min(MAX_DATA_SHARDS)).expect("bounded by a small constant")
+}
+
+/// A fetch session id has 8 bits for its shard, and the controller's shard comes on top.
+const MAX_DATA_SHARDS: usize = 255;
+
+fn run_node(options: Arc<NodeOptions>, shards: u16) -> anyhow::Result<ExitCode> {
+    let node = Node::new(Arc::clone(&options));
+    let outcome = node.outcome();
+    let mut layout = NodeConfig::new("barnabas", shards + 1);
+    layout.observer = Arc::new(|_| Rc::new(ShardCounters::default()));
+    let controller = shards;
+    barnabas_runtime_tokio::run(&layout, move |env| {
+        let node = node.clone();
+        let options = Arc::clone(&options);
+        Box::pin(async move {
+            if env.shards.this().0 != controller {
+                return node.run_data_shard(env).await;
+            }
+            match Signals::listen() {
+                Ok(signals) => node.run_controller_shard(env, move |started| greet(&options, started), stop(signals)).await,
+                Err(error) => node.fail(format!("cannot take over signals: {error}")),
+            }
+        })
+    })
+    .context("cannot start the threads of the broker")?;
+    match outcome.failure() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(failure) => {
+            drop(writeln!(io::stderr(), "barnabas: {failure}"));
+            Ok(ExitCode::from(EXIT_FAILED))
+        }
+    }
+}
+
+/// Resolves when the process is told to stop.
+async fn stop(mut signals: Signals) {
+    loop {
+        match signals.next().await {
+            Signal::Terminate | Signal::Interrupt => return,
+            Signal::Hangup => tracing::info!(target: "BarnabasServer", "SIGHUP: nothing to read again"),
+        }
+    }
+}
+
+/// The five lines a person can use, and the one that Testcontainers waits for.
+fn greet(options: &NodeOptions, started: &Started) {
+    let listeners = started.listeners.join(", ");
+    let directories = options.log_dirs().iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
+    let durability = match options.flush_policy() {
+        FlushPolicy::Ack => "every acknowledged record is synced first (flush.policy=ack)",
+        FlushPolicy::Os => "acknowledged records may be lost with power (flush.policy=os)",
+    };
+    tracing::info!(target: "BarnabasServer", "Barnabas {}, speaks Apache Kafka 4.3", options.version);
+    tracing::info!(target: "BarnabasServer", "Cluster {}, node {}", started.cluster_id, options.broker_id());
+    tracing::info!(target: "BarnabasServer", "Listening on {listeners}");
+    tracing::info!(target: "BarnabasServer", "Data in {directories}: {durability}");
+    let first = started.listeners.first().map_or("localhost:9092", |listener| {
+        listener.split_once("://").map_or(listener.as_str(), |(_, address)| address)
+    });
+    tracing::info!(target: "BarnabasServer", "Try: echo hello | barnabas produce hello --bootstrap-server {first}");
+    tracing::info!(
+        target: "BrokerLifecycleManager",
+        "[BrokerLifecycleManager id={}] The broker has been unfenced. Transitioning from RECOVERY to RUNNING.",
+        options.broker_id()
+    );
+}
