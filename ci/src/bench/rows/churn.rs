@@ -1,0 +1,86 @@
+//! Half an hour of coming and going: connections, topics, producers and committed offsets. What a broker holds at the
+//! end must be what it held after five minutes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::super::{meter, per};
+use super::{Bench, MEBIBYTE, Sample};
+use crate::broker::Broker;
+use crate::raw::{ProducerIdentity, batch};
+
+const LENGTH: Duration = Duration::from_secs(30 * 60);
+const REFERENCE: Duration = Duration::from_secs(5 * 60);
+/// Small segments, so that they roll and go under the churn.
+const CONFIGS: [(&str, &str); 3] =
+    [("segment.bytes", "1048576"), ("retention.bytes", "4194304"), ("file.delete.delay.ms", "1000")];
+/// Topics that exist at one time.
+const TOPICS: u64 = 20;
+const CONNECTIONS_A_ROUND: usize = 20;
+const VALUE_LEN: usize = 50_000;
+
+/// Measures one contestant.
+pub(super) fn measure(bench: &Bench) -> Result<Sample> {
+    let broker = bench.start()?;
+    let began = Instant::now();
+    let mut reference = None;
+    let mut round = 0;
+    while began.elapsed() < LENGTH {
+        churn(&broker, round)?;
+        round += 1;
+        if reference.is_none() && began.elapsed() >= REFERENCE {
+            reference = Some(Holding::of(&broker)?);
+        }
+    }
+    let reference = reference.context("the run was shorter than its reference")?;
+    let last = Holding::of(&broker)?;
+    Ok(Sample::from([
+        ("MiB at the end", last.bytes / MEBIBYTE),
+        ("memory, end / minute 5", per(last.bytes, reference.bytes)?),
+        ("descriptors, end / minute 5", per(last.descriptors, reference.descriptors)?),
+        ("threads, end / minute 5", per(last.threads, reference.threads)?),
+    ]))
+}
+
+/// What a broker holds at one moment.
+struct Holding {
+    bytes: f64,
+    descriptors: f64,
+    threads: f64,
+}
+
+impl Holding {
+    fn of(broker: &Broker) -> Result<Self> {
+        let pid = broker.pid()?;
+        Ok(Holding {
+            bytes: meter::resident_bytes(pid)? as f64,
+            descriptors: meter::descriptors(pid)? as f64,
+            threads: meter::threads(pid)? as f64,
+        })
+    }
+}
+
+/// One round: a topic goes and comes back, producers come and go, groups commit.
+fn churn(broker: &Broker, round: u64) -> Result<()> {
+    let topic = format!("churn-{}", round % TOPICS);
+    let mut connection = broker.connect()?;
+    if round >= TOPICS && round.is_multiple_of(5) {
+        connection.delete_topic(&topic)?;
+    }
+    broker.create_topic(&topic, 3, &CONFIGS)?;
+    let value = vec![b'x'; VALUE_LEN];
+    for turn in 0..CONNECTIONS_A_ROUND {
+        let mut connection = broker.connect()?;
+        let (producer_id, producer_epoch) = connection.init_producer_id()?;
+        let producer = ProducerIdentity { producer_id, producer_epoch, base_sequence: 0 };
+        let batch = batch::build(producer, batch::now_ms(), &[&value]);
+        let partition = i32::try_from(turn)? % 3;
+        connection.append(&topic, partition, &batch)?;
+        let end = connection.list_offset(&topic, partition, -1)?;
+        let group = format!("churn-group-{}", round % 100);
+        connection.find_coordinator(&group)?;
+        connection.commit_offset(&group, &topic, partition, end)?;
+    }
+    Ok(())
+}
