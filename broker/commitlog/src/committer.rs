@@ -236,17 +236,25 @@ impl Committer {
             Err(error) => return Err(error),
         };
         let mut files: Vec<Rc<dyn File>> = direct.iter().flat_map(|commit| commit.files.iter().cloned()).collect();
-        if !journaled.is_empty() || must_sync && is_written {
+        let syncs_journal = !journaled.is_empty() || must_sync && is_written;
+        if syncs_journal {
             files.push(journal.file());
         }
         self.sync(&files).await?;
+        if syncs_journal {
+            journal.on_synced();
+        }
         for commit in &direct {
             commit.log.on_commit(commit.end_offset, true);
         }
         for commit in &journaled {
             commit.log.on_commit(commit.end_offset, false);
         }
-        self.write_points(directory, journal, &direct).await?;
+        match self.write_points(directory, journal, &direct).await {
+            // The next commit says it again.
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         for commit in direct.iter().chain(&journaled) {
             commit.log.after_commit();
         }
@@ -293,10 +301,7 @@ impl Committer {
         for commit in direct {
             self.push_note(&mut entry, &commit.log, Note::Point);
         }
-        match journal.append(entry).await {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
-            other => other,
-        }
+        journal.append(entry).await
     }
 
     fn push_note(&self, entry: &mut EntryBuilder, log: &Rc<Log>, note: Note) {

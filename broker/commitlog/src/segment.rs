@@ -155,6 +155,20 @@ impl RollTest {
         }
     }
 
+    /// The state of the segment that begins at `base` instead.
+    pub(crate) const fn rolled(&self, base: Offset, now: TimestampMs) -> Self {
+        Self {
+            base,
+            size: 0,
+            unindexed_bytes: 0,
+            index_entries: 0,
+            time_entries: 0,
+            first_timestamp: None,
+            created: now,
+            jitter_ms: self.jitter_ms,
+        }
+    }
+
     /// Whether `header` goes into another segment.
     pub(crate) fn must_roll(&self, header: &BatchHeader, config: &crate::LogConfig, now: TimestampMs) -> bool {
         if self.size == 0 {

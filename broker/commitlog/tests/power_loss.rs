@@ -115,8 +115,7 @@ fn run(seed: u64, flush_policy: FlushPolicy) -> Found {
 fn live(world: &World, plan: &Plan, life: u64, ledgers: &Ledgers, lost: &Rc<Cell<u64>>) {
     let node = world.node("broker");
     let checked = Rc::new(Cell::new(false));
-    let (inner, known, losses, is_checked) =
-        (plan.clone(), Rc::clone(ledgers), Rc::clone(lost), Rc::clone(&checked));
+    let (inner, known, losses, is_checked) = (plan.clone(), Rc::clone(ledgers), Rc::clone(lost), Rc::clone(&checked));
     node.start(1, move |env| -> Local<'static, ()> {
         let (plan, ledgers) = (inner.clone(), Rc::clone(&known));
         let (lost, checked) = (Rc::clone(&losses), Rc::clone(&is_checked));
@@ -126,7 +125,11 @@ fn live(world: &World, plan: &Plan, life: u64, ledgers: &Ledgers, lost: &Rc<Cell
     assert!(is_up, "seed {:#x}: start {life} ends", plan.seed);
     world.run_for(Duration::from_micros(1 + plan.draw("life", life).below(60_000)));
     // Sometimes in the middle of the next start as well.
-    if plan.draw("crash only", life).chance(1, 4) { node.crash() } else { node.power_loss() }
+    if plan.draw("crash only", life).chance(1, 4) {
+        node.crash()
+    } else {
+        node.power_loss()
+    }
     if plan.draw("again", life).chance(1, 3) {
         node.restart();
         world.run_for(Duration::from_micros(1 + plan.draw("again after", life).below(8_000)));
@@ -154,12 +157,17 @@ async fn broker(env: Env, plan: Plan, life: u64, ledgers: Ledgers, lost: Rc<Cell
     }
     checked.set(true);
     for (index, log) in logs.iter().enumerate() {
-        for producer in 0..2 {
-            let (env, plan, log, ledgers) = (env.clone(), plan.clone(), Rc::clone(log), Rc::clone(&ledgers));
-            let spawner = env.clone();
-            spawner
-                .spawn("producer", async move { produce(env, plan, life, index, producer, log, ledgers).await })
-                .detach();
+        for number in 0..2 {
+            let producer = Producer {
+                env: env.clone(),
+                plan: plan.clone(),
+                life,
+                index,
+                number,
+                log: Rc::clone(log),
+                ledgers: Rc::clone(&ledgers),
+            };
+            env.spawn("producer", produce(producer)).detach();
         }
     }
     let (housekeeper, plan_of, kept) = (env.clone(), plan.clone(), Rc::clone(&ledgers));
@@ -217,20 +225,24 @@ async fn check(plan: &Plan, life: u64, index: i32, log: &Rc<Log>, ledgers: &Ledg
     ledger.acked.retain(|offset, _| found.contains_key(offset));
 }
 
-/// Appends batches one after the other, some of them twice, until the node dies.
-async fn produce(
+/// A producer of one life.
+struct Producer {
     env: Env,
     plan: Plan,
     life: u64,
     index: usize,
-    producer: u64,
+    number: u64,
     log: Rc<Log>,
     ledgers: Ledgers,
-) {
-    let id = ProducerId(i64::try_from(life * 10 + producer).expect("small"));
+}
+
+/// Appends batches one after the other, some of them twice, until the node dies.
+async fn produce(producer: Producer) {
+    let Producer { env, plan, life, index, number, log, ledgers } = producer;
+    let id = ProducerId(i64::try_from(life * 10 + number).expect("small"));
     let mut sequence = 0;
     for ordinal in 0.. {
-        let draw = |purpose| plan.draw(purpose, life).with(index as u64).with(producer).with(ordinal);
+        let draw = |purpose| plan.draw(purpose, life).with(index as u64).with(number).with(ordinal);
         env.sleep(Duration::from_micros(draw("pause").below(3_000))).await;
         let count = 1 + draw("count").below(4);
         let padding = usize::try_from(draw("padding").below(900)).expect("small");

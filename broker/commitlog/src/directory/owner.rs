@@ -119,7 +119,7 @@ impl DirectoryOwner {
         options: &DirectoryOptions,
     ) -> Result<(Self, DirectorySeed), OpenDirectoryError> {
         let fault = |error: io::Error| OpenDirectoryError::Io(StorageError::new(&path.display().to_string(), &error));
-        env.disk.create_dir_all(path).await.map_err(fault)?;
+        create_durably(env, path).await.map_err(fault)?;
         let lock = match env.disk.lock(&path.join(LOCK)).await {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(OpenDirectoryError::Locked),
@@ -223,6 +223,25 @@ impl DirectoryOwner {
     }
 }
 
+/// Creates the directory and what lacks above it. The entry of each new directory is synced in the one that holds it:
+/// otherwise everything that is synced below could be gone with the name after a power loss.
+async fn create_durably(env: &Env, path: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for level in path.ancestors().filter(|level| !level.as_os_str().is_empty()) {
+        match env.disk.metadata(level).await {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(level),
+            Err(error) => return Err(error),
+        }
+    }
+    env.disk.create_dir_all(path).await?;
+    for level in missing.into_iter().rev() {
+        let holder = level.parent().filter(|parent| !parent.as_os_str().is_empty());
+        env.disk.sync_dir(holder.unwrap_or(Path::new("."))).await?;
+    }
+    Ok(())
+}
+
 /// Reads or writes `meta.properties`; true when the directory was formatted by this call.
 async fn identify(
     env: &Env,
@@ -294,7 +313,7 @@ async fn keep_points(env: &Env, path: &Path, directory_id: DirectoryId, replayed
             entry.push(&Part::Point { number, point: *point });
         }
         let length = entry.padded_bytes();
-        file.write_at(position, &entry.finish(&header, sequence)).await?;
+        file.write_at(position, &entry.finish(&header, sequence, 0)).await?;
         position += length;
     }
     file.sync().await?;

@@ -40,8 +40,8 @@ fn part_line(part: &Part) -> String {
             bytes.len()
         ),
         Part::Point { number, point } => format!(
-            "| log: {number} point durable: {} inFile: {} settled: {} settledSegment: {} settledPosition: {}",
-            point.durable, point.in_file, point.settled, point.settled_segment, point.settled_position
+            "| log: {number} point durable: {} inFile: {} logStart: {} settled: {} settledSegment: {} settledPosition: {}",
+            point.durable, point.in_file, point.log_start, point.settled, point.settled_segment, point.settled_position
         ),
         Part::Truncated { number, end_offset } => format!("| log: {number} truncated endOffset: {end_offset}"),
         Part::Removed { number } => format!("| log: {number} removed"),
@@ -71,7 +71,7 @@ mod tests {
         entry.push(&Part::Truncated { number: 7, end_offset: Offset(40) });
         entry.push(&Part::Removed { number: 7 });
         let mut bytes = header.to_block().to_vec();
-        entry.finish(&header, 0).iter().for_each(|piece| bytes.extend_from_slice(piece));
+        entry.finish(&header, 0, 0).iter().for_each(|piece| bytes.extend_from_slice(piece));
         let (lines, problems) = dump(&Bytes::from(bytes));
         assert_eq!(
             lines,

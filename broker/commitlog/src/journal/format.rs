@@ -12,7 +12,8 @@
 //!    0 magic "BJN1"                16 sequence u64, rising by one from 0 within the file
 //!    4 CRC-32C of salt, 8..length  24 length u32, without the padding behind it
 //!    8 generation u64              28 parts u32
-//!   32 parts
+//!   32 synced u64, how many entries of the file were durable when this one was written
+//!   40 parts
 //! a part: tag u8, log number u32, and by tag
 //!    1 log        topic id [u8; 16], partition i32, folder length u16, folder
 //!    2 data       segment i64, position u64, end offset i64, length u32, bytes of whole batches
@@ -40,7 +41,7 @@ const FILE_MAGIC: &[u8; 8] = b"BARNJRNL";
 const ENTRY_MAGIC: &[u8; 4] = b"BJN1";
 const OWNER: &[u8; 16] = b"barnabas\0\0\0\0\0\0\0\0";
 const FILE_HEADER_BYTES: usize = 68;
-const ENTRY_HEADER_BYTES: usize = 32;
+const ENTRY_HEADER_BYTES: usize = 40;
 const ENTRY_CRC_START: usize = 8;
 const ALIGN: usize = JOURNAL_ALIGN_BYTES as usize;
 
@@ -301,7 +302,7 @@ impl EntryBuilder {
     }
 
     /// The pieces to write one behind the other.
-    pub(crate) fn finish(mut self, header: &FileHeader, sequence: u64) -> Vec<Bytes> {
+    pub(crate) fn finish(mut self, header: &FileHeader, sequence: u64, synced: u64) -> Vec<Bytes> {
         let padding = self.length.next_multiple_of(ALIGN) - self.length;
         let mut head = BytesMut::with_capacity(ENTRY_HEADER_BYTES);
         head.put_slice(ENTRY_MAGIC);
@@ -310,6 +311,7 @@ impl EntryBuilder {
         head.put_u64(sequence);
         head.put_u32(u32::try_from(self.length).expect("an entry fits a journal file"));
         head.put_u32(u32::try_from(self.parts).expect("parts are bounded"));
+        head.put_u64(synced);
         if !self.open.is_empty() {
             self.pieces.push(self.open.freeze());
         }
@@ -336,6 +338,8 @@ pub(crate) struct Entry {
     pub(crate) position: u64,
     /// Sequence number within the file.
     pub(crate) sequence: u64,
+    /// How many entries of the file were durable when it was written.
+    pub(crate) synced: u64,
     /// What it says.
     pub(crate) parts: Vec<Part>,
 }
@@ -347,36 +351,54 @@ pub(crate) struct JournalFile {
     pub(crate) header: FileHeader,
     /// Its entries in order.
     pub(crate) entries: Vec<Entry>,
-    /// Whether an entry is missing between two that are there: damage, since each was durable before the next began.
+    /// Whether an entry is missing that a later one knows to have been durable: damage.
     pub(crate) has_hole: bool,
 }
 
-/// Reads a whole journal file.
+/// Reads a whole journal file. What counts are the entries that were synced, as far as a later one tells, and those that
+/// follow them without a gap: of entries that were not synced a power loss leaves any, and one behind a gap says things
+/// that depend on what is gone.
 pub(crate) fn parse_file(file: &Bytes) -> Result<JournalFile, FileHeaderError> {
     let header = FileHeader::parse(file)?;
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut has_hole = false;
+    let mut found: Vec<Entry> = Vec::new();
     let mut position = ALIGN;
     while position < file.len() {
-        match parse_entry(&file.slice(position..), &header) {
-            Some((length, sequence, parts)) => {
-                let expected = entries.last().map_or(0, |entry| entry.sequence + 1);
-                if sequence < expected {
-                    // An entry of this file cannot precede one before it: bytes of a batch that look like one.
-                    position += ALIGN;
-                    continue;
-                }
-                has_hole |= sequence != expected;
-                entries.push(Entry { position: position as u64, sequence, parts });
+        let parsed = parse_entry(&file.slice(position..), &header);
+        // An entry of this file cannot precede one before it: bytes of a batch that look like one.
+        let expected = found.last().map_or(0, |entry| entry.sequence + 1);
+        match parsed.filter(|parsed| parsed.sequence >= expected) {
+            Some(parsed) => {
+                let length = parsed.length;
+                let Parsed { sequence, synced, parts, .. } = parsed;
+                found.push(Entry { position: position as u64, sequence, synced, parts });
                 position += length.next_multiple_of(ALIGN);
             }
             None => position += ALIGN,
         }
     }
-    Ok(JournalFile { header, entries, has_hole })
+    let synced = found.iter().map(|entry| entry.synced).max().unwrap_or(0);
+    let mut entries = Vec::with_capacity(found.len());
+    let mut expected = 0;
+    let mut has_hole = false;
+    for entry in found {
+        if entry.sequence > expected.max(synced) {
+            break;
+        }
+        has_hole |= entry.sequence != expected;
+        expected = entry.sequence + 1;
+        entries.push(entry);
+    }
+    Ok(JournalFile { header, entries, has_hole: has_hole || expected < synced })
 }
 
-fn parse_entry(bytes: &Bytes, header: &FileHeader) -> Option<(usize, u64, Vec<Part>)> {
+struct Parsed {
+    length: usize,
+    sequence: u64,
+    synced: u64,
+    parts: Vec<Part>,
+}
+
+fn parse_entry(bytes: &Bytes, header: &FileHeader) -> Option<Parsed> {
     if !bytes.starts_with(ENTRY_MAGIC) || bytes.len() < ENTRY_HEADER_BYTES {
         return None;
     }
@@ -388,6 +410,7 @@ fn parse_entry(bytes: &Bytes, header: &FileHeader) -> Option<(usize, u64, Vec<Pa
     let sequence = head.get_u64();
     let length = usize::try_from(head.get_u32()).ok()?;
     let count = usize::try_from(head.get_u32()).ok()?;
+    let synced = head.get_u64();
     let covered = bytes.get(ENTRY_CRC_START..length)?;
     if length < ENTRY_HEADER_BYTES || count > JOURNAL_PARTS_MAX || crc32c_append(header.seed(), covered) != crc {
         return None;
@@ -397,7 +420,7 @@ fn parse_entry(bytes: &Bytes, header: &FileHeader) -> Option<(usize, u64, Vec<Pa
     for _ in 0..count {
         parts.push(parse_part(&mut rest)?);
     }
-    rest.is_empty().then_some((length, sequence, parts))
+    rest.is_empty().then_some(Parsed { length, sequence, synced, parts })
 }
 
 fn parse_part(bytes: &mut Bytes) -> Option<Part> {

@@ -36,13 +36,17 @@ fn data(len: usize) -> Part {
 }
 
 fn entry(generation: u64, sequence: u64, parts: &[Part]) -> BytesMut {
+    synced_entry(generation, sequence, sequence, parts)
+}
+
+fn synced_entry(generation: u64, sequence: u64, synced: u64, parts: &[Part]) -> BytesMut {
     let mut builder = EntryBuilder::new();
     for part in parts {
         builder.push(part);
     }
     let padded = builder.padded_bytes();
     let mut bytes = BytesMut::new();
-    for piece in builder.finish(&FileHeader { generation, ..HEADER }, sequence) {
+    for piece in builder.finish(&FileHeader { generation, ..HEADER }, sequence, synced) {
         bytes.extend_from_slice(&piece);
     }
     assert_eq!(bytes.len() as u64, padded, "entries fill whole sectors");
@@ -92,6 +96,18 @@ fn an_entry_behind_a_damaged_one_is_found_and_the_hole_told() {
     let sequences: Vec<u64> = journal.entries.iter().map(|entry| entry.sequence).collect();
     assert_eq!(sequences, [0, 2]);
     assert!(journal.has_hole);
+}
+
+#[test]
+fn entries_that_were_not_synced_count_up_to_the_first_gap() {
+    let entries: Vec<BytesMut> =
+        (0..5).map(|sequence| synced_entry(7, sequence, sequence.min(1), &[data(600)])).collect();
+    let mut bytes = file(&entries);
+    bytes[512 + 2 * 1024 + 100] ^= 1;
+    let journal = parse_file(&bytes.freeze()).expect("the first block is sound");
+    let sequences: Vec<u64> = journal.entries.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(sequences, [0, 1], "the third was lost, nobody knows it to have been durable");
+    assert!(!journal.has_hole);
 }
 
 #[test]

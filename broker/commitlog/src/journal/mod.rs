@@ -51,6 +51,8 @@ pub(crate) struct Journal {
     position: u64,
     file_bytes: u64,
     sequence: u64,
+    /// Entries of the active file that are known to be durable.
+    synced: u64,
     has_begun: bool,
     has_data: bool,
 }
@@ -89,6 +91,7 @@ impl Journal {
             position: file_bytes,
             file_bytes,
             sequence: 0,
+            synced: 0,
             has_begun: false,
             has_data: false,
         }
@@ -110,10 +113,13 @@ impl Journal {
         assert!(self.can_switch(), "a journal file is written over only when nothing in it is needed");
         let left = self.active;
         let next = 1 - left;
-        let file = match &self.files[next] {
-            Some(file) => Rc::clone(file),
-            None => self.create(next).await?,
-        };
+        // Both at once: on a device that is full later, the second one could not be made.
+        for file in [next, left] {
+            if self.files[file].is_none() {
+                self.files[file] = Some(self.create(file).await?);
+            }
+        }
+        let file = Rc::clone(self.files[next].as_ref().expect("made above"));
         self.header = FileHeader {
             generation: self.header.generation + 1,
             shard: self.shard,
@@ -121,13 +127,16 @@ impl Journal {
             salt: self.env.entropy.next_u64(),
         };
         file.write_at(0, &[self.header.to_block()]).await?;
-        self.files[next] = Some(file);
+        // Before the old entries are written over: with the old first block and some of them gone, the file would pass for
+        // a damaged one after a power loss.
+        file.sync().await?;
         let is_needed = self.has_begun && self.has_data;
         self.needed.files[left].set(is_needed);
         self.has_data = false;
         self.active = next;
         self.position = FIRST_BLOCK_BYTES;
         self.sequence = 0;
+        self.synced = 0;
         self.has_begun = true;
         if !table.is_empty() {
             self.append(table).await?;
@@ -155,7 +164,7 @@ impl Journal {
         let bytes = entry.padded_bytes();
         assert!(self.has_room(bytes), "the journal was asked for room before it is written");
         let file = self.file();
-        let pieces = entry.finish(&self.header, self.sequence);
+        let pieces = entry.finish(&self.header, self.sequence, self.synced);
         if let Err(error) = file.write_at(self.position, &pieces).await {
             // Whatever is wrong, nothing more goes into this file: half an entry may stand here.
             self.position = self.file_bytes;
@@ -164,6 +173,11 @@ impl Journal {
         self.position += bytes;
         self.sequence += 1;
         Ok(())
+    }
+
+    /// A sync of [`Journal::file`] has ended that was begun after the last entry.
+    pub(crate) const fn on_synced(&mut self) {
+        self.synced = self.sequence;
     }
 
     /// The active file.

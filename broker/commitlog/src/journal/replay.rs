@@ -271,6 +271,9 @@ enum Restored {
     Foreign,
 }
 
+/// Bytes of a batch that its checksum does not cover: base offset, length, leader epoch, magic, the checksum itself.
+const UNPROTECTED_BYTES: usize = 21;
+
 async fn restore(file: &dyn File, piece: &Piece) -> io::Result<Restored> {
     let there = small_file::read_exact(file, piece.position, piece.bytes.len()).await?;
     if there == piece.bytes {
@@ -280,8 +283,13 @@ async fn restore(file: &dyn File, piece: &Piece) -> io::Result<Restored> {
     if let Ok(header) = BatchHeader::parse(&there) {
         let size = usize::try_from(header.size_bytes).expect("a batch fits the address space");
         let batch = small_file::read_exact(file, piece.position, size).await?;
-        let is_ours = piece.bytes.starts_with(&batch);
-        if batch.len() == size && header.check_crc(&batch).is_ok() && !is_ours {
+        // What the checksum covers decides: a sector boundary within the first 21 bytes may have cost our own batch its
+        // offset or epoch and nothing else, and such a batch still passes its checksum.
+        let is_ours = piece.bytes.get(UNPROTECTED_BYTES..size) == batch.get(UNPROTECTED_BYTES..);
+        // A sector that was lost may hold no more of a batch than its base offset, which the checksum does not cover.
+        // Another program's batch would go on where ours did.
+        let is_next = BatchHeader::parse(&piece.bytes).is_ok_and(|ours| ours.base_offset == header.base_offset);
+        if is_next && batch.len() == size && header.check_crc(&batch).is_ok() && !is_ours {
             return Ok(Restored::Foreign);
         }
     }

@@ -130,7 +130,7 @@ impl Log {
     ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
         self.directory.check().map_err(AppendError::Storage)?;
         let mut state = self.state.borrow_mut();
-        if state.is_closed {
+        if state.is_closed || state.is_exclusive {
             return Err(AppendError::Storage(StorageError::closed()));
         }
         if state.queue.len() >= APPEND_QUEUE_MAX {
@@ -240,16 +240,7 @@ impl Log {
         let body = ready.bytes.last().map_or(&[][..], |bytes| body_of(bytes, ready.bytes.len()));
         let folded = state.fold.stage(&header, body).map_err(|error| refuse_fold(&error))?;
         if must_roll {
-            state.staged = RollTest {
-                base: header.base_offset,
-                size: 0,
-                unindexed_bytes: 0,
-                index_entries: 0,
-                time_entries: 0,
-                first_timestamp: None,
-                created: self.env.wall(),
-                jitter_ms: state.staged.jitter_ms,
-            };
+            state.staged = state.staged.rolled(header.base_offset, self.env.wall());
         }
         if capture.is_some() {
             state.settling.is_wanted = false;
@@ -278,7 +269,7 @@ impl Log {
     pub(crate) async fn write_queue(self: Rc<Self>) {
         while let Some((roll, group)) = self.take_group() {
             match self.write_group(roll, &group).await {
-                Ok(()) => self.written(group),
+                Ok(file) => self.written(group, file.as_ref()),
                 Err(error) => self.write_failed(group, &error).await,
             }
         }
@@ -311,22 +302,24 @@ impl Log {
         Some((roll, group))
     }
 
-    async fn write_group(self: &Rc<Self>, roll: Option<Capture>, group: &[Queued]) -> io::Result<()> {
+    /// Writes a group; gives the file, or nothing when the group is all duplicates.
+    async fn write_group(self: &Rc<Self>, roll: Option<Capture>, group: &[Queued]) -> io::Result<Option<Rc<dyn File>>> {
         if let Some(capture) = roll {
             self.begin_segment(capture).await?;
         }
         let parts: Vec<Bytes> = group.iter().flat_map(|queued| queued.bytes.iter().cloned()).collect();
         if parts.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         self.directory.check().map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
         let file = self.active_file().await?;
         let position = self.state.borrow().active().size;
-        file.write_at(position, &parts).await
+        file.write_at(position, &parts).await?;
+        Ok(Some(file))
     }
 
     /// Moves the state of the log past a group that is in the page cache, and answers for it.
-    fn written(self: &Rc<Self>, group: Vec<Queued>) {
+    fn written(self: &Rc<Self>, group: Vec<Queued>, file: Option<&Rc<dyn File>>) {
         let mut tail = Vec::new();
         let mut captures = Vec::new();
         let mut epoch_began = false;
@@ -335,9 +328,8 @@ impl Log {
             let mut state = self.state.borrow_mut();
             let now = self.env.wall();
             let before = state.active().size;
-            let file = state.active().file.clone();
             for queued in group.iter().filter(|queued| !queued.bytes.is_empty()) {
-                let file = file.as_ref().expect("what was written to is open");
+                let file = file.expect("a group with bytes was written to a file");
                 tail.push(self.written_batch(&mut state, queued, file));
                 captures.extend(queued.capture.clone());
                 epoch_began |= queued.epoch_began;
@@ -439,7 +431,7 @@ impl Log {
             refused.extend(std::mem::take(&mut state.queue).into_iter().filter_map(|queued| queued.answer));
             let written = state.fold.committed_end();
             state.fold.rollback(written);
-            state.restage();
+            state.restage(self.env.wall());
         }
         for answer in refused {
             answer.send(Err(outcome.clone()));
@@ -491,6 +483,17 @@ impl Log {
 }
 
 impl Queued {
+    /// Counts the batch in what its segment will be.
+    pub(crate) fn restage(&self, staged: &mut RollTest, index_interval_bytes: u32, now: TimestampMs) {
+        if self.bytes.is_empty() {
+            return;
+        }
+        if self.roll.is_some() {
+            *staged = staged.rolled(self.header.base_offset, now);
+        }
+        staged.push(&self.header, index_interval_bytes);
+    }
+
     /// Answers that it will not be written.
     pub(crate) fn refuse(self, error: AppendError) {
         if let Some(answer) = self.answer {

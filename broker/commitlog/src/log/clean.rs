@@ -288,7 +288,7 @@ impl Log {
     async fn swap_in(self: &Rc<Self>, group: &[Offset], mut target: Target) -> io::Result<()> {
         let base = group[0];
         self.write_cleaned(&mut target).await?;
-        self.wait_until_sealed().await;
+        self.wait_until_sealed(Offset(i64::MAX)).await;
         // From here on positions in these segments change: the journal must not be replayed into them.
         let noted = self.directory.committer.note_durably(&self.directory, self, Note::Point).await;
         noted.map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
@@ -320,11 +320,13 @@ impl Log {
         Ok(())
     }
 
-    /// Segments that a seal is still working on are not replaced under its hands.
-    async fn wait_until_sealed(&self) {
+    /// Waits until nothing is left to do for the sealed segments that begin before `base`: their bytes are in their files,
+    /// and nobody is at work on them.
+    pub(crate) async fn wait_until_sealed(&self, base: Offset) {
         loop {
             let seen = self.changed().version();
-            if self.state.borrow().sealing.is_empty() || self.directory.is_offline() {
+            let is_sealed = self.state.borrow().sealing.iter().all(|(sealing, _)| *sealing >= base);
+            if is_sealed || self.directory.is_offline() {
                 return;
             }
             self.changed().changed_since(seen).await;

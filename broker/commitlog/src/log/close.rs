@@ -37,6 +37,8 @@ impl Log {
                     && !state.is_paused
                     && state.sealing.is_empty()
                     && !state.settling.is_running;
+                // No more appends from here on; those that were accepted are written out.
+                state.is_exclusive = true;
                 if is_idle || self.directory.is_offline() {
                     state.is_paused = true;
                     return;

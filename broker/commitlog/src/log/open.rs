@@ -140,6 +140,7 @@ impl Log {
             queue: VecDeque::new(),
             is_writing: false,
             is_paused: false,
+            is_exclusive: false,
             log_start: Offset::ZERO,
             synced: Offset::ZERO,
             in_file: Offset::ZERO,
@@ -181,7 +182,7 @@ impl Log {
         {
             let mut state = self.state.borrow_mut();
             state.segments = vec![segment];
-            state.restage();
+            state.restage(self.env.wall());
             let folders = [self.folder.clone(), self.directory.path.clone()];
             state.uncommitted.folders.extend(folders);
         }
@@ -235,7 +236,7 @@ impl Log {
     fn after_open(self: &Rc<Self>) {
         let must_commit = {
             let mut state = self.state.borrow_mut();
-            state.restage();
+            state.restage(self.env.wall());
             let safe = state.safe();
             if safe > Offset::ZERO {
                 let offset = safe.min(state.fold.committed_end());

@@ -13,6 +13,7 @@ use super::locate::read_some;
 use super::open::Listing;
 use super::{LoadReport, Log};
 use crate::FlushPolicy;
+use crate::check::Checksums;
 use crate::damage::DamagedRange;
 use crate::directory::checkpoint_key;
 use crate::index::{OffsetIndex, TimeIndex};
@@ -216,8 +217,38 @@ impl Log {
             rebuilt.skip(range.to_position, range.to);
             scanner.seek(range.to_position);
         }
-        self.complete(rebuilt, base, next_base.is_none(), walked).await?;
+        let Some(next_base) = next_base else {
+            self.complete(rebuilt, base, true, walked).await?;
+            return Ok(Ended::Whole);
+        };
+        if rebuilt.last_end < next_base && rebuilt.last_end >= plan.durable {
+            // The end of this segment was lost whole; what the next one holds was not acknowledged either.
+            self.complete(rebuilt, base, true, walked).await?;
+            return Ok(Ended::Cut);
+        }
+        if rebuilt.last_end < next_base && !self.may_have_gaps(base, size).await? {
+            let range = DamagedRange {
+                from: rebuilt.last_end,
+                to: next_base,
+                segment: base,
+                from_position: size,
+                to_position: size,
+            };
+            self.list_damage(range).await?;
+        }
+        jump(fold, next_base);
+        self.complete(rebuilt, base, false, walked).await?;
         Ok(Ended::Whole)
+    }
+
+    /// Whether a segment may end before the next one begins: cleaning takes the last batches of a segment too.
+    async fn may_have_gaps(&self, base: Offset, size: u64) -> io::Result<bool> {
+        if self.state.borrow().config.cleanup.compact {
+            return Ok(true);
+        }
+        let path = self.path_of(SegmentFile::new(base, FileKind::Check));
+        let bytes = small_file::read(&*self.env.disk, &path).await?;
+        Ok(bytes.is_some_and(|bytes| Checksums::parse(&bytes, base, size).is_some()))
     }
 
     /// Hands its caches to a segment. Those of a sealed one are written and let go.
@@ -461,7 +492,7 @@ impl Log {
             // Batches that followed what does not read would not be found by other programs.
             let capture = {
                 let mut state = self.state.borrow_mut();
-                state.restage();
+                state.restage(self.env.wall());
                 state.capture()
             };
             if active < capture.offset {

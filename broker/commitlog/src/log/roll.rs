@@ -224,19 +224,21 @@ impl Log {
         self.directory.check()?;
         self.pause().await;
         let capture = {
-            let state = self.state.borrow();
+            let mut state = self.state.borrow_mut();
             let is_quiet = state.fold.pending_len() == 0;
-            (is_quiet && state.active().size > 0).then(|| state.capture())
+            let capture = (is_quiet && state.active().size > 0).then(|| state.capture());
+            if let Some(capture) = &capture {
+                // Batches that are staged from here on go into the new segment.
+                state.staged = state.staged.rolled(capture.offset, self.env.wall());
+            }
+            capture
         };
         let outcome = match capture {
             Some(capture) => self.begin_segment(capture).await,
             None => Ok(()),
         };
-        {
-            let mut state = self.state.borrow_mut();
-            if state.fold.pending_len() == 0 {
-                state.restage();
-            }
+        if outcome.is_err() {
+            self.state.borrow_mut().restage(self.env.wall());
         }
         self.resume();
         outcome.map_err(|error| self.storage_error(&error))

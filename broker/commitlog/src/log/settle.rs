@@ -96,7 +96,10 @@ impl Log {
                     return Ok(());
                 }
             }
-            FlushPolicy::Os => self.segment_file(capture.segment).await?.sync().await?,
+            FlushPolicy::Os => {
+                self.wait_until_sealed(capture.segment).await;
+                self.segment_file(capture.segment).await?.sync().await?;
+            }
         }
         let snapshot = SegmentFile::new(capture.offset, FileKind::Snapshot);
         small_file::write_cache(&*self.env.disk, &self.path_of(snapshot), capture.snapshot.clone()).await?;

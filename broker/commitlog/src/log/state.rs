@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use barnabas_base::{Charge, Offset};
+use barnabas_base::{Charge, Offset, TimestampMs};
 use barnabas_logstate::{LogFold, TopicCompression, TopicRules};
 use barnabas_runtime::File;
 use barnabas_runtime::sync::oneshot;
@@ -157,8 +157,10 @@ pub(crate) struct State {
     pub(crate) staged: RollTest,
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) is_writing: bool,
-    /// Truncation, cleaning and closing need the log for themselves: appends wait in the queue.
+    /// Somebody needs the files for himself: appends wait in the queue.
     pub(crate) is_paused: bool,
+    /// The log is being cut or closed: appends are refused.
+    pub(crate) is_exclusive: bool,
     pub(crate) log_start: Offset,
     pub(crate) synced: Offset,
     pub(crate) in_file: Offset,
@@ -265,9 +267,12 @@ impl State {
         self.hints.clear();
     }
 
-    /// Everything staged is taken back: the next batch goes where the written ones end.
-    pub(crate) fn restage(&mut self) {
-        self.staged = RollTest::of(self.active());
+    /// The active segment as it will be, from what is written and what is queued. Nothing is being written.
+    pub(crate) fn restage(&mut self, now: TimestampMs) {
+        let mut staged = RollTest::of(self.active());
+        let interval = self.config.index_interval_bytes;
+        self.queue.iter().for_each(|queued| queued.restage(&mut staged, interval, now));
+        self.staged = staged;
     }
 }
 

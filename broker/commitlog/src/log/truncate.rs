@@ -57,8 +57,10 @@ impl Log {
     pub async fn truncate_to(self: &Rc<Self>, offset: Offset) -> Result<(), TruncateError> {
         self.directory.check()?;
         self.pause().await;
+        self.state.borrow_mut().is_exclusive = true;
         self.refuse_queue();
         let outcome = self.cut(offset).await;
+        self.state.borrow_mut().is_exclusive = false;
         self.resume();
         outcome
     }
@@ -69,7 +71,7 @@ impl Log {
             let refused = std::mem::take(&mut state.queue);
             let written = state.fold.committed_end();
             state.fold.rollback(written);
-            state.restage();
+            state.restage(self.env.wall());
             refused
         };
         for queued in refused {
@@ -186,7 +188,7 @@ impl Log {
         let mut state = self.state.borrow_mut();
         indexes.install(state.active_mut());
         state.fold = fold;
-        state.restage();
+        state.restage(self.env.wall());
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! A disk that tells each step that changes it to a test before it is done, and does not do those that the test refuses.
-//! Syncs only tell: what these tests undo by themselves is a process, not the power.
+//! Syncs only tell, unless the test asks for real ones: what these tests undo is a process, not the power.
+#![allow(unreachable_pub, reason = "each test file is a crate of its own")]
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,13 +55,23 @@ pub type Watch = Rc<dyn Fn(&Step) -> io::Result<()>>;
 
 /// `env` with a disk that tells `watch`.
 pub fn watched(env: &Env, watch: Watch) -> Env {
-    let disk: Rc<dyn Disk> = Rc::new(WatchedDisk { inner: Rc::clone(&env.disk), watch });
+    watched_as(env, watch, false)
+}
+
+/// The same with syncs that take the time they take, and are told when they end.
+pub fn watched_with_syncs(env: &Env, watch: Watch) -> Env {
+    watched_as(env, watch, true)
+}
+
+fn watched_as(env: &Env, watch: Watch, syncs: bool) -> Env {
+    let disk: Rc<dyn Disk> = Rc::new(WatchedDisk { inner: Rc::clone(&env.disk), watch, syncs });
     Env { disk, ..env.clone() }
 }
 
 struct WatchedDisk {
     inner: Rc<dyn Disk>,
     watch: Watch,
+    syncs: bool,
 }
 
 impl Disk for WatchedDisk {
@@ -70,7 +81,7 @@ impl Disk for WatchedDisk {
                 (self.watch)(&Step::Create(path.to_owned()))?;
             }
             let inner = self.inner.open(path, mode).await?;
-            let file: Rc<dyn File> = Rc::new(WatchedFile { inner, watch: Rc::clone(&self.watch) });
+            let file: Rc<dyn File> = Rc::new(WatchedFile { inner, watch: Rc::clone(&self.watch), syncs: self.syncs });
             Ok(file)
         })
     }
@@ -140,6 +151,7 @@ impl Disk for WatchedDisk {
 struct WatchedFile {
     inner: Rc<dyn File>,
     watch: Watch,
+    syncs: bool,
 }
 
 impl File for WatchedFile {
@@ -160,7 +172,9 @@ impl File for WatchedFile {
         Box::pin(async move {
             let len = parts.iter().map(Bytes::len).sum();
             let watched = (self.watch)(&Step::Write(self.path().to_owned(), offset, len));
-            if watched.is_err() && let Some(first) = parts.first() {
+            if watched.is_err()
+                && let Some(first) = parts.first()
+            {
                 self.inner.write_at(offset, &[first.slice(..first.len() / 2)]).await?;
             }
             watched?;
@@ -169,7 +183,12 @@ impl File for WatchedFile {
     }
 
     fn sync(&self) -> Local<'_, io::Result<()>> {
-        Box::pin(async move { (self.watch)(&Step::Sync(self.path().to_owned())) })
+        Box::pin(async move {
+            if self.syncs {
+                self.inner.sync().await?;
+            }
+            (self.watch)(&Step::Sync(self.path().to_owned()))
+        })
     }
 
     fn truncate(&self, len: u64) -> Local<'_, io::Result<()>> {

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests look at the files behind the seam's back")]
 
-pub mod disk;
+pub(crate) mod disk;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

@@ -1,0 +1,195 @@
+//! A device that is full or fails: what is refused, what goes on, and what is found afterwards.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use barnabas_base::{
+    BrokerId, Budget, LeaderEpoch, Observation, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid,
+};
+use barnabas_commitlog::{
+    AppendError, AppendOptions, AppendOrigin, DirectoryOptions, DirectoryOwner, Log, LogConfig, LogDirectory,
+    ReadBound, ReadError, ShardOptions,
+};
+use barnabas_runtime::{Env, Local};
+use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, World, simulate};
+use barnabas_wire::ErrorCode;
+use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor};
+use bytes::Bytes;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Runs one life of a node to its end and gives what it returned.
+fn live<T: 'static>(world: &World, node: &Node, body: impl Fn(Env) -> Local<'static, T> + Clone + 'static) -> T {
+    let result = Rc::new(RefCell::new(None));
+    let slot = Rc::clone(&result);
+    node.start(1, move |env| -> Local<'static, ()> {
+        let (body, slot) = (body.clone(), Rc::clone(&slot));
+        Box::pin(async move {
+            let value = body(env).await;
+            *slot.borrow_mut() = Some(value);
+        })
+    });
+    let ended = world.run_until(MINUTE, || result.borrow().is_some());
+    assert!(ended, "the life ends");
+    result.take().expect("it has ended")
+}
+
+async fn start(env: &Env, path: &str) -> (DirectoryOwner, Rc<LogDirectory>) {
+    let options = DirectoryOptions { node_id: BrokerId(1), cluster_id: None, format: true };
+    let (owner, seed) = DirectoryOwner::open(env, Path::new(path), 0, &options).await.expect("the directory opens");
+    let directory = LogDirectory::join(env, &seed, &ShardOptions::new(Budget::new(|_| 1 << 20)));
+    (owner, directory)
+}
+
+async fn open(directory: &Rc<LogDirectory>, index: i32, config: LogConfig) -> Rc<Log> {
+    let partition = TopicPartition { topic_id: TopicId(Uuid([9; 16])), partition: PartitionIndex(index) };
+    Log::open(directory, partition, "t", config).await.expect("the log opens").0
+}
+
+fn batch(size: usize) -> Bytes {
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    let value = vec![7; size];
+    let time = TimestampMs(1_750_000_000_000);
+    builder.append(time, Some(b"key"), Some(&value), std::iter::empty()).expect("fits");
+    builder.build(&mut Compressor::new()).expect("builds")
+}
+
+async fn append(log: &Rc<Log>, records: Bytes) -> Result<Offset, AppendError> {
+    let origin = AppendOrigin::Client { produce_version: 11 };
+    let appended = log.append(records, AppendOptions { origin, leader_epoch: LeaderEpoch(1) }).await?;
+    log.wait_high_watermark(appended.end_offset).await.map_err(AppendError::Storage)?;
+    Ok(appended.end_offset)
+}
+
+async fn readable(log: &Rc<Log>) -> usize {
+    let mut count = 0;
+    let mut at = log.log_start_offset();
+    while at < log.high_watermark() {
+        let read = log.read_bytes(at, 1 << 20, ReadBound::HighWatermark).await.expect("readable");
+        assert!(read.next_offset > at, "reads advance");
+        count += usize::try_from(read.next_offset.0 - at.0).expect("small");
+        at = read.next_offset;
+    }
+    count
+}
+
+/// Fails every call of one kind on paths that hold `part`.
+fn failing(node: &Node, kind: DiskCallKind, part: &'static str, verdict: DiskVerdict) {
+    node.on_disk_call(move |call| {
+        let is_it = call.kind == kind && call.path.to_string_lossy().contains(part);
+        if is_it { verdict } else { DiskVerdict::Pass }
+    });
+}
+
+#[test]
+fn a_failed_sync_takes_its_directory_offline_and_no_other() {
+    simulate(1, Config::default(), |world| {
+        let node = world.node("broker");
+        let failed = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&failed);
+        world.on_observation(move |observed| {
+            if let Observation::DirectoryFailed { index } = observed.observation {
+                seen.borrow_mut().push(*index);
+            }
+        });
+        let broken = node.clone();
+        live(world, &node, move |env| {
+            let broken = broken.clone();
+            Box::pin(async move {
+                let (_first_owner, first) = start(&env, "/one").await;
+                let (_second_owner, second) = start(&env, "/two").await;
+                let (log, other) =
+                    (open(&first, 0, LogConfig::default()).await, open(&second, 0, LogConfig::default()).await);
+                append(&log, batch(100)).await.expect("works");
+                failing(&broken, DiskCallKind::Sync, "/one", DiskVerdict::INPUT_OUTPUT_ERROR);
+                let refused = append(&log, batch(100)).await.expect_err("never acknowledged");
+                assert_eq!(refused.code(), ErrorCode::KafkaStorageError);
+                assert!(first.is_offline());
+                first.offline().await;
+                failing(&broken, DiskCallKind::Sync, "nowhere", DiskVerdict::INPUT_OUTPUT_ERROR);
+                let again = append(&log, batch(100)).await.expect_err("a failed sync is never tried again");
+                assert_eq!(again.code(), ErrorCode::KafkaStorageError);
+                let read = log.read(Offset(0), 100, ReadBound::HighWatermark, true).await;
+                assert_eq!(read.expect_err("nothing is served"), ReadError::Storage);
+                assert!(log.wait_high_watermark(Offset(9)).await.is_err());
+                assert!(first.close().await.is_err(), "no clean stop");
+                append(&other, batch(100)).await.expect("the other directory serves on");
+                assert!(!second.is_offline());
+            })
+        });
+        assert_eq!(*failed.borrow(), [0]);
+    });
+}
+
+#[test]
+fn a_failed_write_takes_the_directory_offline() {
+    simulate(2, Config::default(), |world| {
+        let node = world.node("broker");
+        let broken = node.clone();
+        live(world, &node, move |env| {
+            let broken = broken.clone();
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, LogConfig::default()).await;
+                append(&log, batch(100)).await.expect("works");
+                failing(&broken, DiskCallKind::Write, ".log", DiskVerdict::INPUT_OUTPUT_ERROR);
+                let refused = append(&log, batch(100)).await.expect_err("not written");
+                assert!(matches!(refused, AppendError::Storage(_)));
+                assert!(directory.is_offline());
+                assert_eq!(log.end_offset(), Offset(1));
+            })
+        });
+    });
+}
+
+#[test]
+fn a_full_device_refuses_writes_and_heals() {
+    for seed in 0..20 {
+        simulate(seed, Config { disk_bytes: 3_000_000, ..Config::default() }, move |world| {
+            let node = world.node("broker");
+            let (disk, small) =
+                (node.clone(), LogConfig { segment_bytes: 100_000, file_delete_delay_ms: 0, ..LogConfig::default() });
+            let config = small.clone();
+            let kept = live(world, &node, move |env| {
+                let (disk, config) = (disk.clone(), config.clone());
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, config).await;
+                    let full = loop {
+                        match append(&log, batch(20_000)).await {
+                            Ok(_) => {}
+                            Err(error) => break error,
+                        }
+                    };
+                    assert!(matches!(full, AppendError::Full), "{full}");
+                    assert!(!directory.is_offline(), "a full device is not a broken one");
+                    let end = log.end_offset();
+                    assert_eq!(readable(&log).await, usize::try_from(end.0).expect("small"), "reading goes on");
+                    // Deleting works on a full device, and makes room.
+                    let start = log.delete_records_before(Offset(end.0 / 2)).await.expect("deletes");
+                    env.sleep(Duration::from_millis(50)).await;
+                    append(&log, batch(20_000)).await.expect("there is room again");
+                    disk.set_disk_bytes(100_000_000);
+                    for _ in 0..20 {
+                        append(&log, batch(20_000)).await.expect("there is room");
+                    }
+                    (start, log.end_offset())
+                })
+            });
+            node.power_loss();
+            live(world, &node, move |env| {
+                let config = small.clone();
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, config).await;
+                    log.wait_high_watermark(kept.1).await.expect("works");
+                    assert_eq!((log.log_start_offset(), log.end_offset()), kept);
+                    assert_eq!(log.damaged_ranges(), []);
+                    assert_eq!(readable(&log).await, usize::try_from(kept.1.0 - kept.0.0).expect("small"));
+                })
+            });
+        });
+    }
+}
