@@ -74,7 +74,7 @@ pub struct Event {
     /// The call.
     pub tag: Tag,
     /// The version it was made in and the answer, or why there is none. A Produce with `acks` 0 is answered by an
-    /// empty response once it is on its way.
+    /// empty response as soon as its bytes are handed to the driver.
     pub reply: Result<(i16, ResponseBody), CallError>,
 }
 
@@ -89,6 +89,9 @@ enum Peer {
 struct Link {
     peer: Peer,
     is_connected: bool,
+    /// When it is given up if it does not take calls by then: a broker that went silent while a connection was being made
+    /// would otherwise be waited for as long as TCP allows, which is for ever once it has acknowledged our bytes.
+    ready_by: Monotonic,
     connection: Connection,
 }
 
@@ -312,6 +315,11 @@ impl Client {
             }
             self.expire(now, tag);
         }
+        let is_late = |link: &Link| !link.connection.is_ready() && link.ready_by <= now;
+        let late: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_late(link)).map(|(id, _)| *id).collect();
+        for link in late {
+            self.close(now, link, "the broker does not answer");
+        }
         if now >= self.metadata_expires {
             self.metadata_is_stale = true;
         }
@@ -329,7 +337,8 @@ impl Client {
         let pauses = lookups.filter(matters).map(|lookup| lookup.not_before);
         let metadata = (self.metadata_is_stale && !self.metadata.in_flight).then_some(self.metadata.not_before);
         let expiry = Some(self.metadata_expires).filter(|at| *at != Monotonic::NEVER && !self.metadata_is_stale);
-        pauses.chain(deadline).chain(metadata).chain(expiry).min()
+        let ready = self.links.values().filter(|link| !link.connection.is_ready()).map(|link| link.ready_by);
+        pauses.chain(deadline).chain(metadata).chain(expiry).chain(ready).min()
     }
 
     fn enqueue(&mut self, call: Call) -> Tag {
@@ -448,7 +457,8 @@ impl Client {
         let id = LinkId(self.next_number);
         self.next_number += 1;
         let connection = Connection::new(&self.config.client_id);
-        self.links.insert(id, Link { peer, is_connected: false, connection });
+        let ready_by = now.after_ms(LOOKUP_TIMEOUT_MS);
+        self.links.insert(id, Link { peer, is_connected: false, ready_by, connection });
         self.by_peer.insert(peer, id);
         self.transmits.push_back(Transmit::Connect(id, address));
     }

@@ -138,6 +138,7 @@ pub struct Consumer {
     received: VecDeque<Received>,
     errors: VecDeque<ConsumerError>,
     decompressor: Decompressor,
+    polled_at: Monotonic,
 }
 
 impl Consumer {
@@ -151,6 +152,7 @@ impl Consumer {
             received: VecDeque::new(),
             errors: VecDeque::new(),
             decompressor: Decompressor::new(),
+            polled_at: Monotonic::ZERO,
         }
     }
 
@@ -212,12 +214,14 @@ impl Consumer {
     /// When [`poll`](Self::poll) is due, if nothing happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Monotonic> {
-        let paused = |slot: &&Slot| slot.call.is_none() && slot.attempt > 0;
+        // A pause that is over was used by the last poll; what is missing since then is metadata.
+        let paused = |slot: &&Slot| slot.call.is_none() && slot.not_before > self.polled_at;
         self.slots.values().filter(paused).map(|slot| slot.not_before).min()
     }
 
     /// Asks for what can be asked for.
     pub fn poll(&mut self, now: Monotonic, client: &mut Client) {
+        self.polled_at = now;
         self.look_up_positions(now, client);
         if self.received.len() < UNREAD_RECORDS_MAX {
             self.fetch(now, client);

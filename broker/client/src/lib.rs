@@ -3,7 +3,8 @@
 //!
 //! Pure: no sockets, no clock, no tasks. A driver owns a [`Client`], does what [`Client::poll_transmit`] asks (connect,
 //! send, close), tells it what came back, and wakes it at [`Client::next_wakeup`]; [`Producer`], [`Consumer`] and
-//! [`Membership`] make their requests through it and take their replies from [`Client::poll_event`].
+//! [`Membership`] make their requests through it and take their replies from [`Client::poll_event`]. They are polled
+//! after anything the client was told: what they wait for may be metadata, which is nobody's event.
 //!
 //! It is no client for everybody: no TLS, no transactions, one request at a time for each partition, no interceptors.
 

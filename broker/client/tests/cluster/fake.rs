@@ -206,6 +206,12 @@ impl Fake {
         if let Some((_, _, base_offset)) = twin {
             return base_offset.0;
         }
+        self.append_copy(partition, records)
+    }
+
+    /// Appends a batch, whoever sent it.
+    pub(crate) fn append_copy(&mut self, partition: usize, records: &Bytes) -> i64 {
+        let header = barnabas_wire::record::BatchHeader::parse(records).expect("a batch");
         let base_offset = self.ends[partition];
         let mut bytes = records.to_vec();
         stamp(&mut bytes, barnabas_base::Offset(base_offset), barnabas_base::LeaderEpoch(0));
@@ -321,6 +327,8 @@ pub(crate) struct Net {
     pub(crate) now: Monotonic,
     /// Brokers that do not accept connections.
     pub(crate) down: Vec<i32>,
+    /// Counts what the client asked for, to see whether anything is going on.
+    pub(crate) activity: u64,
     links: BTreeMap<LinkId, (i32, BytesMut)>,
 }
 
@@ -336,6 +344,7 @@ impl Net {
             cluster: Fake::new(),
             now: Monotonic::ZERO,
             down: Vec::new(),
+            activity: 0,
             links: BTreeMap::new(),
         }
     }
@@ -343,6 +352,7 @@ impl Net {
     /// Moves bytes until nobody has any, and returns the replies.
     pub(crate) fn settle(&mut self) -> Vec<Event> {
         while let Some(transmit) = self.client.poll_transmit() {
+            self.activity += 1;
             match transmit {
                 Transmit::Connect(link, address) => self.connect(link, &address),
                 Transmit::Send(link, bytes) => self.deliver(link, &bytes),
@@ -352,6 +362,14 @@ impl Net {
             }
         }
         std::iter::from_fn(|| self.client.poll_event()).collect()
+    }
+
+    /// All brokers die, and with them every connection.
+    pub(crate) fn crash(&mut self) {
+        self.down = vec![1, 2];
+        for (link, _) in std::mem::take(&mut self.links) {
+            self.client.on_closed(self.now, link, "reset");
+        }
     }
 
     /// Lets time pass to the client's next wake-up, at most to `limit`.

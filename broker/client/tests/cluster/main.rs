@@ -37,8 +37,9 @@ fn deliver_until(net: &mut Net, producer: &mut Producer, meanwhile: impl Fn(&mut
     while producer.undelivered() > 0 {
         meanwhile(net);
         producer.poll(net.now, &mut net.client);
+        let before = net.activity;
         let events = net.settle();
-        let idle = events.is_empty();
+        let idle = events.is_empty() && net.activity == before;
         for event in events {
             producer.on_event(net.now, &mut net.client, &event);
         }
@@ -61,8 +62,9 @@ fn consume(net: &mut Net, consumer: &mut Consumer, count: usize) -> Vec<(i32, i6
     let mut read = Vec::new();
     while read.len() < count {
         consumer.poll(net.now, &mut net.client);
+        let before = net.activity;
         let events = net.settle();
-        let idle = events.is_empty();
+        let idle = events.is_empty() && net.activity == before;
         for event in events {
             consumer.on_event(net.now, &mut net.client, &event);
         }
@@ -179,6 +181,7 @@ fn without_acks_nothing_is_waited_for() {
     let mut producer = Producer::new(config);
     producer.send(net.now, record("v", 1));
     assert_eq!(results(&deliver(&mut net, &mut producer)), [(0, Ok(-1))]);
+    net.settle();
     assert_eq!(net.cluster.ends[1], 1);
 }
 
@@ -239,6 +242,38 @@ fn silence_is_a_timeout_and_an_unknown_broker_is_waited_for() {
     assert!(net.now < LIMIT);
 }
 
+#[test]
+fn a_consumer_outlives_the_whole_cluster() {
+    let mut net = Net::new();
+    let mut producer = Producer::new(ProducerConfig::default());
+    producer.send(net.now, record("before", 0));
+    deliver(&mut net, &mut producer);
+    let mut consumer = Consumer::new(ConsumerConfig::default());
+    consumer.assign(TOPIC, PartitionIndex(0), StartAt::Beginning);
+    assert_eq!(consume(&mut net, &mut consumer, 1), [(0, 0, "before".to_owned())]);
+    net.cluster.silent.push(ApiKey::Fetch);
+    consumer.poll(net.now, &mut net.client);
+    net.settle();
+    net.crash();
+    let back = net.now.after_ms(3_000);
+    let mut rounds = 0;
+    while net.now < back {
+        rounds += 1;
+        assert!(rounds < 1_000, "it waits, and does not spin");
+        for event in net.settle() {
+            consumer.on_event(net.now, &mut net.client, &event);
+        }
+        consumer.poll(net.now, &mut net.client);
+        net.wake(consumer.next_wakeup(), back);
+    }
+    net.down.clear();
+    net.cluster.silent.clear();
+    let copy = net.cluster.logs[0][0].clone();
+    net.cluster.append_copy(0, &copy);
+    assert_eq!(consume(&mut net, &mut consumer, 1), [(0, 1, "before".to_owned())]);
+    assert!(net.now < back.after_ms(5_000), "soon after it is back");
+}
+
 /// Runs a member until it says something.
 fn until_event(net: &mut Net, member: &mut Membership) -> MemberEvent {
     loop {
@@ -246,8 +281,9 @@ fn until_event(net: &mut Net, member: &mut Membership) -> MemberEvent {
             return event;
         }
         member.poll(net.now, &mut net.client);
+        let before = net.activity;
         let events = net.settle();
-        let idle = events.is_empty();
+        let idle = events.is_empty() && net.activity == before;
         for event in events {
             member.on_event(net.now, &mut net.client, &event);
         }
