@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use barnabas_base::{LeaderEpoch, Observation, PartitionIndex, TopicPartition};
+use barnabas_base::{LeaderEpoch, PartitionIndex, TopicPartition};
 use barnabas_commitlog::name::{deleted_folder_name, folder_name};
 use barnabas_commitlog::{LoadReport, Log, LogDirectory, OpenLogError};
 use barnabas_metadata::image::{ClusterImage, Delta, PartitionImage, ResourceKind, TopicImage};
@@ -115,7 +115,7 @@ async fn open_partition(
     }
     match opened {
         Ok((log, report)) => {
-            observe_load(shard, id, &report);
+            report_load(id, &report);
             let partition = Rc::new(Partition::new(id, Rc::from(&*topic.name), log));
             partition.set_min_in_sync_replicas(config.min_insync_replicas);
             shard.insert_partition(Rc::clone(&partition));
@@ -143,19 +143,15 @@ async fn set_aside(shard: &Rc<Shard>, directory: &LogDirectory, topic: &str, id:
     }
 }
 
-/// Reports how a log came up, to people as well where something was wrong.
-pub(crate) fn observe_load(shard: &Shard, id: TopicPartition, report: &LoadReport) {
-    shard.env.observe(&Observation::LogLoaded {
-        partition: id,
-        kind: report.kind,
-        start_offset: report.start_offset,
-        end_offset: report.end_offset,
-        cut_bytes: report.cut_bytes,
-    });
+/// Tells people what is wrong with a log that came up; observers are told by the log itself.
+pub(crate) fn report_load(id: TopicPartition, report: &LoadReport) {
     for range in &report.damaged {
         let (from, to) = (range.from, range.to);
         tracing::error!(target: "LogManager", "{id}: offsets {from} to {to} are damaged and answer CORRUPT_MESSAGE");
-        shard.env.observe(&Observation::Damaged { partition: id, from, to });
+    }
+    if report.cut_bytes > 0 {
+        let (end, cut) = (report.end_offset, report.cut_bytes);
+        tracing::info!(target: "LogManager", "{id}: cut a torn tail of {cut} bytes at offset {end}");
     }
 }
 

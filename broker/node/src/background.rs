@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_commitlog::{DirectoryOwner, DirectoryReport, LogDirectory, StorageError};
+use barnabas_metadata::image::ClusterImage;
 use barnabas_runtime::sync::{Notify, oneshot};
 use barnabas_runtime::{Either, Local, race};
 
@@ -172,9 +173,10 @@ async fn gather(shard: &Rc<Shard>, directories: usize) -> Vec<Vec<DirectoryRepor
 }
 
 /// Removes what deletions that a stop interrupted have left, and sets aside partitions that the metadata does not know.
-pub(crate) async fn tidy(shard: &Rc<Shard>, owners: &[DirectoryOwner], seeds: &[barnabas_commitlog::DirectorySeed]) {
+///
+/// `image` is what the metadata log says; the shards have been told nothing yet.
+pub(crate) async fn tidy(image: &ClusterImage, owners: &[DirectoryOwner], seeds: &[barnabas_commitlog::DirectorySeed]) {
     use barnabas_commitlog::name::FolderState;
-    let image = shard.image();
     for (owner, seed) in owners.iter().zip(seeds) {
         for (name, folder) in seed.folders() {
             let is_known = || {

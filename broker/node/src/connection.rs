@@ -11,11 +11,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use barnabas_base::limits::IN_FLIGHT_REQUESTS_PER_CONNECTION_MAX;
 use barnabas_base::{Monotonic, Observation};
 use barnabas_runtime::sync::queue;
-use barnabas_runtime::{Either, Local, ReadHalf, Segment, Stream, WriteHalf, race};
+use barnabas_runtime::{Either, Env, Local, ReadHalf, Segment, Stream, WriteHalf, race};
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::admission::Admitted;
@@ -30,6 +31,9 @@ const READ_CHUNK_BYTES: usize = 1024 * 1024;
 const COALESCED_RESPONSES_MAX: usize = 32;
 /// Bytes of the size in front of every frame.
 const FRAME_PREFIX_BYTES: usize = 4;
+/// A frame of which nothing more arrives for this long is given up: it holds memory that others wait for, and
+/// not as long as `connections.max.idle.ms` may be.
+const STALLED_FRAME_MAX: Duration = Duration::from_secs(30);
 
 /// What is known of a connection beside its bytes.
 #[derive(Debug)]
@@ -56,10 +60,10 @@ pub(crate) struct Outgoing {
     pub(crate) close: bool,
 }
 
-/// An answer and the memory its request holds until it has left.
+/// An answer, and the memory that a request with records holds until it has left.
 struct PendingAnswer {
     answer: Answer,
-    admitted: Admitted,
+    admitted: Option<Admitted>,
 }
 
 enum Answer {
@@ -101,7 +105,7 @@ async fn read_requests(
     read: Box<dyn ReadHalf>,
     answers: queue::Sender<PendingAnswer>,
 ) -> Ended {
-    let mut frames = FrameReader { read, buffer: BytesMut::new() };
+    let mut frames = FrameReader { env: shard.env.clone(), read, buffer: BytesMut::new() };
     loop {
         let size = match frames.size(shard.request_bytes_max).await {
             Ok(Some(size)) => size,
@@ -112,12 +116,23 @@ async fn read_requests(
             }
         };
         let admitted = shard.admission.admit(u64::from(size)).await;
-        let Ok(frame) = frames.body(size).await else { return Ended::Broken };
+        let frame = match frames.body(size).await {
+            Ok(frame) => frame,
+            Err(error) => {
+                shard.log_connection_error(peer, &error);
+                return Ended::Broken;
+            }
+        };
         peer.last_active.set(shard.env.now());
         peer.busy.set(peer.busy.get() + 1);
+        let mut admitted = Some(admitted);
         let answer = match dispatch(shard, peer, frame) {
             Ok(Dispatched::Background(answer)) => Answer::Later(answer),
-            Ok(Dispatched::InTurn(answer)) => Answer::Ready(answer.await),
+            Ok(Dispatched::InTurn(answer)) => {
+                // The frame is read and gone, while a long poll or a rebalance may wait for minutes.
+                drop(admitted.take());
+                Answer::Ready(answer.await)
+            }
             Err(refusal) => {
                 shard.log_connection_error(peer, &io::Error::new(io::ErrorKind::InvalidData, refusal.to_string()));
                 Answer::Ready(Outgoing { close: true, ..Outgoing::default() })
@@ -132,6 +147,7 @@ async fn read_requests(
 
 /// Cuts a stream of bytes into frames.
 struct FrameReader {
+    env: Env,
     read: Box<dyn ReadHalf>,
     buffer: BytesMut,
 }
@@ -148,9 +164,9 @@ impl FrameReader {
         let size = self.buffer.get_i32();
         match u32::try_from(size) {
             Ok(size) if size <= size_max => Ok(Some(size)),
-            Ok(size) => Err(invalid(format!(
-                "a request of {size} bytes is larger than socket.request.max.bytes ({size_max})"
-            ))),
+            Ok(size) => {
+                Err(invalid(format!("a request of {size} bytes is larger than socket.request.max.bytes ({size_max})")))
+            }
             Err(_) => Err(invalid(format!("a request cannot have {size} bytes"))),
         }
     }
@@ -168,7 +184,9 @@ impl FrameReader {
                 self.buffer.reserve(grown - self.buffer.len());
             }
             let ask = if size < READ_AHEAD_BYTES { READ_AHEAD_BYTES } else { missing.min(READ_CHUNK_BYTES) };
-            if self.read.read(&mut self.buffer, ask).await? == 0 {
+            let deadline = self.env.now().after(STALLED_FRAME_MAX);
+            let arrived = self.env.timeout_at(deadline, self.read.read(&mut self.buffer, ask)).await;
+            if arrived.ok_or(io::ErrorKind::TimedOut)?? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -206,22 +224,35 @@ async fn send_answers(
                 }
             }
         }
-        if !send_batch(shard, peer, write.as_mut(), batch).await {
-            write.abort();
-            return;
+        match send_batch(shard, peer, write.as_mut(), batch).await {
+            Sent::More => {}
+            // Not an abort: it would take back answers that were sent and have not arrived.
+            Sent::Last => break,
+            Sent::Failed => {
+                write.abort();
+                return;
+            }
         }
     }
     // Whether the peer still reads its FIN is its own affair.
     drop(write.finish().await);
 }
 
-/// Sends answers with as few calls as possible; false ends the connection.
+/// What follows a batch of answers.
+enum Sent {
+    More,
+    /// One of them closes the connection.
+    Last,
+    Failed,
+}
+
+/// Sends answers with as few calls as possible.
 async fn send_batch(
     shard: &Rc<Shard>,
     peer: &Rc<Peer>,
     write: &mut dyn WriteHalf,
-    batch: Vec<(Outgoing, Admitted)>,
-) -> bool {
+    batch: Vec<(Outgoing, Option<Admitted>)>,
+) -> Sent {
     let count = u32::try_from(batch.len()).expect("a batch is small");
     let close = batch.iter().any(|(outgoing, _)| outgoing.close);
     let mut segments = Vec::new();
@@ -240,11 +271,12 @@ async fn send_batch(
     peer.last_active.set(shard.env.now());
     if let Err(error) = &sent {
         shard.log_connection_error(peer, error);
+        return Sent::Failed;
     }
-    sent.is_ok() && !close
+    if close { Sent::Last } else { Sent::More }
 }
 
-async fn complete(pending: PendingAnswer) -> (Outgoing, Admitted) {
+async fn complete(pending: PendingAnswer) -> (Outgoing, Option<Admitted>) {
     let outgoing = match pending.answer {
         Answer::Ready(outgoing) => outgoing,
         Answer::Later(answer) => answer.await,
@@ -253,7 +285,7 @@ async fn complete(pending: PendingAnswer) -> (Outgoing, Admitted) {
 }
 
 /// The answer if it is ready without waiting.
-async fn complete_now(pending: PendingAnswer) -> Result<(Outgoing, Admitted), PendingAnswer> {
+async fn complete_now(pending: PendingAnswer) -> Result<(Outgoing, Option<Admitted>), PendingAnswer> {
     match pending.answer {
         Answer::Ready(outgoing) => Ok((outgoing, pending.admitted)),
         Answer::Later(mut answer) => match (PollOnce { future: &mut answer }).await {

@@ -182,11 +182,8 @@ impl Controller {
         if self.unsnapshotted_bytes.get() < limit.unsigned_abs() || self.core.borrow().in_flight() > 0 {
             return;
         }
-        let position = MetadataPosition {
-            end_offset: self.log.high_watermark(),
-            epoch: self.epoch,
-            timestamp: self.env.wall(),
-        };
+        let position =
+            MetadataPosition { end_offset: self.log.high_watermark(), epoch: self.epoch, timestamp: self.env.wall() };
         match self.files.snapshot(&self.log, &self.quorum, &self.image(), position).await {
             Ok(()) => self.unsnapshotted_bytes.set(0),
             Err(why) => tracing::error!(target: "SnapshotGenerator", "no snapshot of the metadata log: {why}"),

@@ -10,7 +10,9 @@ use barnabas_base::Observation;
 use barnabas_metadata::config::Listener;
 use barnabas_runtime::{Local, Segment};
 use barnabas_wire::message::ApiVersionsResponse;
-use barnabas_wire::{ApiKey, DecodeError, Decoder, ErrorCode, RequestBody, RequestHeader, ResponseBody, Segment as WireSegment};
+use barnabas_wire::{
+    ApiKey, DecodeError, Decoder, ErrorCode, RequestBody, RequestHeader, ResponseBody, Segment as WireSegment,
+};
 use bytes::Bytes;
 
 use crate::api;
@@ -32,10 +34,7 @@ pub(crate) enum Refused {
     /// The bytes are no request of ours.
     Decode(DecodeError),
     /// An API that is not served, or a version of it that is not.
-    Unsupported {
-        api: ApiKey,
-        version: i16,
-    },
+    Unsupported { api: ApiKey, version: i16 },
 }
 
 impl fmt::Display for Refused {
@@ -176,9 +175,7 @@ async fn respond(call: &Call, body: RequestBody) -> ResponseBody {
         RequestBody::InitProducerId(request) => api::producers::init(call, &request).await.into(),
         RequestBody::DescribeConfigs(request) => api::configs::describe(call, &request).into(),
         RequestBody::AlterConfigs(request) => api::configs::alter(call, request).await.into(),
-        RequestBody::IncrementalAlterConfigs(request) => {
-            api::configs::incremental_alter(call, request).await.into()
-        }
+        RequestBody::IncrementalAlterConfigs(request) => api::configs::incremental_alter(call, request).await.into(),
         RequestBody::ListConfigResources(request) => api::configs::list_resources(call, &request).into(),
         RequestBody::DescribeCluster(request) => api::cluster::describe(call, &request).into(),
         RequestBody::DescribeQuorum(request) => api::cluster::describe_quorum(call, request).await.into(),

@@ -19,11 +19,8 @@ pub(crate) fn endpoint_for(listener: &Listener, bound_port: u16, peer: SocketAdd
         let port = if *port == 0 { bound_port } else { *port };
         return Endpoint { host: host.clone(), port };
     }
-    let host = if unmapped(peer.ip()).is_loopback() {
-        "localhost".to_owned()
-    } else {
-        unmapped(local.ip()).to_string()
-    };
+    let host =
+        if unmapped(peer.ip()).is_loopback() { "localhost".to_owned() } else { unmapped(local.ip()).to_string() };
     Endpoint { host, port: bound_port }
 }
 

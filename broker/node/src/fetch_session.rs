@@ -50,8 +50,7 @@ pub(crate) struct Answered {
     pub(crate) log_start_offset: Offset,
 }
 
-const NOTHING_ANSWERED: Answered =
-    Answered { high_watermark: Offset(i64::MIN), log_start_offset: Offset(i64::MIN) };
+const NOTHING_ANSWERED: Answered = Answered { high_watermark: Offset(i64::MIN), log_start_offset: Offset(i64::MIN) };
 
 /// Epoch of a request that opens a session.
 const INITIAL_EPOCH: i32 = 0;

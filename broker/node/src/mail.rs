@@ -24,25 +24,13 @@ pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) -> Local<'static, Parcel> + Se
 /// A message between shards.
 pub(crate) enum Mail {
     /// A connection to serve.
-    Adopt {
-        accepted: Accepted,
-        listener: usize,
-    },
+    Adopt { accepted: Accepted, listener: usize },
     /// Work to do; the answer goes back to `from` under `id`.
-    Run {
-        from: ShardId,
-        id: u64,
-        work: Work,
-    },
+    Run { from: ShardId, id: u64, work: Work },
     /// The answer to work.
-    Answer {
-        id: u64,
-        parcel: Parcel,
-    },
+    Answer { id: u64, parcel: Parcel },
     /// Something that a long poll of this shard waits for has changed.
-    Wake {
-        watch: u64,
-    },
+    Wake { watch: u64 },
 }
 
 impl fmt::Debug for Mail {

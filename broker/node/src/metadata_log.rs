@@ -7,12 +7,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use barnabas_base::{
-    BrokerId, LeaderEpoch, Observation, Offset, PartitionIndex, TopicId, TopicPartition, Uuid,
-};
-use barnabas_commitlog::{
-    AppendOptions, AppendOrigin, FlushPolicy, Log, LogConfig, LogDirectory, ReadBound,
-};
+use barnabas_base::{BrokerId, LeaderEpoch, Observation, Offset, PartitionIndex, TopicId, TopicPartition, Uuid};
+use barnabas_commitlog::{AppendOptions, AppendOrigin, FlushPolicy, Log, LogConfig, LogDirectory, ReadBound};
 use barnabas_metadata::controller::ControllerCore;
 use barnabas_metadata::image::{ClusterImage, ImageLoader, MetadataPosition};
 use barnabas_metadata::log::{
@@ -58,7 +54,7 @@ impl MetadataLog {
         let id = TopicPartition { topic_id: TopicId(Uuid::METADATA_TOPIC), partition: PartitionIndex(0) };
         let opened = Log::open(directory, id, METADATA_TOPIC, log_config(shard)).await;
         let (log, report) = opened.map_err(|error| format!("cannot open the metadata log: {error}"))?;
-        crate::apply::observe_load(shard, id, &report);
+        crate::apply::report_load(id, &report);
         let root = directory.path().to_owned();
         let files = MetadataFiles { env: shard.env.clone(), folder: root.join(format!("{METADATA_TOPIC}-0")), root };
         let loader = files.load(&log).await?;
@@ -167,9 +163,11 @@ impl MetadataFiles {
         let mut refused = None;
         for id in self.snapshots().await?.into_iter().rev() {
             let path = self.folder.join(snapshot_name(id));
-            match self.read(&path).await.and_then(|bytes| {
-                decode_snapshot(&bytes).map_err(|error| format!("{}: {error}", path.display()))
-            }) {
+            match self
+                .read(&path)
+                .await
+                .and_then(|bytes| decode_snapshot(&bytes).map_err(|error| format!("{}: {error}", path.display())))
+            {
                 Ok(snapshot) => {
                     let (image, _) = ClusterImage::default()
                         .apply(&snapshot.records)

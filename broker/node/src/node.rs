@@ -81,12 +81,7 @@ impl Node {
 
     /// Runs the controller's shard, which starts and stops the others. `started` is told when clients may come, `stop`
     /// resolves when the node is to end.
-    pub async fn run_controller_shard(
-        &self,
-        env: Env,
-        started: impl FnOnce(&Started),
-        stop: impl Future<Output = ()>,
-    ) {
+    pub async fn run_controller_shard(&self, env: Env, started: impl FnOnce(&Started), stop: impl Future<Output = ()>) {
         let shard = Shard::new(env, Arc::clone(&self.options));
         let receiving = shard.env.spawn("mail", Rc::clone(&shard).receive_all());
         match Running::start(&shard).await {
@@ -145,7 +140,7 @@ impl Running {
         let metadata = MetadataLog::open(shard, &metadata_directory).await?;
         join_directories(shard, &seeds).await;
         let controller = metadata.lead(shard).await?;
-        crate::background::tidy(shard, &owners, &seeds).await;
+        crate::background::tidy(&controller.image(), &owners, &seeds).await;
         open_logs(shard, &controller).await;
         let registration = registration(shard, &seeds, &addresses);
         let next_offset = controller.next_offset();

@@ -72,11 +72,19 @@ impl Partition {
         }
     }
 
-    /// Where a reader's log, which ends at `fetch_offset` with a record of `last_epoch`, leaves ours (KIP-595).
-    pub(crate) fn divergence(&self, last_epoch: LeaderEpoch, fetch_offset: Offset) -> Option<EpochEndOffset> {
-        let (epoch, end_offset) = self.log.epoch_end_offset(last_epoch)?;
+    /// Where a reader's log, which ends at `fetch_offset` with a record of `last_epoch`, leaves ours (KIP-595). A reader
+    /// with a record of an epoch that has not been yet has read another log, and is out of this one's range.
+    pub(crate) fn divergence(
+        &self,
+        last_epoch: LeaderEpoch,
+        fetch_offset: Offset,
+    ) -> Result<Option<EpochEndOffset>, ErrorCode> {
+        if last_epoch > self.leader_epoch.get() {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        let Some((epoch, end_offset)) = self.log.epoch_end_offset(last_epoch) else { return Ok(None) };
         let diverges = epoch < last_epoch || end_offset < fetch_offset;
-        diverges.then_some(EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0 })
+        Ok(diverges.then_some(EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0 }))
     }
 }
 

@@ -17,7 +17,11 @@ pub(crate) fn is_offsets_topic(name: &str) -> bool {
 static ALL_BROKERS: ConfigResource = ConfigResource::all_brokers();
 
 /// The layers of this broker's configuration under `image`.
-pub(crate) fn layers<'a>(broker: &'a BrokerConfig, image: &'a ClusterImage, own: &'a ConfigResource) -> BrokerLayers<'a> {
+pub(crate) fn layers<'a>(
+    broker: &'a BrokerConfig,
+    image: &'a ClusterImage,
+    own: &'a ConfigResource,
+) -> BrokerLayers<'a> {
     BrokerLayers {
         dynamic_broker: image.config(own),
         dynamic_default: image.config(&ALL_BROKERS),

@@ -1,5 +1,6 @@
 //! DescribeCluster, DescribeQuorum, ElectLeaders: the cluster as a whole.
 
+use barnabas_base::Uuid;
 use barnabas_metadata::answer::View;
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::describe_quorum::{Listener, Node, PartitionData, ReplicaState, TopicData};
@@ -11,6 +12,10 @@ use barnabas_wire::message::{
 use crate::controller::decide;
 use crate::dispatch::Call;
 
+/// First version of DescribeQuorum that names log directories and nodes (KIP-853).
+const QUORUM_NODES_SINCE: i16 = 2;
+/// First version of ElectLeaders with an error for the whole request.
+const ELECTION_ERROR_SINCE: i16 = 1;
 /// Name of the metadata topic.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
@@ -24,7 +29,12 @@ pub(crate) fn describe(call: &Call, request: &DescribeClusterRequest) -> Describ
 /// ElectLeaders: the only replica leads already, or cannot.
 pub(crate) async fn elect_leaders(call: &Call, request: ElectLeadersRequest) -> ElectLeadersResponse {
     let decided = decide(&call.shard, move |core, _| core.elect_leaders(&request)).await;
-    decided.unwrap_or_else(|code| ElectLeadersResponse { error_code: code.code(), ..ElectLeadersResponse::default() })
+    let mut response = decided
+        .unwrap_or_else(|code| ElectLeadersResponse { error_code: code.code(), ..ElectLeadersResponse::default() });
+    if call.version < ELECTION_ERROR_SINCE {
+        response.error_code = ErrorCode::None.code();
+    }
+    response
 }
 
 /// DescribeQuorum: this node is the one voter and leads.
@@ -34,6 +44,7 @@ pub(crate) async fn describe_quorum(call: &Call, request: DescribeQuorumRequest)
         return DescribeQuorumResponse { error_code, error_message: None, ..DescribeQuorumResponse::default() };
     };
     let now_ms = call.shard.env.wall().0;
+    let has_nodes = call.version >= QUORUM_NODES_SINCE;
     let own = call.shard.options.broker_id().0;
     let topics = request.topics.into_iter().map(|topic| {
         let is_metadata = topic.topic_name == METADATA_TOPIC;
@@ -55,7 +66,7 @@ pub(crate) async fn describe_quorum(call: &Call, request: DescribeQuorumRequest)
                 high_watermark: state.high_watermark.0,
                 current_voters: vec![ReplicaState {
                     replica_id: own,
-                    replica_directory_id: state.directory_id.0,
+                    replica_directory_id: if has_nodes { state.directory_id.0 } else { Uuid::ZERO },
                     log_end_offset: state.end_offset.0,
                     last_fetch_timestamp: now_ms,
                     last_caught_up_timestamp: now_ms,
@@ -69,7 +80,7 @@ pub(crate) async fn describe_quorum(call: &Call, request: DescribeQuorumRequest)
         error_code: ErrorCode::None.code(),
         error_message: None,
         topics: topics.collect(),
-        nodes: vec![own_node(call)],
+        nodes: if has_nodes { vec![own_node(call)] } else { Vec::new() },
     }
 }
 

@@ -26,8 +26,7 @@ pub(crate) async fn incremental_alter(
     call: &Call,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
-    let named: Vec<_> =
-        request.resources.iter().map(|each| (each.resource_type, each.resource_name.clone())).collect();
+    let named: Vec<_> = request.resources.iter().map(|each| (each.resource_type, each.resource_name.clone())).collect();
     let decided = decide(&call.shard, move |core, _| core.incremental_alter_configs(&request)).await;
     decided.unwrap_or_else(|code| IncrementalAlterConfigsResponse {
         responses: named
@@ -45,8 +44,7 @@ pub(crate) async fn incremental_alter(
 
 /// AlterConfigs, which replaces all that is set.
 pub(crate) async fn alter(call: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse {
-    let named: Vec<_> =
-        request.resources.iter().map(|each| (each.resource_type, each.resource_name.clone())).collect();
+    let named: Vec<_> = request.resources.iter().map(|each| (each.resource_type, each.resource_name.clone())).collect();
     let decided = decide(&call.shard, move |core, _| core.alter_configs(&request)).await;
     decided.unwrap_or_else(|code| AlterConfigsResponse {
         responses: named

@@ -11,6 +11,7 @@ use barnabas_commitlog::{ReadBound, ReadError};
 use barnabas_runtime::{Local, Segment, join_all};
 use barnabas_wire::message::fetch::{AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData};
 use barnabas_wire::message::{FetchRequest, FetchResponse};
+use barnabas_wire::record::Compression;
 use barnabas_wire::{ErrorCode, Records};
 
 use crate::connection::Outgoing;
@@ -22,6 +23,8 @@ use crate::watch::{Watch, Watched};
 
 /// First version that names topics by id (KIP-516).
 const IDS_SINCE: i16 = 13;
+/// First version whose clients read zstd; older ones are told when a topic is configured for it (KIP-110).
+const ZSTD_SINCE: i16 = 10;
 /// First version in which a client is told where its log diverges (KIP-595).
 const DIVERGENCE_SINCE: i16 = 12;
 /// Isolation level of `read_committed`.
@@ -197,7 +200,9 @@ async fn read_all(shard: &Rc<Shard>, context: &FetchContext, terms: Terms) -> (V
 fn resolve(shard: &Rc<Shard>, slot: usize, want: &FetchWant) -> Resolved {
     let image = shard.image();
     let topic_id = match &want.key.topic {
-        TopicRef::Name(name) => image.topic_by_name(name).map(|topic| topic.id).ok_or(ErrorCode::UnknownTopicOrPartition),
+        TopicRef::Name(name) => {
+            image.topic_by_name(name).map(|topic| topic.id).ok_or(ErrorCode::UnknownTopicOrPartition)
+        }
         TopicRef::Id(id) => image.topic(*id).map(|topic| topic.id).ok_or(ErrorCode::UnknownTopicId),
     };
     match topic_id {
@@ -257,11 +262,22 @@ async fn read_one(
         reading.data.error_code = code.code();
         return reading;
     }
+    if terms.version < ZSTD_SINCE && partition.log.config().compression == Some(Compression::Zstd) {
+        reading.data.error_code = ErrorCode::UnsupportedCompressionType.code();
+        return reading;
+    }
     describe_log(&mut reading, partition);
     if terms.version >= DIVERGENCE_SINCE && part.last_fetched_epoch != LeaderEpoch::UNKNOWN {
-        if let Some(diverging) = partition.divergence(part.last_fetched_epoch, part.fetch_offset) {
-            reading.data.diverging_epoch = diverging;
-            return reading;
+        match partition.divergence(part.last_fetched_epoch, part.fetch_offset) {
+            Ok(None) => {}
+            Ok(Some(diverging)) => {
+                reading.data.diverging_epoch = diverging;
+                return reading;
+            }
+            Err(code) => {
+                reading.data.error_code = code.code();
+                return reading;
+            }
         }
     }
     let bound = if terms.committed_only { ReadBound::LastStable } else { ReadBound::HighWatermark };

@@ -206,32 +206,31 @@ fn to_body(response: Response) -> ResponseBody {
 }
 
 /// Splits group ids by the coordinator that has them; those without one come back apart.
-fn by_coordinator(
-    call: &Call,
-    groups: Vec<String>,
-) -> (BTreeMap<TopicPartition, Vec<String>>, Vec<(String, ErrorCode)>) {
-    let mut found: BTreeMap<TopicPartition, Vec<String>> = BTreeMap::new();
-    let mut refused = Vec::new();
+fn by_coordinator(call: &Call, groups: Vec<String>) -> Sorted {
+    let mut sorted = Sorted::default();
     for group in groups {
         match coordinator_of(&call.shard, &group) {
-            Ok(coordinator) => found.entry(coordinator).or_default().push(group),
-            Err(code) => refused.push((group, code)),
+            Ok(coordinator) => sorted.found.entry(coordinator).or_default().push(group),
+            Err(code) => sorted.refused.push((group, code)),
         }
     }
-    (found, refused)
+    sorted
+}
+
+/// Group ids by the coordinator that has them, and those without one.
+#[derive(Default)]
+struct Sorted {
+    found: BTreeMap<TopicPartition, Vec<String>>,
+    refused: Vec<(String, ErrorCode)>,
 }
 
 async fn describe(call: &Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     let version = call.version;
-    let (found, refused) = by_coordinator(call, request.groups);
+    let Sorted { found, refused } = by_coordinator(call, request.groups);
     let asked = found
         .into_iter()
         .map(|(coordinator, groups)| {
-            ask(
-                &call.shard,
-                coordinator,
-                Box::new(move |token| Input::DescribeGroups { token, version, groups }),
-            )
+            ask(&call.shard, coordinator, Box::new(move |token| Input::DescribeGroups { token, version, groups }))
         })
         .collect();
     let mut response = DescribeGroupsResponse::default();
@@ -248,7 +247,7 @@ async fn describe(call: &Call, request: DescribeGroupsRequest) -> DescribeGroups
 }
 
 async fn delete(call: &Call, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
-    let (found, refused) = by_coordinator(call, request.groups_names);
+    let Sorted { found, refused } = by_coordinator(call, request.groups_names);
     let asked = found
         .into_iter()
         .map(|(coordinator, groups)| {

@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use barnabas_base::{LeaderEpoch, Offset, PartitionIndex, TimestampMs};
 use barnabas_commitlog::{DeleteRecordsError, ReadError, TimestampAndOffset};
+use barnabas_metadata::controller::is_internal_topic;
 use barnabas_runtime::Local;
+use barnabas_wire::ErrorCode;
 use barnabas_wire::message::delete_records::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
@@ -15,10 +17,9 @@ use barnabas_wire::message::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 use barnabas_wire::message::{
-    DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse,
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
 };
-use barnabas_wire::ErrorCode;
 
 use crate::dispatch::Call;
 use crate::partition::Partition;
@@ -60,8 +61,7 @@ pub(crate) async fn list(call: &Call, request: ListOffsetsRequest) -> ListOffset
     };
     let index = |asked: &ListOffsetsPartition| asked.partition_index;
     let answered = ask_owners(call, topics, index, ask, refuse).await;
-    let topics =
-        answered.into_iter().map(|(name, partitions)| ListOffsetsTopicResponse { name, partitions }).collect();
+    let topics = answered.into_iter().map(|(name, partitions)| ListOffsetsTopicResponse { name, partitions }).collect();
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
 }
 
@@ -71,8 +71,7 @@ async fn list_one(
     version: i16,
     committed_only: bool,
 ) -> ListOffsetsPartitionResponse {
-    let mut response =
-        ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
+    let mut response = ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
     if let Err(code) = partition.check_epoch(LeaderEpoch(asked.current_leader_epoch)) {
         response.error_code = code.code();
         return response;
@@ -114,10 +113,8 @@ async fn find(
             since(7)?;
             log.max_timestamp(bound).await.map_err(|error| storage_code(&error))
         }
-        negative if negative < 0 => Err(ErrorCode::InvalidRequest),
-        wanted => {
-            log.offset_for_timestamp(TimestampMs(wanted), bound).await.map_err(|error| storage_code(&error))
-        }
+        negative if negative < 0 => Err(ErrorCode::UnsupportedVersion),
+        wanted => log.offset_for_timestamp(TimestampMs(wanted), bound).await.map_err(|error| storage_code(&error)),
     }
 }
 
@@ -181,12 +178,15 @@ pub(crate) async fn delete_records(call: &Call, request: DeleteRecordsRequest) -
         error_code: code.code(),
     };
     let answered = ask_owners(call, topics, |asked| asked.partition_index, ask, refuse).await;
-    let topics =
-        answered.into_iter().map(|(name, partitions)| DeleteRecordsTopicResult { name, partitions }).collect();
+    let topics = answered.into_iter().map(|(name, partitions)| DeleteRecordsTopicResult { name, partitions }).collect();
     DeleteRecordsResponse { topics, ..DeleteRecordsResponse::default() }
 }
 
 async fn delete_before(partition: &Rc<Partition>, asked: DeleteRecordsPartition) -> DeleteRecordsPartitionResult {
+    if is_internal_topic(&partition.topic_name) {
+        let error_code = ErrorCode::InvalidTopicException.code();
+        return DeleteRecordsPartitionResult { partition_index: asked.partition_index, low_watermark: -1, error_code };
+    }
     let wanted = match asked.offset {
         UP_TO_HIGH_WATERMARK => partition.log.high_watermark(),
         offset => Offset(offset),
@@ -197,11 +197,7 @@ async fn delete_before(partition: &Rc<Partition>, asked: DeleteRecordsPartition)
         Err(DeleteRecordsError::PolicyViolation) => (-1, ErrorCode::PolicyViolation),
         Err(DeleteRecordsError::Storage) => (-1, ErrorCode::KafkaStorageError),
     };
-    DeleteRecordsPartitionResult {
-        partition_index: asked.partition_index,
-        low_watermark,
-        error_code: code.code(),
-    }
+    DeleteRecordsPartitionResult { partition_index: asked.partition_index, low_watermark, error_code: code.code() }
 }
 
 /// Asks the owner of every partition named in `topics` and keeps the shape of the request.
@@ -246,4 +242,3 @@ where
     }
     answered
 }
-

@@ -1,14 +1,15 @@
 //! Metadata, DescribeTopicPartitions, and the creation, growth and deletion of topics.
 
+use barnabas_base::Uuid;
 use barnabas_metadata::answer::missing_topic;
 use barnabas_metadata::controller::{CONSUMER_OFFSETS_TOPIC, is_valid_topic_name};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::create_topics::CreatableTopicResult;
-use barnabas_wire::message::metadata::MetadataResponseTopic;
+use barnabas_wire::message::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use barnabas_wire::message::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-    MetadataRequest, MetadataResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, MetadataRequest,
+    MetadataResponse,
 };
 use barnabas_wire::message::{create_partitions, delete_topics};
 
@@ -17,11 +18,16 @@ use crate::dispatch::Call;
 
 /// First version of Metadata that may forbid the creation of topics.
 const CREATION_CHOICE_SINCE: i16 = 4;
+/// First version of Metadata in which topic ids may be sent, though its format has them since version 10 (KIP-516).
+const IDS_SINCE: i16 = 12;
 /// Topics one Metadata request may create; the rest is answered LEADER_NOT_AVAILABLE and asked for again.
 const AUTO_CREATED_AT_ONCE_MAX: usize = 1_000;
 
 /// Metadata. Topics that do not exist are created when client and broker both allow it.
 pub(crate) async fn metadata(call: &Call, request: MetadataRequest) -> MetadataResponse {
+    if call.version < IDS_SINCE && names_by_id(&request) {
+        return refused_metadata(request, ErrorCode::InvalidRequest);
+    }
     let endpoint = call.endpoint();
     let mut answer = call.view(&call.shard.image(), &endpoint).metadata(call.version, &request);
     if answer.missing.is_empty() {
@@ -30,11 +36,8 @@ pub(crate) async fn metadata(call: &Call, request: MetadataRequest) -> MetadataR
     let may_create = call.shard.options.config.topics.auto_create
         && (call.version < CREATION_CHOICE_SINCE || request.allow_auto_topic_creation);
     let missing = std::mem::take(&mut answer.missing);
-    let made = if may_create {
-        create_missing(call, missing).await
-    } else {
-        missing.into_iter().map(unknown).collect()
-    };
+    let made =
+        if may_create { create_missing(call, missing).await } else { missing.into_iter().map(unknown).collect() };
     // What was created just now is answered as it stands, from an image that has it.
     let created: Vec<_> = made.iter().filter(|topic| topic.error_code == ErrorCode::None.code()).collect();
     if created.is_empty() {
@@ -47,8 +50,28 @@ pub(crate) async fn metadata(call: &Call, request: MetadataRequest) -> MetadataR
     again.response
 }
 
+fn names_by_id(request: &MetadataRequest) -> bool {
+    let is_by_id = |topic: &MetadataRequestTopic| topic.name.is_none() || topic.topic_id != Uuid::ZERO;
+    request.topics.iter().flatten().any(is_by_id)
+}
+
+/// Refuses a request as a whole: there is no place for that before version 13 but at every topic.
+fn refused_metadata(request: MetadataRequest, code: ErrorCode) -> MetadataResponse {
+    let refuse = |topic: MetadataRequestTopic| MetadataResponseTopic {
+        topic_id: topic.topic_id,
+        is_internal: false,
+        ..missing_topic(topic.name.unwrap_or_default(), code)
+    };
+    MetadataResponse {
+        error_code: code.code(),
+        topics: request.topics.into_iter().flatten().map(refuse).collect(),
+        ..MetadataResponse::default()
+    }
+}
+
 fn unknown(name: String) -> MetadataResponseTopic {
-    let code = if is_valid_topic_name(&name) { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
+    let code =
+        if is_valid_topic_name(&name) { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
     missing_topic(name, code)
 }
 
@@ -97,7 +120,7 @@ pub(crate) async fn ensure_offsets_topic(call: &Call) -> Result<(), (ErrorCode, 
     }
     let wanted = vec![CONSUMER_OFFSETS_TOPIC.to_owned()];
     let decided = decide(&call.shard, move |core, ids| core.auto_create_topics(&wanted, ids)).await;
-    let code = decided.map_or_else(|code| Some(code), |outcomes| outcomes.first().map(|(_, code)| *code));
+    let code = decided.map_or_else(Some, |outcomes| outcomes.first().map(|(_, code)| *code));
     match code {
         Some(ErrorCode::None | ErrorCode::TopicAlreadyExists) => Ok(()),
         Some(_) | None => Err((ErrorCode::CoordinatorNotAvailable, CANNOT)),
@@ -121,7 +144,7 @@ pub(crate) async fn delete(call: &Call, request: DeleteTopicsRequest) -> DeleteT
         .topics
         .iter()
         .map(|topic| (topic.name.clone(), topic.topic_id))
-        .chain(request.topic_names.iter().map(|name| (Some(name.clone()), barnabas_base::Uuid::ZERO)))
+        .chain(request.topic_names.iter().map(|name| (Some(name.clone()), Uuid::ZERO)))
         .collect();
     let decided = decide(&call.shard, move |core, _| core.delete_topics(&request, version)).await;
     decided.unwrap_or_else(|code| DeleteTopicsResponse {

@@ -22,10 +22,8 @@ pub(crate) fn respond(call: &Call, request: &ApiVersionsRequest) -> ApiVersionsR
         ..ApiVersionsResponse::default()
     };
     if (SOFTWARE_NAME_SINCE..).contains(&call.version) && !named {
-        response = ApiVersionsResponse {
-            error_code: ErrorCode::InvalidRequest.code(),
-            ..ApiVersionsResponse::default()
-        };
+        response =
+            ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..ApiVersionsResponse::default() };
     }
     response
 }
