@@ -119,7 +119,9 @@ fn run_node(options: Arc<NodeOptions>, shards: u16) -> anyhow::Result<ExitCode> 
                 return node.run_data_shard(env).await;
             }
             match Signals::listen() {
-                Ok(signals) => node.run_controller_shard(env, move |started| greet(&options, started), stop(signals)).await,
+                Ok(signals) => {
+                    node.run_controller_shard(env, move |started| greet(&options, started), stop(signals)).await
+                }
                 Err(error) => node.fail(format!("cannot take over signals: {error}")),
             }
         })

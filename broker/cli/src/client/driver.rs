@@ -19,6 +19,8 @@ const ARRIVALS_MAX: usize = 64;
 /// Most bytes of one read.
 const READ_BYTES: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last requests may take to leave.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 enum Arrival {
     Connected(LinkId),
@@ -27,7 +29,8 @@ enum Arrival {
 }
 
 struct Link {
-    outgoing: Sender<Bytes>,
+    /// None once nothing more will be sent.
+    outgoing: Option<Sender<Bytes>>,
     /// Dropping it closes the connection.
     _task: TaskHandle,
 }
@@ -72,6 +75,10 @@ impl Driver {
             return;
         }
         let wakeup = self.client.next_wakeup().map_or(until, |wakeup| wakeup.min(until));
+        if wakeup <= self.env.now() {
+            // The connections' tasks get their turn even when something is always due.
+            self.env.tasks.yield_now().await;
+        }
         match race(self.arrivals.receive(), self.env.sleep_until(wakeup)).await {
             Either::First(Some(arrival)) => {
                 self.on_arrival(arrival);
@@ -98,6 +105,22 @@ impl Driver {
                 return event.reply.map(|(_, body)| body);
             }
             self.step_past_events().await;
+        }
+    }
+
+    /// Sends what is still queued and ends all connections, for requests whose answers nobody will see.
+    pub(crate) async fn close(&mut self) {
+        self.collect();
+        self.links.values_mut().for_each(|link| link.outgoing = None);
+        let deadline = self.env.now().after(CLOSE_TIMEOUT);
+        while !self.links.is_empty() {
+            match race(self.arrivals.receive(), self.env.sleep_until(deadline)).await {
+                Either::First(Some(Arrival::Closed(link, _))) => {
+                    self.links.remove(&link);
+                }
+                Either::First(Some(Arrival::Connected(_) | Arrival::Bytes(..))) => {}
+                Either::First(None) | Either::Second(()) => return,
+            }
         }
     }
 
@@ -134,12 +157,12 @@ impl Driver {
         let (outgoing, queued) = queue::bounded(OUTGOING_MAX);
         let link = run_link(self.env.clone(), id, address, queued, self.arrive.clone());
         let task = self.env.spawn("client connection", link);
-        self.links.insert(id, Link { outgoing, _task: task });
+        self.links.insert(id, Link { outgoing: Some(outgoing), _task: task });
     }
 
     fn send(&mut self, id: LinkId, bytes: Bytes) {
-        let Some(link) = self.links.get(&id) else { return };
-        if link.outgoing.try_send(bytes).is_err() {
+        let Some(outgoing) = self.links.get(&id).and_then(|link| link.outgoing.as_ref()) else { return };
+        if outgoing.try_send(bytes).is_err() {
             self.links.remove(&id);
             self.client.on_closed(self.env.now(), id, "the broker reads too slowly");
         }
@@ -215,5 +238,5 @@ async fn write(mut half: Box<dyn WriteHalf>, mut outgoing: Receiver<Bytes>) -> i
         }
         half.send(&segments).await?;
     }
-    Ok(())
+    half.finish().await
 }

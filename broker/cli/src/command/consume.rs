@@ -246,8 +246,11 @@ impl Printing {
                 MemberEvent::Committed(result) => {
                     self.commits_in_flight = self.commits_in_flight.saturating_sub(1);
                     if let Err(code) = result {
-                        complain(&format!("commit: {}", code.name()));
+                        // The next interval tries again.
                         self.committed.clear();
+                        if !code.is_retriable() {
+                            complain(&format!("commit: {}", code.name()));
+                        }
                     }
                 }
                 MemberEvent::Left => self.member = None,

@@ -148,6 +148,7 @@ async fn produce(session: &mut Session, config: ProducerConfig, template: Templa
             lines.wait().await?;
         }
     }
+    session.driver.close().await;
     if tally.failed > 0 {
         let (delivered, failed) = (tally.delivered, tally.failed);
         let message = format!("{failed} records were not delivered, {delivered} were");
