@@ -5,6 +5,7 @@
 
 mod broker;
 mod raw;
+pub mod requests;
 mod run;
 mod scene;
 

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use barnabas_client::Address;
 use barnabas_runtime::{Env, ReadHalf, Segment, WriteHalf};
-use barnabas_wire::{
-    ApiKey, Message, Request, RequestBody, RequestHeader, ResponseBody, Segment as WireSegment,
-};
+use barnabas_wire::{ApiKey, Message, Request, RequestBody, RequestHeader, ResponseBody, Segment as WireSegment};
 use bytes::{Buf, Bytes, BytesMut};
 
 /// An answer that takes longer than this in simulated time counts as none.

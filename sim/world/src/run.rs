@@ -104,12 +104,7 @@ impl Run {
     }
 
     /// Starts the producers, each on a machine of its own; the cell counts those that have not ended.
-    fn start_producers(
-        &self,
-        world: &World,
-        plan: &Numbered,
-        history: &Rc<RefCell<History>>,
-    ) -> Rc<Cell<u32>> {
+    fn start_producers(&self, world: &World, plan: &Numbered, history: &Rc<RefCell<History>>) -> Rc<Cell<u32>> {
         let writing = Rc::new(Cell::new(self.producers));
         for index in 0..self.producers {
             let (plan, history, writing) = (plan.clone(), Rc::clone(history), Rc::clone(&writing));

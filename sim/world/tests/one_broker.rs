@@ -56,7 +56,7 @@ fn sweep(stop: Stop, seeds: u64) {
 fn the_same_seed_gives_the_same_hash() {
     for seed in [1, 2, 0x7f3a] {
         let [first, second] = [(); 2].map(|()| run(seed, Stop::Crash, "ack").execute());
-        assert!(first.trace_count > 10_000, "a run of {} events shows nothing", first.trace_count);
+        assert!(first.trace_count > 5_000, "a run of {} events shows nothing", first.trace_count);
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
         assert_eq!(first.history, second.history, "seed {seed}");
     }
