@@ -57,24 +57,29 @@ pub(crate) struct Options {
 /// Runs the check on the broker as it is, and on brokers that it must fail on.
 pub(super) fn run(options: &Options, binary: Option<&Path>) -> Result<()> {
     let spec = Spec::new(options.against, binary)?;
-    let found = trace_one(with_overrides(spec.clone(), &options.overrides)?)?;
-    ensure!(found.violations.is_empty(), "{}", quoted(&found));
+    let (found, folder) = trace_one(with_overrides(spec.clone(), &options.overrides)?)?;
+    // The trace of a broker that fails is kept.
+    ensure!(found.violations.is_empty(), "in {}: {}", folder.display(), quoted(&found));
+    std::fs::remove_dir_all(folder)?;
     println!("{} answers, each after a completed sync of what it acknowledges", found.held);
     if options.against == Kind::Barnabas {
-        let careless = trace_one(spec.with("flush.policy", "os"))?;
-        ensure!(
-            !careless.violations.is_empty(),
-            "the check has passed a broker that does not sync by its configuration"
-        );
-        println!("flush.policy=os: seen, {} answers without a sync", careless.violations.len());
+        let seen = see_violations(spec.with("flush.policy", "os"))?;
+        println!("flush.policy=os: seen, {seen} answers without a sync");
     }
     if options.planted {
         let planted = build_planted()?;
-        let found = trace_one(Spec::new(Kind::Barnabas, Some(&planted))?)?;
-        ensure!(!found.violations.is_empty(), "the check has passed a broker whose sync does nothing");
-        println!("a sync that does nothing: seen, {} violations", found.violations.len());
+        let seen = see_violations(Spec::new(Kind::Barnabas, Some(&planted))?)?;
+        println!("a sync that does nothing: seen, {seen} violations");
     }
     Ok(())
+}
+
+/// Traces a broker that does not sync; how many violations the check has seen, which must not be none.
+fn see_violations(spec: Spec) -> Result<usize> {
+    let (found, folder) = trace_one(spec)?;
+    ensure!(!found.violations.is_empty(), "the check has passed a broker that does not sync");
+    std::fs::remove_dir_all(folder)?;
+    Ok(found.violations.len())
 }
 
 fn with_overrides(spec: Spec, overrides: &[String]) -> Result<Spec> {
@@ -102,7 +107,8 @@ fn build_planted() -> Result<PathBuf> {
     Ok(folder.join("debug/barnabas"))
 }
 
-fn trace_one(mut spec: Spec) -> Result<Findings> {
+/// One broker from start to stop under the tracer; what the trace shows, and the folder where it lies.
+fn trace_one(mut spec: Spec) -> Result<(Findings, PathBuf)> {
     let folder = workspace::scratch("strace")?.canonicalize()?;
     let file = folder.join("trace");
     // -D: the tracer is nobody's parent, so that signals and the end of the process are the broker's own.
@@ -117,12 +123,7 @@ fn trace_one(mut spec: Spec) -> Result<Findings> {
     let text = await_trace(&file)?;
     let calls = trace::parse(&text)?;
     let found = proof::judge(&calls, &data, &claims);
-    if found.violations.is_empty() {
-        std::fs::remove_dir_all(&folder)?;
-    } else {
-        println!("the trace is in {}", file.display());
-    }
-    Ok(found)
+    Ok((found, folder))
 }
 
 /// The tracer ends a moment after the broker; the file has grown to its end when it no longer grows.
