@@ -3,7 +3,7 @@
 //! in question and writes the figures into this crate's README.
 //!
 //! ```text
-//! cargo run --release -p barnabas-commitlog --example log_bench -- /path/on/that/disk
+//! cargo run --release -p barnabas-commitlog --example log_bench -- /path/on/that/disk [latency|throughput|start]
 //! ```
 #![allow(
     clippy::disallowed_methods,
@@ -34,17 +34,32 @@ const OPTIONS: AppendOptions =
 
 fn main() {
     let path = PathBuf::from(std::env::args().nth(1).expect("the first argument is a folder"));
+    let part = std::env::args().nth(2);
+    let wants = |name: &str| part.as_deref().is_none_or(|part| part == name);
+    if wants("latency") {
+        latency(&path);
+    }
+    if wants("throughput") {
+        throughput_and_start(&path);
+    }
+    if wants("start") {
+        start_many(&path);
+    }
+    fresh(&path);
+}
+
+fn latency(path: &Path) {
     for rate in [1_000_u64, 10_000] {
         for partitions in PARTITIONS {
-            fresh(&path);
-            let folder = path.clone();
+            fresh(path);
+            let folder = path.to_owned();
             let mut latencies = run(async move |env| open_loop(env, &folder, partitions, rate).await);
             print_latencies(&format!("{rate} records/s over {partitions} partitions"), &mut latencies);
         }
     }
     for partitions in PARTITIONS {
-        fresh(&path);
-        let folder = path.clone();
+        fresh(path);
+        let folder = path.to_owned();
         let mut latencies = run(async move |env| closed_loop(env, &folder, partitions).await);
         let rate = latencies.len() as u64 / 3;
         print_latencies(
@@ -52,22 +67,27 @@ fn main() {
             &mut latencies,
         );
     }
+}
+
+fn throughput_and_start(path: &Path) {
     for policy in [FlushPolicy::Ack, FlushPolicy::Os] {
-        fresh(&path);
-        let folder = path.clone();
+        fresh(path);
+        let folder = path.to_owned();
         let (bytes, seconds) = run(async move |env| throughput(env, &folder, policy).await);
         println!("throughput {policy:?}: {:.0} MB/s", bytes as f64 / 1e6 / seconds);
-        let folder = path.clone();
+        let folder = path.to_owned();
         let (logs, millis) = run(async move |env| restart(env, &folder, 1, policy).await);
         println!("start after a crash with {:.1} GB: {millis:.1} ms, {logs} logs", bytes as f64 / 1e9);
     }
-    fresh(&path);
-    let folder = path.clone();
+}
+
+fn start_many(path: &Path) {
+    fresh(path);
+    let folder = path.to_owned();
     run(async move |env| fill_many(env, &folder, 2_200).await);
-    let folder = path.clone();
+    let folder = path.to_owned();
     let (logs, millis) = run(async move |env| restart(env, &folder, 2_200, FlushPolicy::Ack).await);
     println!("start after a crash with {logs} logs: {millis:.1} ms");
-    fresh(&path);
 }
 
 fn fresh(path: &Path) {

@@ -34,7 +34,7 @@ pub const WRITE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const APPEND_QUEUE_MAX: usize = 4096;
 
 /// Bytes of one log's unsynced batches that are kept in memory for the journal. A log beyond it syncs its own file.
-pub const JOURNAL_LOG_BYTES_MAX: u64 = 256 * 1024;
+pub const JOURNAL_LOG_BYTES_MAX: u64 = 64 * 1024;
 
 /// Bytes of one commit up to which the journal takes it. Measured (README, "Commit"): beyond it writing the bytes twice
 /// costs more than syncing a few files.

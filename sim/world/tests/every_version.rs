@@ -11,7 +11,7 @@ use barnabas_wire::message::*;
 use barnabas_wire::{ApiKey, Message, RequestBody, ResponseBody, Version};
 
 /// Random requests of each API in each version.
-const RANDOM_REQUESTS: u64 = 24;
+const RANDOM_REQUESTS: u64 = 60;
 
 macro_rules! each_api {
     ($with:ident) => {

@@ -8,21 +8,23 @@ use super::{CLUSTER_OPERATIONS, OPERATIONS_OMITTED, View};
 
 /// Endpoint type that asks for brokers; the other one, controllers, is served by the controllers' listener only.
 const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
 
 impl View<'_> {
     /// Answers DescribeCluster (KIP-700, KIP-919).
     #[must_use]
     pub fn describe_cluster(&self, request: &DescribeClusterRequest) -> DescribeClusterResponse {
-        if request.endpoint_type != BROKERS {
-            return DescribeClusterResponse {
-                error_code: ErrorCode::MismatchedEndpointType.code(),
-                error_message: Some(
-                    "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
-                        .to_owned(),
-                ),
-                endpoint_type: BROKERS,
-                ..DescribeClusterResponse::default()
-            };
+        match request.endpoint_type {
+            BROKERS => {}
+            CONTROLLERS => {
+                let message =
+                    "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER";
+                return refused(ErrorCode::MismatchedEndpointType, message.to_owned());
+            }
+            other => {
+                let message = format!("Unsupported endpoint type {other}");
+                return refused(ErrorCode::UnsupportedEndpointType, message);
+            }
         }
         let brokers = self.brokers().filter(|broker| request.include_fenced_brokers || !broker.fenced);
         let operations =
@@ -44,5 +46,14 @@ impl View<'_> {
             cluster_authorized_operations: operations,
             ..DescribeClusterResponse::default()
         }
+    }
+}
+
+fn refused(code: ErrorCode, message: String) -> DescribeClusterResponse {
+    DescribeClusterResponse {
+        error_code: code.code(),
+        error_message: Some(message),
+        endpoint_type: BROKERS,
+        ..DescribeClusterResponse::default()
     }
 }

@@ -274,10 +274,7 @@ async fn read_one(
                 reading.data.diverging_epoch = diverging;
                 return reading;
             }
-            Err(code) => {
-                reading.data.error_code = code.code();
-                return reading;
-            }
+            Err(code) => return empty_reading(part.slot, part.partition.partition, code),
         }
     }
     let bound = if terms.committed_only { ReadBound::LastStable } else { ReadBound::HighWatermark };
@@ -302,7 +299,8 @@ async fn read_one(
                 });
             }
         }
-        Err(error) => reading.data.error_code = read_error(&error).code(),
+        // As Kafka does, an error tells nothing of the log beside it.
+        Err(error) => return empty_reading(part.slot, part.partition.partition, read_error(&error)),
     }
     reading
 }

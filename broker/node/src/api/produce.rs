@@ -11,6 +11,7 @@ use barnabas_wire::message::produce::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use barnabas_wire::message::{ProduceRequest, ProduceResponse};
+use barnabas_wire::record::BatchHeader;
 use barnabas_wire::{ErrorCode, Records};
 use bytes::Bytes;
 
@@ -110,7 +111,16 @@ fn refuse_whole(request: &ProduceRequest) -> Option<ErrorCode> {
     if request.transactional_id.is_some() {
         return Some(ErrorCode::InvalidTxnState);
     }
-    None
+    // A transaction that nobody can end would hold the last stable offset back for good. Kafka answers the same when
+    // such records come without a transactional id.
+    let mut all = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    all.any(|data| is_transactional(&data.records)).then_some(ErrorCode::TransactionalIdAuthorizationFailed)
+}
+
+/// Whether the batch says that it belongs to a transaction. What is no batch is refused later, by its log.
+fn is_transactional(records: &Records) -> bool {
+    let Records::Bytes(bytes) = records else { return false };
+    BatchHeader::parse(bytes).is_ok_and(|header| header.attributes.is_transactional())
 }
 
 fn resolve(call: &Call, topic: &TopicProduceData) -> Result<TopicId, ErrorCode> {

@@ -281,8 +281,10 @@ fn the_cluster_is_described() {
             assert_eq!(answer.brokers[0].host, visitor.address.host);
             assert_eq!(answer.cluster_authorized_operations, i32::MIN);
         }
-        let request = DescribeClusterRequest { endpoint_type: 2, ..DescribeClusterRequest::default() };
-        let controllers = client.call(1, request).await;
-        assert!(is(controllers.error_code, ErrorCode::MismatchedEndpointType), "{controllers:?}");
+        for (endpoint_type, code) in [(2, ErrorCode::MismatchedEndpointType), (9, ErrorCode::UnsupportedEndpointType)] {
+            let request = DescribeClusterRequest { endpoint_type, ..DescribeClusterRequest::default() };
+            let answer = client.call(1, request).await;
+            assert!(is(answer.error_code, code), "{endpoint_type}: {answer:?}");
+        }
     });
 }

@@ -94,6 +94,7 @@ fn pitfall_22_offsets_out_of_range_are_answered_at_once() {
         for offset in [2, 1_000_000, i64::MAX, -1, i64::MIN] {
             let (answer, took) = timed(&visitor, &mut client, patient("t", 0, offset)).await;
             assert!(is(fetched(&answer).error_code, ErrorCode::OffsetOutOfRange), "{offset}: {answer:?}");
+            assert_eq!((fetched(&answer).high_watermark, fetched(&answer).log_start_offset), (-1, -1));
             assert!(took < Duration::from_secs(1), "{offset} took {took:?}");
         }
         let (answer, took) = timed(&visitor, &mut client, patient("t", 7, 0)).await;

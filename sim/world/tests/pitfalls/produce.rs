@@ -72,6 +72,10 @@ fn pitfall_13_what_is_no_single_sound_batch_is_refused() {
         // A producer id without a sequence.
         let half = forged(sound.clone(), |bytes| bytes[43..51].copy_from_slice(&7_i64.to_be_bytes()));
         refuses(&mut client, half, ErrorCode::InvalidRecord).await;
+        // A transaction without a transactional id: nobody could end it, and readers would wait for that forever.
+        let options = BatchOptions { is_transactional: true, ..requests::idempotent(7, 0, 0) };
+        let open = requests::batch(options, &[b"a"]);
+        refuses(&mut client, open.to_vec(), ErrorCode::TransactionalIdAuthorizationFailed).await;
         assert_eq!(send(&mut client, "t", sound).await.base_offset, 0, "nothing of it was stored");
     });
 }
