@@ -34,26 +34,20 @@ fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.unsigned_abs())
 }
 
-/// Rolls, expires and deletes, one log after the other, every `log.retention.check.interval.ms`.
+/// Expires producers and deletes what is too old or too much, one log after the other, every `log.retention.check.interval.ms`.
 async fn retention(shard: Rc<Shard>) {
     let interval = millis(shard.options.config.logs.retention_check_interval_ms);
     loop {
         shard.env.sleep(interval).await;
         for partition in shard.partitions() {
-            retain(&shard, &partition).await;
+            retain(&partition).await;
         }
     }
 }
 
-async fn retain(shard: &Shard, partition: &Partition) {
-    let log = &partition.log;
-    log.expire_producers();
-    let outcome = if log.is_roll_due(shard.env.wall()) { log.roll().await } else { Ok(()) };
-    let outcome = match outcome {
-        Ok(()) => log.retain().await,
-        Err(error) => Err(error),
-    };
-    match outcome {
+async fn retain(partition: &Partition) {
+    partition.log.expire_producers();
+    match partition.log.retain().await {
         Ok(0) => {}
         Ok(deleted) => tracing::info!(target: "LogManager", "deleted {deleted} segments of {partition:?}"),
         Err(error) => tracing::warn!(target: "LogManager", "retention of {partition:?}: {error}"),

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use barnabas_base::ShardId;
+use barnabas_base::{Monotonic, ShardId};
 use barnabas_runtime::{Accepted, Listener};
 
 use crate::mail::Mail;
@@ -21,9 +21,13 @@ pub(crate) const ACCEPT_SHARD: ShardId = ShardId(0);
 /// How long accepting rests when the process has run out of descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Limits on the number of connections (`max.connections`, `max.connections.per.ip`).
-#[derive(Clone, Copy, Debug)]
+/// Limits on connections.
+#[derive(Clone, Debug)]
 pub(crate) struct ConnectionLimits {
+    /// Most new connections a second (`max.connection.creation.rate`); more of them wait in the kernel's backlog.
+    pub(crate) rate_max: u32,
+    /// Limits of single hosts (`max.connections.per.ip.overrides`).
+    pub(crate) per_host_max: BTreeMap<String, usize>,
     /// Most connections of the broker.
     pub(crate) total_max: usize,
     /// Most connections from one address.
@@ -36,11 +40,30 @@ pub(crate) struct ConnectionCounts {
     limits: ConnectionLimits,
     total: Cell<usize>,
     by_ip: RefCell<BTreeMap<IpAddr, usize>>,
+    /// Limits of single hosts, by the addresses their names have.
+    overrides: RefCell<BTreeMap<IpAddr, usize>>,
+    /// The second that is being counted, and the connections accepted in it.
+    second: Cell<(Monotonic, u32)>,
 }
 
 impl ConnectionCounts {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
-        Self { limits, total: Cell::new(0), by_ip: RefCell::default() }
+        Self {
+            limits,
+            total: Cell::new(0),
+            by_ip: RefCell::default(),
+            overrides: RefCell::default(),
+            second: Cell::default(),
+        }
+    }
+
+    /// Counts a new connection against the rate; when it is used up, the time at which the next one may be accepted.
+    pub(crate) fn pace(&self, now: Monotonic) -> Option<Monotonic> {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (began, count) = self.second.get();
+        let (began, count) = if now.since(began) >= SECOND { (now, 1) } else { (began, count + 1) };
+        self.second.set((began, count));
+        (count >= self.limits.rate_max).then(|| began.after(SECOND))
     }
 
     /// Counts a connection, or says which limit it would pass.
@@ -50,7 +73,8 @@ impl ConnectionCounts {
         }
         let mut by_ip = self.by_ip.borrow_mut();
         let count = by_ip.entry(ip).or_insert(0);
-        if *count >= self.limits.per_ip_max {
+        let own_max = self.overrides.borrow().get(&ip).copied();
+        if *count >= own_max.unwrap_or(self.limits.per_ip_max) {
             return Err("max.connections.per.ip");
         }
         *count += 1;
@@ -71,6 +95,19 @@ impl ConnectionCounts {
 }
 
 impl Shard {
+    /// Looks up the hosts that have limits of their own. A name that cannot be resolved stops the start: its limit would
+    /// silently not hold.
+    pub(crate) async fn resolve_host_limits(&self) -> Result<(), String> {
+        for (host, limit) in &self.connections.limits.per_host_max {
+            let addresses = self.env.net.resolve(host, 0).await;
+            let addresses = addresses
+                .map_err(|error| format!("max.connections.per.ip.overrides: cannot resolve {host}: {error}"))?;
+            let limits = addresses.into_iter().map(|address| (address.ip(), *limit));
+            self.connections.overrides.borrow_mut().extend(limits);
+        }
+        Ok(())
+    }
+
     /// Accepts on `listener` until the node stops.
     pub(crate) async fn accept_all(self: Rc<Self>, listener: Box<dyn Listener>, index: usize) {
         let mut next_shard = 0;
@@ -79,6 +116,9 @@ impl Shard {
                 Ok(accepted) => {
                     self.admit_connection(accepted, index, ShardId(next_shard));
                     next_shard = (next_shard + 1) % self.data_shards;
+                    if let Some(next) = self.connections.pace(self.env.now()) {
+                        self.env.sleep_until(next).await;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -107,9 +147,31 @@ impl Shard {
 mod tests {
     use super::*;
 
+    fn counts(total_max: usize, per_ip_max: usize, rate_max: u32) -> ConnectionCounts {
+        ConnectionCounts::new(ConnectionLimits { rate_max, per_host_max: BTreeMap::new(), total_max, per_ip_max })
+    }
+
+    #[test]
+    fn a_host_may_have_a_limit_of_its_own() {
+        let counts = counts(10, 1, u32::MAX);
+        let special = IpAddr::from([10, 0, 0, 1]);
+        counts.overrides.borrow_mut().insert(special, 2);
+        assert_eq!([counts.open(special), counts.open(special)], [Ok(()), Ok(())]);
+        assert_eq!(counts.open(special), Err("max.connections.per.ip"));
+    }
+
+    #[test]
+    fn a_used_up_rate_waits_for_the_next_second() {
+        let counts = counts(10, 10, 2);
+        let start = Monotonic::ZERO.after_ms(5_000);
+        assert_eq!(counts.pace(start), None);
+        assert_eq!(counts.pace(start.after_ms(10)), Some(start.after_ms(1_000)));
+        assert_eq!(counts.pace(start.after_ms(1_000)), None, "a new second");
+    }
+
     #[test]
     fn connections_are_counted_in_total_and_by_address() {
-        let counts = ConnectionCounts::new(ConnectionLimits { total_max: 3, per_ip_max: 2 });
+        let counts = counts(3, 2, u32::MAX);
         let [a, b] = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2])];
         assert_eq!(counts.open(a), Ok(()));
         assert_eq!(counts.open(a), Ok(()));

@@ -305,6 +305,7 @@ async fn listen(shard: &Rc<Shard>) -> StartResult<Vec<SocketAddr>> {
 }
 
 async fn bind_all(shard: &Rc<Shard>) -> StartResult<Vec<SocketAddr>> {
+    shard.resolve_host_limits().await?;
     let mut addresses = Vec::new();
     for listener in shard.options.client_listeners() {
         let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };

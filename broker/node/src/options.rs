@@ -73,7 +73,10 @@ impl NodeOptions {
 
     pub(crate) fn connection_limits(&self) -> ConnectionLimits {
         let network = &self.config.network;
+        let overrides = network.connections_per_ip_overrides.iter();
         ConnectionLimits {
+            rate_max: network.connection_creation_rate_max.max(1),
+            per_host_max: overrides.map(|(host, limit)| (host.clone(), *limit as usize)).collect(),
             total_max: network.connections_max as usize,
             per_ip_max: network.connections_per_ip_max as usize,
         }

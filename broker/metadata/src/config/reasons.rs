@@ -1,5 +1,6 @@
 //! Why a key is refused or has no effect, in the words a user reads behind its name. Plain text; the key tables use it.
 
+pub(crate) const BYTES_BOUND: &str = "requests are bounded by their bytes and by 64 for each connection";
 pub(crate) const CORDON: &str = "cordoning of log directories does not work yet";
 pub(crate) const FLUSH: &str = "flush.policy=ack syncs every record before it is acknowledged, which is stronger";
 pub(crate) const INTERNALS: &str = "it tunes the insides of Apache Kafka";

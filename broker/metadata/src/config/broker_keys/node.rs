@@ -4,7 +4,9 @@
 //! A table, not code: `config::broker_keys` looks keys up in it.
 
 use crate::config::key::keys;
-use crate::config::reasons::{INTERNALS, LONE, LONE_QUORUM, NO_EFFECT_SASL, NO_SECURITY, NO_TXN, THREADS, UNSTABLE};
+use crate::config::reasons::{
+    BYTES_BOUND, INTERNALS, LONE, LONE_QUORUM, NO_EFFECT_SASL, NO_SECURITY, NO_TXN, THREADS, UNSTABLE,
+};
 
 keys! { NODE
 
@@ -97,7 +99,7 @@ keys! { NODE
         "How long this broker waits for a connection it opens.";
     "socket.connection.setup.timeout.max.ms": Long = "30000", Any, ReadOnly, Ignored(LONE),
         "Upper end of the growing wait for a connection.";
-    "queued.max.requests": Int = "500", AtLeast(1), ReadOnly, Works,
+    "queued.max.requests": Int = "500", AtLeast(1), ReadOnly, Ignored(BYTES_BOUND),
         "Requests that may wait to be handled before connections stop being read.";
     "queued.max.request.bytes": Long = "-1", Any, ReadOnly, Works,
         "Bytes of requests held at once before connections stop being read; -1 is the memory budget.";
