@@ -77,6 +77,12 @@ fn power_loss_loses_nothing_acknowledged() {
     sweep(Stop::PowerLoss, 100);
 }
 
+#[test]
+#[ignore = "minutes; ci/full runs it"]
+fn a_thousand_power_losses_lose_nothing_acknowledged() {
+    sweep(Stop::PowerLoss, 1_000);
+}
+
 /// A disk that never loses anything under `os` would prove nothing under `ack`.
 #[test]
 fn power_loss_is_seen_under_the_page_cache_policy() {
