@@ -158,8 +158,8 @@ fn a_journal_is_written_over_only_when_the_segments_have_it_all() {
         let start = Start::new(&watched(&env, recorder(&events)), &path).await;
         let (log, _) = start.open(LogConfig::default()).await;
         // Fills both files and begins the first one again.
-        for _ in 0..(JOURNAL_FILE_BYTES * 5 / 2 / 200_000) {
-            answered(&log, 200_000, &events).await;
+        for _ in 0..(JOURNAL_FILE_BYTES * 5 / 2 / 50_000) {
+            answered(&log, 50_000, &events).await;
         }
         let events = events.borrow();
         let is_first_block =

@@ -101,7 +101,7 @@ impl Log {
             let refused = std::mem::take(&mut state.queue);
             let mut waiters = state.safe_waiters.take_all();
             waiters.extend(state.high_watermark_waiters.take_all());
-            state.tail.clear();
+            state.retain_tail(|_| false);
             (refused, waiters, state.config.file_delete_delay_ms)
         };
         for queued in refused {

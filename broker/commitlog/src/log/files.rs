@@ -65,10 +65,7 @@ impl Log {
 
     /// Gives up the oldest cached batch.
     pub(crate) fn evict_tail(&self) {
-        let mut state = self.state.borrow_mut();
-        if let Some(oldest) = state.tail.iter_mut().find(|batch| batch.bytes.is_some()) {
-            oldest.bytes = None;
-        }
+        self.state.borrow_mut().evict_tail();
     }
 
     /// Gives up the loaded indexes of a sealed segment.

@@ -227,14 +227,7 @@ impl Log {
             return Ok(Ended::Cut);
         }
         if rebuilt.last_end < next_base && !self.may_have_gaps(base, size).await? {
-            let range = DamagedRange {
-                from: rebuilt.last_end,
-                to: next_base,
-                segment: base,
-                from_position: size,
-                to_position: size,
-            };
-            self.list_damage(range).await?;
+            self.list_damage(missing_end(base, size, rebuilt.last_end, next_base)).await?;
         }
         jump(fold, next_base);
         self.complete(rebuilt, base, false, walked).await?;
@@ -605,4 +598,9 @@ impl Rebuilt {
             }
         }
     }
+}
+
+/// The range of offsets that should stand at the end of a segment of `size` bytes and do not.
+fn missing_end(segment: Offset, size: u64, from: Offset, to: Offset) -> DamagedRange {
+    DamagedRange { from, to, segment, from_position: size, to_position: size }
 }

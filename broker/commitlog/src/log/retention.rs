@@ -142,7 +142,7 @@ impl Log {
             let active = state.active().base;
             assert!(!bases.contains(&active), "the active segment is never deleted");
             state.segments.retain(|segment| !bases.contains(&segment.base));
-            state.tail.retain(|batch| !bases.contains(&batch.segment));
+            state.retain_tail(|batch| !bases.contains(&batch.segment));
             state.layout_changed();
             state.config.file_delete_delay_ms
         };

@@ -171,6 +171,8 @@ pub(crate) struct State {
     pub(crate) safe_waiters: Waiters,
     pub(crate) high_watermark_waiters: Waiters,
     pub(crate) tail: VecDeque<TailBatch>,
+    /// So many batches at the front of `tail` have no bytes any more.
+    pub(crate) tail_evicted: usize,
     pub(crate) hints: VecDeque<Hint>,
     pub(crate) damage: Damage,
     pub(crate) settling: Settling,
@@ -254,9 +256,27 @@ impl State {
         self.hints.push_back(hint);
     }
 
+    /// Gives up the bytes of the oldest batch that still has them. Batches without bytes gather at the front, where they
+    /// stay as hints for readers; looking through them anew each time would cost more than the eviction.
+    pub(crate) fn evict_tail(&mut self) {
+        let known = self.tail_evicted.min(self.tail.len());
+        let bare = self.tail.range(known..).take_while(|batch| batch.bytes.is_none()).count();
+        if let Some(oldest) = self.tail.get_mut(known + bare) {
+            oldest.bytes = None;
+        }
+        self.tail_evicted = (known + bare + 1).min(self.tail.len());
+    }
+
+    /// Keeps the batches that `keeps` names.
+    pub(crate) fn retain_tail(&mut self, keeps: impl Fn(&TailBatch) -> bool) {
+        self.tail.retain(keeps);
+        self.tail_evicted = 0;
+    }
+
     pub(crate) fn push_tail(&mut self, batch: TailBatch) {
         if self.tail.len() >= TAIL_BATCHES_MAX {
             self.tail.pop_front();
+            self.tail_evicted = self.tail_evicted.saturating_sub(1);
         }
         self.tail.push_back(batch);
     }

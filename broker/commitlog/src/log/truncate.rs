@@ -95,7 +95,7 @@ impl Log {
             // Bytes that were cut must not reach the journal; what is left of them syncs its own file.
             state.uncommitted.pieces.clear();
             state.uncommitted.has_all_pieces = false;
-            state.tail.retain(|batch| batch.end_offset <= offset);
+            state.retain_tail(|batch| batch.end_offset <= offset);
             state.settling.armed = None;
             state.settling.settled = state.settling.settled.filter(|(settled, ..)| *settled <= offset);
             let start = state.log_start;
