@@ -25,6 +25,9 @@ use crate::log::Log;
 /// Bytes that stand for the parts of one log beside its batches, when room is asked for.
 const PARTS_OF_A_LOG_BYTES: u64 = 512;
 
+/// Files of segments with their base offsets.
+pub(crate) type SegmentFiles = Vec<(Offset, Rc<dyn File>)>;
+
 /// Batches of one log that lie behind one another in a segment.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
@@ -43,8 +46,8 @@ pub(crate) struct LogCommit {
     pub(crate) size_bytes: u64,
     /// The same bytes, while they are few.
     pub(crate) pieces: Option<Vec<Piece>>,
-    /// Files that were written since the last commit.
-    pub(crate) files: Vec<Rc<dyn File>>,
+    /// Files that were written since the last commit, with the base offsets of their segments.
+    pub(crate) files: SegmentFiles,
     /// Folders with names that are not durable yet.
     pub(crate) folders: Vec<PathBuf>,
 }
@@ -235,7 +238,7 @@ impl Committer {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => (false, Some(error)),
             Err(error) => return Err(error),
         };
-        let mut files: Vec<Rc<dyn File>> = direct.iter().flat_map(|commit| commit.files.iter().cloned()).collect();
+        let mut files: Vec<Rc<dyn File>> = files_of(direct.iter().map(|commit| &commit.files));
         let syncs_journal = !journaled.is_empty() || must_sync && is_written;
         if syncs_journal {
             files.push(journal.file());
@@ -245,10 +248,10 @@ impl Committer {
             journal.on_synced();
         }
         for commit in &direct {
-            commit.log.on_commit(commit.end_offset, true);
+            commit.log.on_commit(commit.end_offset, &commit.files);
         }
         for commit in &journaled {
-            commit.log.on_commit(commit.end_offset, false);
+            commit.log.on_commit(commit.end_offset, &[]);
         }
         match self.write_points(directory, journal, &direct).await {
             // The next commit says it again.
@@ -361,17 +364,17 @@ impl Committer {
 
     /// Waits until a checkpoint has freed a file, for what only the journal can say.
     async fn wait_for_room(&self, directory: &Rc<LogDirectory>, journal: &mut Journal, bytes: u64) -> io::Result<()> {
-        while !self.make_room(directory, journal, bytes).await? {
+        loop {
             let seen = self.idle.version();
-            if self.checkpoints.get() == 0 {
-                continue;
+            if self.make_room(directory, journal, bytes).await? {
+                return Ok(());
             }
-            self.idle.changed_since(seen).await;
             if directory.is_offline() {
                 return Err(io::Error::other("the log directory went offline"));
             }
+            assert!(self.checkpoints.get() > 0, "a file that is needed has a checkpoint under way");
+            self.idle.changed_since(seen).await;
         }
-        Ok(())
     }
 
     /// Syncs in the background what the file that was left holds, so that it can be written over.
@@ -402,10 +405,10 @@ impl Committer {
                 (!files.is_empty()).then_some((log, end_offset, files))
             })
             .collect();
-        let files: Vec<Rc<dyn File>> = taken.iter().flat_map(|(_, _, files)| files.iter().cloned()).collect();
+        let files = files_of(taken.iter().map(|(_, _, files)| files));
         self.sync(&files).await?;
-        for (log, end_offset, _) in &taken {
-            log.on_checkpoint(*end_offset);
+        for (log, end_offset, files) in &taken {
+            log.on_checkpoint(*end_offset, files);
         }
         Ok(())
     }
@@ -427,7 +430,13 @@ impl Committer {
             return self.env.disk.sync_filesystem(&self.path).await;
         }
         let syncs = folders.into_iter().map(|folder| {
-            let sync: Local<'_, io::Result<()>> = self.env.disk.sync_dir(folder);
+            let sync: Local<'_, io::Result<()>> = Box::pin(async move {
+                match self.env.disk.sync_dir(folder).await {
+                    // The log was deleted meanwhile, and nobody waits for it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    other => other,
+                }
+            });
             sync
         });
         join_all(syncs.collect()).await.into_iter().collect()
@@ -459,6 +468,10 @@ impl Committer {
         self.bound.borrow_mut().clear();
         closed.map_err(|error| directory.fault(&self.path, &error))
     }
+}
+
+fn files_of<'a>(files: impl Iterator<Item = &'a SegmentFiles>) -> Vec<Rc<dyn File>> {
+    files.flatten().map(|(_, file)| Rc::clone(file)).collect()
 }
 
 fn is_full<T>(outcome: &io::Result<T>) -> bool {

@@ -187,6 +187,10 @@ impl Scanner {
                 chunk = read_exact(&*self.file, position, size).await?;
             }
         }
+        if chunk.is_empty() {
+            let error = RecordError::Truncated { needed: HEADER_BYTES, available: 0 };
+            return Ok(Step::Bad { position, error });
+        }
         let checks_crc = self.checks_crc;
         let parsed = if checks_crc && chunk.len() >= OFFLOAD_BYTES_MIN {
             self.env.offload(move || split(chunk, checks_crc)).await

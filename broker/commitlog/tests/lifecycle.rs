@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use barnabas_base::{Offset, TimestampMs};
+use barnabas_base::{Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
 use barnabas_commitlog::{CleanupPolicy, DeleteRecordsError, Log, LogConfig, ReadBound, ReadError};
 use support::*;
 
@@ -115,6 +115,37 @@ fn a_deleted_log_leaves_its_folder_and_can_be_created_again() {
         assert_eq!(report.end_offset, Offset(0));
         acked(&log, batch(2, 1_000, 1_000)).await;
         start.close().await;
+    });
+}
+
+#[test]
+fn a_log_is_not_taken_for_an_earlier_one_of_its_name() {
+    let path = folder("created_again");
+    let [second, third] = [path.clone(), path.clone()];
+    let newer = TopicPartition { topic_id: TopicId(Uuid([9; 16])), partition: PartitionIndex(0) };
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(small(LogConfig::default())).await;
+        acked(&log, batch(10, 10, 1_000)).await;
+        log.delete_records_before(Offset(10)).await.expect("works");
+        start.close().await;
+    });
+    run(async move |env| {
+        let start = Start::new(&env, &second).await;
+        let (log, report) = start.open(small(LogConfig::default())).await;
+        assert_eq!((report.start_offset, report.end_offset), (Offset(10), Offset(10)));
+        log.delete().await.expect("works");
+        drop(log);
+        let opened = Log::open(&start.directory, newer, TOPIC, small(LogConfig::default())).await;
+        let (log, _) = opened.expect("the name is free");
+        acked(&log, batch(2, 10, 1_000)).await;
+    });
+    run(async move |env| {
+        let start = Start::new(&env, &third).await;
+        let opened = Log::open(&start.directory, newer, TOPIC, small(LogConfig::default())).await;
+        let (log, report) = opened.expect("opens");
+        assert_eq!((report.start_offset, report.end_offset, report.damaged.len()), (Offset(0), Offset(2), 0));
+        assert_eq!(offsets(&log).await, [0, 1]);
     });
 }
 

@@ -108,7 +108,7 @@ impl OffsetIndex {
         let relative = u32::try_from(last_offset.minus(self.base)).expect("a segment is left before offsets overflow");
         let position = u32::try_from(position).expect("a segment is left before positions overflow");
         let rises = self.entries.last().is_none_or(|last| relative > last.relative_offset);
-        assert!(rises, "index entries rise");
+        assert!(rises, "index entries rise: {last_offset} in {:?} behind {:?}", self.base, self.entries.last());
         self.entries.push(Entry { relative_offset: relative, position });
     }
 

@@ -168,7 +168,7 @@ fn fold(journal: JournalFile, logs: &mut BTreeMap<TopicPartition, LogHistory>) {
                 history.pieces.retain(|piece| piece.end_offset > point.in_file);
                 history.point = Some(point);
             }
-            // The file was cut and synced before this was said, so all below is in the file.
+            // All below was in the file before this was said, and is cut after it.
             Part::Truncated { end_offset, .. } => {
                 history.durable = history.durable.min(end_offset);
                 history.pieces.clear();
@@ -260,6 +260,7 @@ async fn repair(env: &Env, directory: &Path, partition: TopicPartition, history:
                 outcome.is_foreign = true;
                 return Ok(outcome);
             }
+            Restored::Gap => outcome.skipped_pieces += 1,
         }
     }
     Ok(outcome)
@@ -269,6 +270,7 @@ enum Restored {
     Nothing,
     Bytes(u64),
     Foreign,
+    Gap,
 }
 
 /// Bytes of a batch that its checksum does not cover: base offset, length, leader epoch, magic, the checksum itself.
@@ -278,6 +280,10 @@ async fn restore(file: &dyn File, piece: &Piece) -> io::Result<Restored> {
     let there = small_file::read_exact(file, piece.position, piece.bytes.len()).await?;
     if there == piece.bytes {
         return Ok(Restored::Nothing);
+    }
+    // What lies before was in the file once; zeroes in its place would only hide that it is gone.
+    if there.is_empty() && file.size().await? < piece.position {
+        return Ok(Restored::Gap);
     }
     // More than the piece: a foreign batch may be longer than ours.
     if let Ok(header) = BatchHeader::parse(&there) {

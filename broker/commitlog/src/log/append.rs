@@ -363,6 +363,7 @@ impl Log {
             let piece = Piece { segment: base, position, end_offset: header.end_offset(), bytes };
             let journal_bytes_max = self.directory.committer.limits.journal_log_bytes_max;
             state.uncommitted.push(file, piece, journal_bytes_max);
+            state.written_to(base, header.base_offset);
         }
         self.env.observe(&Observation::Appended {
             partition: self.partition,

@@ -127,14 +127,19 @@ impl Log {
     /// [`StorageError`]; the log is as it was or partly cleaned, in either case whole.
     pub async fn clean(self: &Rc<Self>, map_bytes: Option<usize>) -> Result<CleanOutcome, StorageError> {
         self.directory.check()?;
-        if std::mem::replace(&mut self.state.borrow_mut().is_cleaning, true) {
-            return Ok(CleanOutcome::default());
+        {
+            let mut state = self.state.borrow_mut();
+            if state.is_exclusive || std::mem::replace(&mut state.is_cleaning, true) {
+                return Ok(CleanOutcome::default());
+            }
         }
         let outcome = self.clean_now(map_bytes.unwrap_or(CLEANER_MAP_BYTES_DEFAULT)).await;
         self.state.borrow_mut().is_cleaning = false;
+        self.changed().notify();
         outcome.map_err(|error| match error.kind() {
             // Left alone: the log is served as it is, and the cleaner's next round says so again.
-            io::ErrorKind::InvalidData => StorageError::new(&self.folder_name, &error),
+            // Deleted under the cleaner's hands, likewise.
+            io::ErrorKind::InvalidData | io::ErrorKind::NotFound => StorageError::new(&self.folder_name, &error),
             _ => self.storage_error(&error),
         })
     }
@@ -198,6 +203,7 @@ impl Log {
                     Step::Bad { position, error } => return Err(left_alone(&format!("position {position}: {error}"))),
                     Step::Batches { batches, .. } => batches,
                 };
+                self.check_interrupted()?;
                 let indexed = self.env.offload(move || index(work, &batches)).await;
                 work = indexed.map_err(|error| left_alone(&error.to_string()))?;
                 if work.map.is_full() {
@@ -253,7 +259,7 @@ impl Log {
         let mut scanner = Scanner::new(&self.env, file, 0, size);
         let mut work = work;
         loop {
-            self.directory.check().map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
+            self.check_interrupted()?;
             let batches = match scanner.step().await? {
                 Step::End => return Ok(work),
                 Step::Bad { position, error } => return Err(left_alone(&format!("position {position}: {error}"))),
@@ -272,6 +278,12 @@ impl Log {
                 self.flush_cleaned(target).await?;
             }
         }
+    }
+
+    /// Whoever wants the log for himself does not wait for a cleaning to end.
+    fn check_interrupted(&self) -> io::Result<()> {
+        self.directory.check().map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
+        if self.state.borrow().is_exclusive { Err(left_alone("the log is being cut or closed")) } else { Ok(()) }
     }
 
     async fn flush_cleaned(&self, target: &mut Target) -> io::Result<()> {

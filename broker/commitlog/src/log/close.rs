@@ -36,7 +36,8 @@ impl Log {
                     && !state.is_writing
                     && !state.is_paused
                     && state.sealing.is_empty()
-                    && !state.settling.is_running;
+                    && !state.settling.is_running
+                    && !state.is_cleaning;
                 // No more appends from here on; those that were accepted are written out.
                 state.is_exclusive = true;
                 if is_idle || self.directory.is_offline() {
@@ -68,7 +69,7 @@ impl Log {
             self.active_file().await?.sync().await?;
             let mut state = self.state.borrow_mut();
             state.synced = end;
-            state.in_file = end;
+            state.not_in_file.clear();
         }
         Ok(())
     }
@@ -87,6 +88,17 @@ impl Log {
         small_file::remove(&*self.env.disk, &self.path_of(SegmentFile::new(offset, FileKind::Snapshot))).await
     }
 
+    /// Waits until nobody changes anything in the folder.
+    async fn wait_until_unchanged(&self) {
+        loop {
+            let seen = self.changed.version();
+            if self.state.borrow().changes == 0 || self.directory.is_offline() {
+                return;
+            }
+            self.changed.changed_since(seen).await;
+        }
+    }
+
     /// Takes the log out of use: the folder gets a name that says so, and is removed after `file.delete.delay.ms`. What
     /// reads from its files may go on; nothing finds the log any more when this resolves.
     ///
@@ -94,14 +106,18 @@ impl Log {
     /// [`StorageError`].
     pub async fn delete(self: &Rc<Self>) -> Result<(), StorageError> {
         self.directory.check()?;
-        self.pause().await;
+        self.pause().await?;
+        self.state.borrow_mut().is_exclusive = true;
+        self.wait_until_idle().await;
+        self.state.borrow_mut().is_closed = true;
+        self.wait_until_unchanged().await;
         let (refused, waiters, delay_ms) = {
             let mut state = self.state.borrow_mut();
-            state.is_closed = true;
             let refused = std::mem::take(&mut state.queue);
             let mut waiters = state.safe_waiters.take_all();
             waiters.extend(state.high_watermark_waiters.take_all());
             state.retain_tail(|_| false);
+            state.uncommitted.folders.clear();
             (refused, waiters, state.config.file_delete_delay_ms)
         };
         for queued in refused {

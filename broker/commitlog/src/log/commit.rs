@@ -8,7 +8,7 @@ use barnabas_base::{LeaderEpoch, Observation, Offset};
 use barnabas_runtime::File;
 
 use super::{Log, State};
-use crate::committer::LogCommit;
+use crate::committer::{LogCommit, SegmentFiles};
 use crate::{FlushPolicy, StorageError};
 
 /// Who moves the high watermark of a log.
@@ -32,7 +32,8 @@ impl Log {
     /// Takes what was written since the last commit.
     pub(crate) fn begin_commit(self: &Rc<Self>) -> Option<LogCommit> {
         let mut state = self.state.borrow_mut();
-        let end_offset = state.fold.committed_end();
+        // A cut may have taken some of it.
+        let end_offset = state.uncommitted.end_offset.min(state.fold.committed_end());
         let uncommitted = &mut state.uncommitted;
         uncommitted.is_dirty = false;
         if uncommitted.size_bytes == 0 && uncommitted.folders.is_empty() {
@@ -44,20 +45,18 @@ impl Log {
             end_offset,
             size_bytes: std::mem::take(&mut uncommitted.size_bytes),
             pieces: uncommitted.has_all_pieces.then_some(pieces),
-            files: std::mem::take(&mut uncommitted.files).into_iter().map(|(_, file)| file).collect(),
+            files: std::mem::take(&mut uncommitted.files),
             folders: std::mem::take(&mut uncommitted.folders),
         })
     }
 
-    /// Everything below `end_offset` is durable, in the log's own files or in the journal.
-    pub(crate) fn on_commit(&self, end_offset: Offset, is_in_files: bool) {
+    /// Everything below `end_offset` is durable; what is not in `files`, which were synced, is in the journal.
+    pub(crate) fn on_commit(&self, end_offset: Offset, files: &[(Offset, Rc<dyn File>)]) {
         let mut state = self.state.borrow_mut();
         // The log may have been cut since the commit began.
         let end_offset = end_offset.min(state.fold.committed_end());
         state.synced = state.synced.max(end_offset);
-        if is_in_files {
-            state.in_file = state.in_file.max(end_offset);
-        }
+        state.files_synced(files.iter().map(|(base, _)| *base), end_offset);
     }
 
     /// The second half of a commit, after its points are said: wakes those who wait.
@@ -67,18 +66,19 @@ impl Log {
         self.safe_moved(synced);
     }
 
-    /// Files written since the last checkpoint of the journal, and what they then hold.
-    pub(crate) fn take_unchecked(&self) -> (Offset, Vec<Rc<dyn File>>) {
+    /// Files written since the last checkpoint of the journal, and where the log then ends.
+    pub(crate) fn take_unchecked(&self) -> (Offset, SegmentFiles) {
         let mut state = self.state.borrow_mut();
         let files = std::mem::take(&mut state.uncommitted.unchecked);
-        (state.fold.committed_end(), files.into_iter().map(|(_, file)| file).collect())
+        let end_offset = state.uncommitted.end_offset.min(state.fold.committed_end());
+        (end_offset, files)
     }
 
-    /// Everything below `end_offset` is in the log's own files.
-    pub(crate) fn on_checkpoint(&self, end_offset: Offset) {
+    /// Files that were taken for a checkpoint are synced.
+    pub(crate) fn on_checkpoint(&self, end_offset: Offset, files: &[(Offset, Rc<dyn File>)]) {
         let mut state = self.state.borrow_mut();
         let end_offset = end_offset.min(state.fold.committed_end());
-        state.in_file = state.in_file.max(end_offset);
+        state.files_synced(files.iter().map(|(base, _)| *base), end_offset);
     }
 
     /// Everything below `offset` is as safe as `flush.policy` makes it.
@@ -171,7 +171,7 @@ impl Log {
             Ok(()) => Ok(()),
             // A full device must still be led, read and deleted from; the first batch brings the epoch along.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
-            Err(error) => Err(self.directory.fault(&self.folder, &error)),
+            Err(error) => Err(self.storage_error(&error)),
         }
     }
 }

@@ -13,7 +13,54 @@ use crate::name::{FileKind, SegmentFile};
 use crate::segment::Indexes;
 use crate::small_file;
 
+/// Held while somebody changes names or caches in the folder of a log. A topic of the same name may have its folder in the
+/// same place soon after a log is deleted: deletion waits until nobody holds one, and nobody gets one afterwards.
+pub(crate) struct Change {
+    log: Rc<Log>,
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.log.state.borrow_mut().changes -= 1;
+        self.log.changed.notify();
+    }
+}
+
+/// A [`Change`] that replaces one of the log's small files: one at a time, since each is written under a second name first.
+pub(crate) struct Replacement {
+    change: Change,
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        self.change.log.state.borrow_mut().is_replacing = false;
+    }
+}
+
 impl Log {
+    /// Waits until nobody else replaces a small file of this log; `NotFound` when the log was deleted or closed.
+    pub(crate) async fn begin_replacement(self: &Rc<Self>) -> io::Result<Replacement> {
+        loop {
+            let seen = self.changed.version();
+            let change = self.begin_change()?;
+            if !std::mem::replace(&mut self.state.borrow_mut().is_replacing, true) {
+                return Ok(Replacement { change });
+            }
+            drop(change);
+            self.changed.changed_since(seen + 1).await;
+        }
+    }
+
+    /// Begins to change the folder; `NotFound` when the log was deleted or closed.
+    pub(crate) fn begin_change(self: &Rc<Self>) -> io::Result<Change> {
+        let mut state = self.state.borrow_mut();
+        if state.is_closed {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.changes += 1;
+        Ok(Change { log: Rc::clone(self) })
+    }
+
     /// Path of a file of this log.
     pub(crate) fn path_of(&self, file: SegmentFile) -> PathBuf {
         self.folder.join(file.name())
@@ -84,12 +131,12 @@ impl Log {
     /// Has the indexes of a segment in memory, reading or rebuilding them when they are not. False when the segment is
     /// gone.
     pub(crate) async fn load_indexes(self: &Rc<Self>, base: Offset) -> io::Result<bool> {
-        let size = {
+        let (size, layout) = {
             let state = self.state.borrow();
             match state.segment(base) {
                 None => return Ok(false),
                 Some(segment) if segment.indexes.is_some() => return Ok(true),
-                Some(segment) => segment.size,
+                Some(segment) => (segment.size, state.layout),
             }
         };
         let indexes = match self.read_indexes(base, size).await? {
@@ -99,7 +146,12 @@ impl Log {
         let bytes = indexes.size_bytes();
         {
             let mut state = self.state.borrow_mut();
+            let is_same = state.layout == layout;
             let Some(segment) = state.segment_mut(base) else { return Ok(false) };
+            if !is_same || segment.indexes.is_some() {
+                // Cut or replaced meanwhile; whoever did that has the indexes as they are now.
+                return Ok(true);
+            }
             segment.largest.get_or_insert(indexes.time.last());
             segment.indexes = Some(indexes);
         }

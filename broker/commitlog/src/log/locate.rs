@@ -92,13 +92,22 @@ impl Log {
     }
 
     async fn replace_indexes(self: &Rc<Self>, base: Offset) -> io::Result<()> {
-        let size = match self.state.borrow().segment(base) {
-            Some(segment) => segment.size,
-            None => return Ok(()),
+        let (size, layout) = {
+            let state = self.state.borrow();
+            match state.segment(base) {
+                Some(segment) => (segment.size, state.layout),
+                None => return Ok(()),
+            }
         };
         let indexes = self.rebuild_indexes(base, size).await?;
-        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
-            segment.indexes = Some(indexes);
+        {
+            let mut state = self.state.borrow_mut();
+            if state.layout != layout {
+                return Ok(());
+            }
+            if let Some(segment) = state.segment_mut(base) {
+                segment.indexes = Some(indexes);
+            }
         }
         self.write_caches(base).await
     }

@@ -45,7 +45,7 @@ pub use read::{AbortedTransaction, ReadBound, ReadBytes, ReadResult};
 pub(crate) use state::{Capture, State, TailBatch};
 
 use crate::directory::{DirectoryReport, LogDirectory, checkpoint_key};
-use crate::{DamagedRange, LogConfig};
+use crate::{DamagedRange, FlushPolicy, LogConfig};
 
 /// A partition's log.
 pub struct Log {
@@ -164,9 +164,27 @@ impl Log {
         self.state.borrow().config.clone()
     }
 
-    /// Takes over another configuration. Segments that exist keep their size; everything else holds from here on.
-    pub fn update_config(&self, config: LogConfig) {
-        self.state.borrow_mut().set_config(config);
+    /// Takes over another configuration. Segments that exist keep their size; everything else holds from here on, but a
+    /// change to `flush.policy=ack`, which holds once what was written before is durable.
+    pub fn update_config(self: &Rc<Self>, config: LogConfig) {
+        let (before, after) = {
+            let mut state = self.state.borrow_mut();
+            state.wanted_policy = config.flush_policy;
+            (state.config.flush_policy, config.flush_policy)
+        };
+        match (before, after) {
+            (FlushPolicy::Os, FlushPolicy::Ack) => {
+                self.state.borrow_mut().set_config(LogConfig { flush_policy: FlushPolicy::Os, ..config });
+                self.sync_and_ack();
+            }
+            (FlushPolicy::Ack, FlushPolicy::Os) => {
+                self.state.borrow_mut().set_config(config);
+                self.safe_moved(self.end_offset());
+            }
+            (FlushPolicy::Ack, FlushPolicy::Ack) | (FlushPolicy::Os, FlushPolicy::Os) => {
+                self.state.borrow_mut().set_config(config);
+            }
+        }
     }
 
     /// The producers that are remembered, by id.
@@ -231,6 +249,13 @@ impl Log {
         {
             report.cleaner_points.insert(key(), first_dirty);
         }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let bytes = self.state.borrow().settling.unsettled_bytes;
+        self.directory.resources.settled(bytes);
     }
 }
 

@@ -17,6 +17,7 @@ use super::commit::HighWatermark;
 use super::state::{Settling, Uncommitted, Waiters, rules};
 use super::{Log, State};
 use crate::checkpoint::{format_partition_metadata, parse_partition_metadata};
+use crate::committer::Note;
 use crate::damage::Damage;
 use crate::directory::{LogDirectory, checkpoint_key};
 use crate::name::{
@@ -115,7 +116,13 @@ impl Log {
             end_offset: report.end_offset,
             cut_bytes: report.cut_bytes,
         });
+        log.reserve().await.map_err(fault)?;
         log.after_open();
+        if report.kind == RestartKind::Fresh {
+            // From here on the journal speaks for this log: the checkpoint files may still name an earlier one.
+            let noted = directory.committer.note_durably(directory, &log, Note::Point).await;
+            noted.map_err(OpenLogError::Storage)?;
+        }
         Ok((log, report))
     }
 
@@ -132,6 +139,7 @@ impl Log {
         let empty = Segment::new(Offset::ZERO, env.wall(), 0);
         let state = State {
             rules: rules(&config),
+            wanted_policy: config.flush_policy,
             config,
             is_closed: false,
             staged: RollTest::of(&empty),
@@ -143,7 +151,7 @@ impl Log {
             is_exclusive: false,
             log_start: Offset::ZERO,
             synced: Offset::ZERO,
-            in_file: Offset::ZERO,
+            not_in_file: BTreeMap::new(),
             high_watermark: Offset::ZERO,
             last_stable: Offset::ZERO,
             high_watermark_source: HighWatermark::Own,
@@ -158,7 +166,8 @@ impl Log {
             sealing: VecDeque::new(),
             first_dirty: directory.found.cleaner_points.get(&key).copied(),
             is_cleaning: false,
-            is_writing_epochs: false,
+            is_replacing: false,
+            changes: 0,
             layout: 0,
         };
         Rc::new(Self {
@@ -230,6 +239,21 @@ impl Log {
             self.state.borrow_mut().damage = Damage::parse(&bytes).unwrap_or_default();
         }
         self.recover(&listing, epochs).await
+    }
+
+    /// Reserves again what a start gave back, where that is asked for and there is room.
+    async fn reserve(self: &Rc<Self>) -> io::Result<()> {
+        let (is_wanted, size, bytes) = {
+            let state = self.state.borrow();
+            (state.config.preallocate, state.active().size, u64::from(state.config.segment_bytes))
+        };
+        if !is_wanted || size >= bytes {
+            return Ok(());
+        }
+        match self.active_file().await?.allocate(size, bytes - size).await {
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// What was found counts as safe once it is: what a crash of the process left in the page cache is committed like

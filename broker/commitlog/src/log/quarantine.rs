@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::Log;
 use super::locate::read_some;
+use crate::check::Checksums;
 use crate::damage::DamagedRange;
 use crate::name::DAMAGE_LIST;
 use crate::scan::{Scanner, Step};
@@ -23,12 +24,13 @@ impl Log {
     }
 
     /// Lists the damage that begins at `position` of a segment, a batch boundary, where the log should go on with
-    /// `expected`. Gives the range.
+    /// `expected`. Gives the range. `Interrupted` when the log was cut or a segment replaced since `layout` was noted:
+    /// what looked like damage may have been that.
     pub(crate) async fn quarantine(
         self: &Rc<Self>,
-        base: Offset,
-        position: u64,
+        (base, position): (Offset, u64),
         expected: Offset,
+        layout: u64,
     ) -> io::Result<DamagedRange> {
         let size = self.state.borrow().segment(base).map_or(position, |segment| segment.size);
         let next_base = self.end_of_segment(base);
@@ -45,6 +47,9 @@ impl Log {
             from_position: position,
             to_position,
         };
+        if !self.state.borrow().is_unchanged(layout) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         self.list_damage(range).await?;
         Ok(range)
     }
@@ -56,7 +61,8 @@ impl Log {
         self.write_damage().await
     }
 
-    pub(crate) async fn write_damage(&self) -> io::Result<()> {
+    pub(crate) async fn write_damage(self: &Rc<Self>) -> io::Result<()> {
+        let _replacement = self.begin_replacement().await?;
         let (text, is_empty) = {
             let state = self.state.borrow();
             (state.damage.to_text(), state.damage.is_empty())
@@ -77,9 +83,12 @@ impl Log {
     /// was written; damage is listed otherwise.
     pub(crate) async fn verify(self: &Rc<Self>, base: Offset, from: u64, to: u64) -> io::Result<bool> {
         self.load_checks(base).await?;
-        let open = match self.state.borrow().segment(base) {
-            Some(segment) => segment.checks.unverified(from, to),
-            None => return Ok(true),
+        let (open, layout) = {
+            let state = self.state.borrow();
+            match state.segment(base) {
+                Some(segment) => (segment.checks.unverified(from, to), state.layout),
+                None => return Ok(true),
+            }
         };
         let mut is_sound = true;
         for (start, len) in open {
@@ -87,10 +96,13 @@ impl Log {
             let len = usize::try_from(len).expect("ranges are a mebibyte");
             let bytes = read_some(&*file, start, len).await?;
             let crc = self.env.offload(move || crc32c(&bytes)).await;
+            if !self.state.borrow().is_unchanged(layout) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let matches =
                 self.state.borrow_mut().segment_mut(base).is_none_or(|segment| segment.checks.verify(start, crc));
             if !matches {
-                is_sound &= !self.inspect(base, start, start + len as u64).await?;
+                is_sound &= !self.inspect(base, (start, start + len as u64), layout).await?;
                 if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
                     segment.checks.accept(start);
                 }
@@ -101,7 +113,7 @@ impl Log {
 
     /// Looks at every batch that touches `from..to` of a segment; true when damage was found and listed. Bytes that
     /// differ from their checksum but form sound batches were written by another program.
-    async fn inspect(self: &Rc<Self>, base: Offset, from: u64, to: u64) -> io::Result<bool> {
+    async fn inspect(self: &Rc<Self>, base: Offset, (from, to): (u64, u64), layout: u64) -> io::Result<bool> {
         let start = {
             let state = self.state.borrow();
             let Some(segment) = state.segment(base) else { return Ok(false) };
@@ -127,7 +139,7 @@ impl Log {
                         Some(range) => range,
                         None => {
                             found = true;
-                            self.quarantine(base, position, expected).await?
+                            self.quarantine((base, position), expected, layout).await?
                         }
                     };
                     expected = range.to;
@@ -170,7 +182,8 @@ impl Log {
             self.directory.check()?;
             match self.verify(base, 0, size).await {
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // Deleted, cut or replaced meanwhile.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Interrupted) => {}
                 Err(error) => return Err(self.storage_error(&error)),
             }
         }
@@ -180,30 +193,41 @@ impl Log {
     /// Has the checksums of a sealed segment in memory; without a file they are made from the segment, once every batch
     /// of it has been found sound.
     async fn load_checks(self: &Rc<Self>, base: Offset) -> io::Result<()> {
-        let size = {
+        let (size, layout) = {
             let state = self.state.borrow();
             match state.segment(base) {
                 Some(segment) if segment.checks.covers(segment.size) || base == state.active().base => return Ok(()),
-                Some(segment) => segment.size,
+                Some(segment) => (segment.size, state.layout),
                 None => return Ok(()),
             }
         };
         let path = self.path_of(crate::name::SegmentFile::new(base, crate::name::FileKind::Check));
         let bytes = small_file::read(&*self.env.disk, &path).await?;
-        if let Some(checks) = bytes.and_then(|bytes| crate::check::Checksums::parse(&bytes, base, size)) {
-            if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
-                segment.checks = checks;
-            }
+        if let Some(checks) = bytes.and_then(|bytes| Checksums::parse(&bytes, base, size)) {
+            self.install_checks(base, layout, checks);
             return Ok(());
         }
-        self.make_checks(base, size).await
+        self.make_checks(base, size, layout).await
     }
 
-    async fn make_checks(self: &Rc<Self>, base: Offset, size: u64) -> io::Result<()> {
+    /// Hands checksums to the segment they were made of, unless it was cut or replaced meanwhile.
+    fn install_checks(&self, base: Offset, layout: u64, checks: Checksums) -> bool {
+        let mut state = self.state.borrow_mut();
+        let is_same = state.layout == layout;
+        match state.segment_mut(base).filter(|_| is_same) {
+            Some(segment) => {
+                segment.checks = checks;
+                true
+            }
+            None => false,
+        }
+    }
+
+    async fn make_checks(self: &Rc<Self>, base: Offset, size: u64, layout: u64) -> io::Result<()> {
         self.load_indexes(base).await?;
-        self.inspect(base, 0, size).await?;
+        self.inspect(base, (0, size), layout).await?;
         let file = self.segment_file(base).await?;
-        let mut checks = crate::check::Checksums::written_here();
+        let mut checks = Checksums::written_here();
         let mut position = 0;
         while position < size {
             let len = usize::try_from((size - position).min(crate::limits::CHECK_RANGE_BYTES)).expect("a mebibyte");
@@ -214,16 +238,7 @@ impl Log {
             checks.push(&bytes);
             position += bytes.len() as u64;
         }
-        let is_whole = {
-            let mut state = self.state.borrow_mut();
-            match state.segment_mut(base) {
-                Some(segment) if segment.size == size => {
-                    segment.checks = checks;
-                    true
-                }
-                Some(_) | None => false,
-            }
-        };
+        let is_whole = self.install_checks(base, layout, checks);
         if is_whole { self.write_caches(base).await } else { Ok(()) }
     }
 }

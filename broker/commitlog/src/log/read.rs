@@ -68,6 +68,20 @@ struct Wanted {
     min_one_batch: bool,
 }
 
+/// Why no stretch was found.
+enum SearchError {
+    /// The log was cut or a segment replaced meanwhile.
+    Changed,
+    Read(ReadError),
+    Io(io::Error),
+}
+
+impl From<io::Error> for SearchError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::Interrupted { Self::Changed } else { Self::Io(error) }
+    }
+}
+
 /// A stretch of one segment.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
@@ -206,59 +220,84 @@ impl Log {
         }
     }
 
-    /// The stretch of a segment that answers a read.
+    /// The stretch of a segment that answers a read; none while the log is being cut.
     async fn find_stretch(self: &Rc<Self>, wanted: &Wanted) -> Result<Option<Stretch>, ReadError> {
-        let mut index = self.state.borrow().segment_index(wanted.from).ok_or(ReadError::OutOfRange)?;
         loop {
-            let (base, size, layout) = {
+            let layout = {
                 let state = self.state.borrow();
-                let Some(segment) = state.segments.get(index) else { return Ok(None) };
-                (segment.base, segment.size, state.layout)
+                if state.is_exclusive {
+                    return Ok(None);
+                }
+                state.layout
             };
-            if base >= wanted.bound {
-                return Ok(None);
+            let found = self.search(wanted, layout).await;
+            // Positions found before a cut or a swap mean nothing after it, nor does what looked wrong meanwhile.
+            if !self.state.borrow().is_unchanged(layout) {
+                continue;
             }
-            match self.locate(base, wanted.from).await.map_err(|error| self.read_error(&error))? {
+            return match found {
+                Err(SearchError::Changed) => Ok(None),
+                Err(SearchError::Read(error)) => Err(error),
+                Err(SearchError::Io(error)) => Err(self.read_error(&error)),
+                Ok(stretch) => {
+                    if let Some(stretch) = &stretch {
+                        self.remember(stretch.next_offset, stretch.segment, stretch.position + stretch.len);
+                    }
+                    Ok(stretch)
+                }
+            };
+        }
+    }
+
+    async fn search(self: &Rc<Self>, wanted: &Wanted, layout: u64) -> Result<Option<Stretch>, SearchError> {
+        let first = self.state.borrow().segment_index(wanted.from);
+        let mut index = first.ok_or(SearchError::Read(ReadError::OutOfRange))?;
+        loop {
+            let (base, size) = {
+                let state = self.state.borrow();
+                match state.segments.get(index) {
+                    Some(segment) if segment.base < wanted.bound => (segment.base, segment.size),
+                    Some(_) | None => return Ok(None),
+                }
+            };
+            match self.locate(base, wanted.from).await? {
                 Found::Batch(first) => {
                     // Before anything the header says is believed. What is damaged is listed then, and stepped over.
                     let end = (first.position + u64::from(first.header.size_bytes)).min(size);
-                    let verified = self.verify(base, first.position, end).await;
-                    if !verified.map_err(|error| self.read_error(&error))? {
-                        if self.state.borrow().damage.at(wanted.from).is_some() {
-                            return Err(ReadError::Damaged);
-                        }
-                        continue;
+                    if self.verify(base, first.position, end).await? {
+                        return self.measure((base, size), first, wanted).await;
                     }
-                    let stretch = self.measure(base, size, first, wanted).await?;
-                    if self.state.borrow().layout != layout {
-                        // The log was cut or cleaned meanwhile; positions of before mean nothing.
-                        index = self.state.borrow().segment_index(wanted.from).ok_or(ReadError::OutOfRange)?;
-                        continue;
-                    }
-                    return Ok(stretch);
+                    self.check_damage(wanted.from)?;
                 }
                 Found::None => index += 1,
                 Found::Damaged(position) => {
                     let expected = self.expected_at(base, position, wanted.from).await?;
-                    let found = self.quarantine(base, position, expected).await;
-                    let range = found.map_err(|error| self.read_error(&error))?;
-                    if range.from <= wanted.from && wanted.from < range.to {
-                        return Err(ReadError::Damaged);
-                    }
+                    self.quarantine((base, position), expected, layout).await?;
+                    self.check_damage(wanted.from)?;
                 }
+            }
+            if !self.state.borrow().is_unchanged(layout) {
+                return Err(SearchError::Changed);
             }
         }
     }
 
+    fn check_damage(&self, offset: Offset) -> Result<(), SearchError> {
+        match self.state.borrow().damage.at(offset) {
+            Some(_) => Err(SearchError::Read(ReadError::Damaged)),
+            None => Ok(()),
+        }
+    }
+
     /// The offset with which the log should go on at `position`, where no batch stands.
-    async fn expected_at(self: &Rc<Self>, base: Offset, position: u64, from: Offset) -> Result<Offset, ReadError> {
+    async fn expected_at(self: &Rc<Self>, base: Offset, position: u64, from: Offset) -> io::Result<Offset> {
         let (start, next) = {
             let state = self.state.borrow();
             let indexes = state.segment(base).and_then(|segment| segment.indexes.as_ref());
             let start = indexes.map_or(0, |indexes| indexes.offset.before_position(position).position);
             (start, base)
         };
-        let before = self.boundary_from(base, start, position).await.map_err(|error| self.read_error(&error))?;
+        let before = self.boundary_from(base, start, position).await?;
         Ok(before.unwrap_or(next).min(from))
     }
 
@@ -278,64 +317,57 @@ impl Log {
     /// How far the stretch goes that begins with `first`.
     async fn measure(
         self: &Rc<Self>,
-        base: Offset,
-        size: u64,
+        (base, size): (Offset, u64),
         first: Located,
         wanted: &Wanted,
-    ) -> Result<Option<Stretch>, ReadError> {
+    ) -> Result<Option<Stretch>, SearchError> {
         let first_bytes = u64::from(first.header.size_bytes);
-        if first.header.end_offset() > wanted.bound {
+        let is_too_large = wanted.max_bytes < first_bytes && !wanted.min_one_batch;
+        if first.header.end_offset() > wanted.bound || is_too_large {
             return Ok(None);
         }
-        let mut max_bytes = wanted.max_bytes;
-        if max_bytes < first_bytes {
-            if !wanted.min_one_batch {
-                return Ok(None);
-            }
-            max_bytes = first_bytes;
-        }
-        let bound_position = self.position_of_bound(base, size, wanted.bound).await?;
-        let limit = (first.position + max_bytes).min(bound_position);
-        let (mut end, mut next) = (first.position + first_bytes, first.header.end_offset());
-        if limit > end {
-            let measured = self.boundary(base, end, limit).await.map_err(|error| self.read_error(&error))?;
-            if let (position, Some(offset)) = measured {
+        let mut bound = wanted.bound;
+        loop {
+            let bound_position = self.position_of_bound(base, size, bound).await?;
+            let limit = (first.position + wanted.max_bytes.max(first_bytes)).min(bound_position);
+            let (mut end, mut next) = (first.position + first_bytes, first.header.end_offset());
+            if limit > end
+                && let (position, Some(offset)) = self.boundary(base, end, limit).await?
+            {
                 (end, next) = (position, offset);
             }
-        }
-        let next = next.min(wanted.bound);
-        let is_sound = self.verify(base, first.position, end).await.map_err(|error| self.read_error(&error))?;
-        if !is_sound {
-            let damage = self.state.borrow().damage.at(wanted.from).copied();
-            if damage.is_some() {
-                return Err(ReadError::Damaged);
+            let next = next.min(bound);
+            self.verify(base, first.position, end).await?;
+            self.check_damage(wanted.from)?;
+            // What lies before damage is served; the next read meets it.
+            match self.state.borrow().damage.next_from(wanted.from) {
+                Some(damaged) if damaged < next => bound = damaged,
+                Some(_) | None => {
+                    return Ok(Some(Stretch {
+                        segment: base,
+                        position: first.position,
+                        len: end - first.position,
+                        first_offset: first.header.base_offset,
+                        next_offset: next,
+                    }));
+                }
             }
         }
-        if !is_sound || self.state.borrow().damage.next_from(wanted.from).is_some_and(|from| from < next) {
-            // Serve what lies before the damage, the next read meets it.
-            let bound = self.state.borrow().damage.next_from(wanted.from).unwrap_or(wanted.bound);
-            if bound < wanted.bound {
-                return Box::pin(self.measure(base, size, first, &Wanted { bound, ..*wanted })).await;
-            }
-        }
-        self.remember(next, base, end);
-        Ok(Some(Stretch {
-            segment: base,
-            position: first.position,
-            len: end - first.position,
-            first_offset: first.header.base_offset,
-            next_offset: next,
-        }))
     }
 
     /// Where in the segment the bound lies; the end of the segment when it lies behind.
-    async fn position_of_bound(self: &Rc<Self>, base: Offset, size: u64, bound: Offset) -> Result<u64, ReadError> {
+    async fn position_of_bound(self: &Rc<Self>, base: Offset, size: u64, bound: Offset) -> io::Result<u64> {
         {
             let state = self.state.borrow();
             let index = state.segments.partition_point(|segment| segment.base <= base);
             let end = state.segments.get(index).map_or(state.fold.committed_end(), |next| next.base);
             if bound >= end {
                 return Ok(size);
+            }
+            // The walk steps over damage; a bound at its beginning lies where it begins.
+            let damage = state.damage.ranges().iter().find(|range| range.from == bound && range.segment == base);
+            if let Some(damage) = damage {
+                return Ok(damage.from_position);
             }
             let known = state.tail.partition_point(|batch| batch.base_offset < bound);
             if let Some(batch) = state.tail.get(known)
@@ -345,7 +377,7 @@ impl Log {
                 return Ok(batch.position);
             }
         }
-        match self.locate(base, bound).await.map_err(|error| self.read_error(&error))? {
+        match self.locate(base, bound).await? {
             Found::Batch(batch) => Ok(batch.position),
             Found::None => Ok(size),
             Found::Damaged(position) => Ok(position),

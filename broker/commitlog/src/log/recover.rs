@@ -77,9 +77,12 @@ impl Log {
     fn plan(&self) -> Plan {
         let found = &self.directory.found;
         let key = checkpoint_key(&self.topic, self.partition);
-        let checkpoint = found.recovery_points.get(&key).copied();
         let point = found.points.get(&self.partition).copied();
-        let durable = point.map_or(Offset::ZERO, |point| point.durable).max(checkpoint.unwrap_or(Offset::ZERO));
+        // Kafka's checkpoints know a log by its topic's name and may speak of an earlier topic of that name. The journal
+        // knows it by the topic's id, from its creation on, and what it says is as late or later.
+        let is_credible = |checkpoint: &Offset| point.is_none_or(|point| *checkpoint <= point.durable);
+        let checkpoint = found.recovery_points.get(&key).copied().filter(is_credible);
+        let durable = point.map_or(checkpoint.unwrap_or(Offset::ZERO), |point| point.durable);
         // A folder that is new since the clean stop, or that another release forgot, has no checkpoint.
         if self.directory.is_clean
             && let Some(end) = checkpoint
@@ -98,7 +101,7 @@ impl Log {
         let found = &self.directory.found;
         let key = checkpoint_key(&self.topic, self.partition);
         let checkpoint = found.log_starts.get(&key).copied().unwrap_or(Offset::ZERO);
-        found.points.get(&self.partition).map_or(checkpoint, |point| point.log_start.max(checkpoint))
+        found.points.get(&self.partition).map_or(checkpoint, |point| point.log_start)
     }
 
     /// Producer state to begin with: the newest snapshot at or below `limit`, else nothing from the first segment on.
@@ -467,7 +470,6 @@ impl Log {
             let _ = fold.on_log_start(start);
             state.fold = fold;
             state.synced = if plan.kind == RestartKind::Clean { end } else { plan.durable.min(end) };
-            state.in_file = state.synced;
             state.damage.clip(start, end);
             let settled = plan.settled.min(end);
             if let Some(segment) = state.segment_index(settled).map(|index| state.segments[index].base)
@@ -478,6 +480,7 @@ impl Log {
             if state.synced < end && policy == FlushPolicy::Ack {
                 // Read from the page cache, maybe never synced: committed before it counts.
                 state.uncommitted.size_bytes = 1;
+                state.uncommitted.end_offset = end;
                 state.uncommitted.has_all_pieces = false;
             }
         }
@@ -519,6 +522,7 @@ impl Log {
             let mut state = self.state.borrow_mut();
             state.uncommitted.files.push((*base, Rc::clone(&file)));
             state.uncommitted.unchecked.push((*base, file));
+            state.written_to(*base, (*base).max(synced));
         }
         let folders = [self.folder.clone(), self.directory.path.clone()];
         self.state.borrow_mut().uncommitted.folders.extend(folders);

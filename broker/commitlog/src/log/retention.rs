@@ -36,6 +36,11 @@ impl Log {
     pub(crate) async fn move_log_start(self: &Rc<Self>, offset: Offset) -> Result<(), StorageError> {
         {
             let mut state = self.state.borrow_mut();
+            if state.is_exclusive {
+                return Err(StorageError::closed());
+            }
+            // The log may have been cut since the offset was chosen.
+            let offset = offset.min(state.fold.committed_end());
             if offset <= state.log_start {
                 return Ok(());
             }
@@ -48,6 +53,7 @@ impl Log {
             let end = state.fold.committed_end();
             state.damage.clip(offset, end.max(offset));
         }
+        let offset = self.log_start_offset();
         self.env.observe(&Observation::LogStartSet { partition: self.partition, offset });
         self.directory.committer.note_durably(&self.directory, self, Note::Point).await?;
         self.write_damage().await.map_err(|error| self.storage_error(&error))?;
@@ -59,6 +65,10 @@ impl Log {
     async fn delete_below_start(self: &Rc<Self>) -> Result<(), StorageError> {
         let doomed = {
             let state = self.state.borrow();
+            // The cleaner reads and replaces segments, a cut removes them; what is left goes at the next pass.
+            if state.is_cleaning || state.is_exclusive {
+                return Ok(());
+            }
             let below = state.segments.windows(2).take_while(|pair| pair[1].base <= state.log_start);
             below.map(|pair| pair[0].base).collect::<Vec<_>>()
         };
@@ -142,6 +152,7 @@ impl Log {
             let active = state.active().base;
             assert!(!bases.contains(&active), "the active segment is never deleted");
             state.segments.retain(|segment| !bases.contains(&segment.base));
+            state.not_in_file.retain(|base, _| !bases.contains(base));
             state.retain_tail(|batch| !bases.contains(&batch.segment));
             state.layout_changed();
             state.config.file_delete_delay_ms
@@ -155,9 +166,10 @@ impl Log {
     }
 
     /// Renames the files of a segment so that no start takes them for one. Gives the new names.
-    pub(crate) async fn mark_deleted(&self, base: Offset) -> io::Result<Vec<SegmentFile>> {
+    pub(crate) async fn mark_deleted(self: &Rc<Self>, base: Offset) -> io::Result<Vec<SegmentFile>> {
+        let _change = self.begin_change()?;
         let mut renamed = Vec::new();
-        // The log file last: without it the others are strays that a start removes.
+        // The log file first: without it the others are strays that a start removes.
         for kind in FileKind::ALL.into_iter().rev() {
             let file = SegmentFile::new(base, kind);
             let deleted = file.with(Suffix::Deleted);
@@ -175,13 +187,15 @@ impl Log {
         self.env
             .spawn("remove deleted segments", async move {
                 log.env.sleep_until(log.env.now().after_ms(delay_ms)).await;
+                // With the log went its folder.
+                let Ok(_change) = log.begin_change() else { return };
                 for file in files {
                     match small_file::remove(&*log.env.disk, &log.path_of(file)).await {
-                        Err(error) if !log.state.borrow().is_closed => {
+                        Ok(()) => {}
+                        Err(error) => {
                             drop(log.directory.fault(&log.folder, &error));
                             return;
                         }
-                        Ok(()) | Err(_) => {}
                     }
                 }
             })

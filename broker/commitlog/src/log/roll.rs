@@ -4,7 +4,7 @@
 use std::io;
 use std::rc::Rc;
 
-use barnabas_base::{Offset, TimestampMs};
+use barnabas_base::Offset;
 use barnabas_logstate::AbortedTxn;
 use barnabas_runtime::{File, OpenMode};
 use bytes::{Bytes, BytesMut};
@@ -89,8 +89,16 @@ impl Log {
 
     async fn seal(self: &Rc<Self>, base: Offset, capture: &Capture) -> io::Result<()> {
         let file = self.segment_file(base).await?;
+        let reserved = {
+            let state = self.state.borrow();
+            state.segment(base).filter(|_| state.config.preallocate).map(|segment| segment.size)
+        };
+        if let Some(size) = reserved {
+            // Gives back what was reserved and not used.
+            file.truncate(size).await?;
+        }
         file.sync().await?;
-        self.sealed_to(capture);
+        self.sealed_to(base, capture);
         let snapshot = self.path_of(SegmentFile::new(capture.offset, FileKind::Snapshot));
         small_file::write_cache(&*self.env.disk, &snapshot, capture.snapshot.clone()).await?;
         self.write_caches(base).await?;
@@ -105,11 +113,11 @@ impl Log {
         self.write_epochs().await
     }
 
-    /// Everything before the new segment is in its own files.
-    fn sealed_to(self: &Rc<Self>, capture: &Capture) {
+    /// A segment is in its own file, as all before it are.
+    fn sealed_to(self: &Rc<Self>, base: Offset, capture: &Capture) {
         let policy = {
             let mut state = self.state.borrow_mut();
-            state.in_file = state.in_file.max(capture.offset);
+            state.files_synced(std::iter::once(base), capture.offset);
             if state.config.flush_policy == FlushPolicy::Os {
                 state.synced = state.synced.max(capture.offset);
             }
@@ -123,6 +131,7 @@ impl Log {
 
     /// Writes what is not on disk of a segment's indexes, and its checksums when it is complete.
     pub(crate) async fn write_caches(self: &Rc<Self>, base: Offset) -> io::Result<()> {
+        let _change = self.begin_change()?;
         let Some(unwritten) = self.unwritten(base) else { return Ok(()) };
         let disk = &*self.env.disk;
         for (kind, from, bytes, end) in unwritten.indexes {
@@ -186,34 +195,19 @@ impl Log {
         let log = Rc::clone(self);
         self.env
             .spawn("epoch checkpoint", async move {
-                match log.write_epochs().await {
-                    Err(error) if error.kind() != io::ErrorKind::StorageFull => {
-                        drop(log.directory.fault(&log.folder, &error));
-                    }
-                    Ok(()) | Err(_) => {}
+                if let Err(error) = log.write_epochs().await {
+                    drop(log.storage_error(&error));
                 }
             })
             .detach();
     }
 
     /// Writes `leader-epoch-checkpoint`. A cache of what the batches say, but for an epoch that began without any.
-    pub(crate) async fn write_epochs(&self) -> io::Result<()> {
-        let text = {
-            let mut state = self.state.borrow_mut();
-            if state.is_closed || std::mem::replace(&mut state.is_writing_epochs, true) {
-                return Ok(());
-            }
-            state.fold.epochs().to_text()
-        };
+    pub(crate) async fn write_epochs(self: &Rc<Self>) -> io::Result<()> {
+        let _replacement = self.begin_replacement().await?;
+        let text = self.state.borrow().fold.epochs().to_text();
         let path = self.folder.join(crate::name::LEADER_EPOCH_CHECKPOINT);
-        let written = small_file::replace(&*self.env.disk, &path, Bytes::from(text.clone())).await;
-        let is_stale = {
-            let mut state = self.state.borrow_mut();
-            state.is_writing_epochs = false;
-            state.fold.epochs().to_text() != text
-        };
-        written?;
-        if is_stale { Box::pin(self.write_epochs()).await } else { Ok(()) }
+        small_file::replace(&*self.env.disk, &path, Bytes::from(text)).await
     }
 
     /// Begins another segment if the active one holds anything.
@@ -222,7 +216,7 @@ impl Log {
     /// [`StorageError`].
     pub async fn roll(self: &Rc<Self>) -> Result<(), StorageError> {
         self.directory.check()?;
-        self.pause().await;
+        self.pause().await?;
         let capture = {
             let mut state = self.state.borrow_mut();
             let is_quiet = state.fold.pending_len() == 0;
@@ -244,17 +238,11 @@ impl Log {
         outcome.map_err(|error| self.storage_error(&error))
     }
 
-    /// Whether the active segment is due by `segment.ms`, also without an append.
-    #[must_use]
-    pub fn is_roll_due(&self, now: TimestampMs) -> bool {
-        let state = self.state.borrow();
-        let active = state.active();
-        active.size > 0 && now.0.saturating_sub(active.created.0) > state.config.segment_ms
-    }
-
-    /// An error as the caller sees it; anything but a full device takes the directory offline.
+    /// An error as the caller sees it; anything but a full device, or a file that went with its log, takes the directory
+    /// offline.
     pub(crate) fn storage_error(&self, error: &io::Error) -> StorageError {
-        if error.kind() == io::ErrorKind::StorageFull {
+        let went = error.kind() == io::ErrorKind::NotFound && self.state.borrow().is_closed;
+        if error.kind() == io::ErrorKind::StorageFull || went {
             return StorageError::new(&self.folder_name, error);
         }
         self.directory.fault(&self.folder, error)

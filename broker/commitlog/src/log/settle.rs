@@ -11,7 +11,7 @@ use super::{Capture, Log};
 use crate::committer::Note;
 use crate::journal::format::Point;
 use crate::name::{FileKind, SegmentFile};
-use crate::{FlushPolicy, small_file};
+use crate::{FlushPolicy, LogConfig, small_file};
 
 impl Log {
     /// What the journal is told of this log.
@@ -46,6 +46,12 @@ impl Log {
     fn want_settled(self: &Rc<Self>) {
         let capture = {
             let mut state = self.state.borrow_mut();
+            if state.is_exclusive {
+                // Cut or closed: there will be another point, or none is needed.
+                let bytes = std::mem::take(&mut state.settling.unsettled_bytes);
+                self.directory.resources.settled(bytes);
+                return;
+            }
             if state.fold.pending_len() == 0 {
                 Some(state.capture())
             } else {
@@ -76,6 +82,7 @@ impl Log {
             .spawn("settle", async move {
                 let outcome = log.publish(&previous).await;
                 log.state.borrow_mut().settling.is_running = false;
+                log.changed.notify();
                 match outcome {
                     Ok(()) => {}
                     Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::NotFound) => {}
@@ -116,7 +123,6 @@ impl Log {
             let before = state.settling.settled.replace(now);
             if policy == FlushPolicy::Os {
                 state.synced = state.synced.max(capture.offset);
-                state.in_file = state.in_file.max(capture.offset);
             }
             before.filter(|(offset, ..)| *offset != capture.offset && state.segment(*offset).is_none())
         };
@@ -126,5 +132,40 @@ impl Log {
             small_file::remove(&*self.env.disk, &path).await?;
         }
         Ok(())
+    }
+
+    /// Makes everything durable that was written under `flush.policy=os`, and keeps to `ack` from there on.
+    pub(crate) fn sync_and_ack(self: &Rc<Self>) {
+        let log = Rc::clone(self);
+        self.env
+            .spawn("flush policy", async move {
+                log.wait_until_sealed(Offset(i64::MAX)).await;
+                if log.pause().await.is_err() {
+                    return;
+                }
+                let outcome = log.sync_active().await;
+                match outcome {
+                    Ok(()) => {
+                        let mut state = log.state.borrow_mut();
+                        let end = state.fold.committed_end();
+                        state.synced = end;
+                        state.not_in_file.clear();
+                        let config = LogConfig { flush_policy: state.wanted_policy, ..state.config.clone() };
+                        state.set_config(config);
+                    }
+                    Err(error) => drop(log.storage_error(&error)),
+                }
+                log.resume();
+                log.note_point();
+            })
+            .detach();
+    }
+
+    async fn sync_active(self: &Rc<Self>) -> io::Result<()> {
+        // A roll that had begun before the pause left another segment to seal.
+        self.wait_until_sealed(Offset(i64::MAX)).await;
+        self.active_file().await?.sync().await?;
+        self.env.disk.sync_dir(&self.folder).await?;
+        self.env.disk.sync_dir(&self.directory.path).await
     }
 }

@@ -13,12 +13,12 @@ use bytes::Bytes;
 
 use super::append::Queued;
 use super::commit::HighWatermark;
-use crate::committer::Piece;
+use crate::committer::{Piece, SegmentFiles};
 use crate::damage::Damage;
 use crate::journal::format::Point;
 use crate::limits::{READ_HINTS_MAX, TAIL_BATCHES_MAX};
 use crate::segment::{RollTest, Segment};
-use crate::{LogConfig, StorageError};
+use crate::{FlushPolicy, LogConfig, StorageError};
 
 /// Bytes a batch may have once decompressed.
 const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -55,14 +55,16 @@ pub(crate) struct Hint {
 pub(crate) struct Uncommitted {
     /// Whether the committer knows.
     pub(crate) is_dirty: bool,
+    /// End of what was written; what `flush.policy=os` wrote behind it is not for the committer.
+    pub(crate) end_offset: Offset,
     pub(crate) size_bytes: u64,
     /// The bytes, while they are few enough for the journal.
     pub(crate) pieces: Vec<Piece>,
     pub(crate) has_all_pieces: bool,
-    pub(crate) files: Vec<(Offset, Rc<dyn File>)>,
+    pub(crate) files: SegmentFiles,
     pub(crate) folders: Vec<PathBuf>,
     /// Files written since the last journal checkpoint.
-    pub(crate) unchecked: Vec<(Offset, Rc<dyn File>)>,
+    pub(crate) unchecked: SegmentFiles,
 }
 
 impl Uncommitted {
@@ -73,6 +75,7 @@ impl Uncommitted {
             self.has_all_pieces = true;
         }
         self.size_bytes += size;
+        self.end_offset = piece.end_offset;
         note_file(&mut self.files, piece.segment, file);
         note_file(&mut self.unchecked, piece.segment, file);
         if self.size_bytes > journal_bytes_max {
@@ -92,7 +95,7 @@ impl Uncommitted {
     }
 }
 
-fn note_file(files: &mut Vec<(Offset, Rc<dyn File>)>, segment: Offset, file: &Rc<dyn File>) {
+fn note_file(files: &mut SegmentFiles, segment: Offset, file: &Rc<dyn File>) {
     match files.last() {
         Some((last, open)) if *last == segment && Rc::ptr_eq(open, file) => {}
         Some(_) | None => files.push((segment, Rc::clone(file))),
@@ -150,6 +153,8 @@ pub(crate) struct Settling {
 pub(crate) struct State {
     pub(crate) config: LogConfig,
     pub(crate) rules: TopicRules,
+    /// What the configuration says; `config` has `os` until a change to `ack` may hold.
+    pub(crate) wanted_policy: FlushPolicy,
     pub(crate) is_closed: bool,
     pub(crate) segments: Vec<Segment>,
     pub(crate) fold: LogFold,
@@ -163,7 +168,8 @@ pub(crate) struct State {
     pub(crate) is_exclusive: bool,
     pub(crate) log_start: Offset,
     pub(crate) synced: Offset,
-    pub(crate) in_file: Offset,
+    /// From where on a segment's own file may lack what was written to it, by base offset; only such segments.
+    pub(crate) not_in_file: BTreeMap<Offset, Offset>,
     pub(crate) high_watermark: Offset,
     pub(crate) last_stable: Offset,
     pub(crate) high_watermark_source: HighWatermark,
@@ -181,7 +187,10 @@ pub(crate) struct State {
     /// First offset that the cleaner has not been through.
     pub(crate) first_dirty: Option<Offset>,
     pub(crate) is_cleaning: bool,
-    pub(crate) is_writing_epochs: bool,
+    /// Whether a small file is being replaced.
+    pub(crate) is_replacing: bool,
+    /// How many are changing names or caches in the folder.
+    pub(crate) changes: usize,
     /// Counts changes that invalidate positions: truncations and swaps.
     pub(crate) layout: u64,
 }
@@ -233,7 +242,7 @@ impl State {
             self.settling.settled.unwrap_or((Offset::UNKNOWN, Offset::UNKNOWN, 0));
         Point {
             durable: self.synced,
-            in_file: self.in_file,
+            in_file: self.in_file(),
             log_start: self.log_start,
             settled,
             settled_segment,
@@ -243,7 +252,31 @@ impl State {
 
     /// From where Apache Kafka would have to recover: it knows nothing of the journal.
     pub(crate) fn kafka_recovery_point(&self) -> Offset {
-        self.in_file.min(self.synced)
+        self.in_file()
+    }
+
+    /// Everything below is durable in the segments' own files.
+    pub(crate) fn in_file(&self) -> Offset {
+        let first = self.not_in_file.values().min().copied().unwrap_or(self.synced);
+        first.min(self.synced)
+    }
+
+    /// A batch at `offset` went to the segment at `base`.
+    pub(crate) fn written_to(&mut self, base: Offset, offset: Offset) {
+        self.not_in_file.entry(base).or_insert(offset);
+    }
+
+    /// A sync of these segments' files has ended that was begun when the log ended at `end_offset`.
+    pub(crate) fn files_synced(&mut self, bases: impl Iterator<Item = Offset>, end_offset: Offset) {
+        for base in bases {
+            let after = self.segments.partition_point(|segment| segment.base <= base);
+            let segment_end = self.segments.get(after).map_or(self.fold.committed_end(), |next| next.base);
+            if end_offset >= segment_end {
+                self.not_in_file.remove(&base);
+            } else if let Some(from) = self.not_in_file.get_mut(&base) {
+                *from = (*from).max(end_offset);
+            }
+        }
     }
 
     pub(crate) fn remember(&mut self, hint: Hint) {
@@ -279,6 +312,11 @@ impl State {
             self.tail_evicted = self.tail_evicted.saturating_sub(1);
         }
         self.tail.push_back(batch);
+    }
+
+    /// Whether positions are as they were when `layout` was noted.
+    pub(crate) const fn is_unchanged(&self, layout: u64) -> bool {
+        self.layout == layout && !self.is_exclusive
     }
 
     /// Positions have changed.

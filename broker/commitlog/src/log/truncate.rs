@@ -15,11 +15,14 @@ use crate::{AppendError, StorageError, TruncateError, small_file};
 
 impl Log {
     /// Holds up the writer and waits until no write is under way. Others that want the log for themselves wait too.
-    pub(crate) async fn pause(&self) {
+    pub(crate) async fn pause(&self) -> Result<(), StorageError> {
         loop {
             let seen = self.changed.version();
             {
                 let mut state = self.state.borrow_mut();
+                if state.is_closed {
+                    return Err(StorageError::closed());
+                }
                 if !state.is_paused {
                     state.is_paused = true;
                     break;
@@ -30,7 +33,7 @@ impl Log {
         loop {
             let seen = self.changed.version();
             if !self.state.borrow().is_writing {
-                return;
+                return Ok(());
             }
             self.changed.changed_since(seen).await;
         }
@@ -56,13 +59,29 @@ impl Log {
     /// [`TruncateError`].
     pub async fn truncate_to(self: &Rc<Self>, offset: Offset) -> Result<(), TruncateError> {
         self.directory.check()?;
-        self.pause().await;
+        self.pause().await?;
         self.state.borrow_mut().is_exclusive = true;
         self.refuse_queue();
+        self.wait_until_idle().await;
         let outcome = self.cut(offset).await;
         self.state.borrow_mut().is_exclusive = false;
         self.resume();
         outcome
+    }
+
+    /// Waits until nobody works on the files in the background. Nobody begins to while the log is exclusive.
+    pub(crate) async fn wait_until_idle(&self) {
+        loop {
+            let seen = self.changed.version();
+            let is_idle = {
+                let state = self.state.borrow();
+                state.sealing.is_empty() && !state.settling.is_running && !state.is_cleaning
+            };
+            if is_idle || self.directory.is_offline() {
+                return;
+            }
+            self.changed.changed_since(seen).await;
+        }
     }
 
     fn refuse_queue(&self) {
@@ -86,13 +105,19 @@ impl Log {
         }
         self.wait_for_leases(offset).await?;
         let offset = offset.max(self.log_start_offset());
+        // What stays is in the files before the journal forgets it, and the journal forgets what goes before the files do:
+        // cut in between, the log is longer than asked for, never one with a hole that a replay has filled behind.
+        self.sync_written().await.map_err(|error| self.storage_error(&error))?;
+        let note = Note::Truncated(offset);
+        self.directory.committer.note_durably(&self.directory, self, note).await?;
         self.cut_files(offset).await.map_err(|error| self.storage_error(&error))?;
         {
             let mut state = self.state.borrow_mut();
             state.synced = state.synced.min(offset);
-            state.in_file = state.in_file.min(offset);
+            state.not_in_file.clear();
             state.layout_changed();
             // Bytes that were cut must not reach the journal; what is left of them syncs its own file.
+            state.uncommitted.end_offset = state.uncommitted.end_offset.min(offset);
             state.uncommitted.pieces.clear();
             state.uncommitted.has_all_pieces = false;
             state.retain_tail(|batch| batch.end_offset <= offset);
@@ -105,12 +130,26 @@ impl Log {
                 state.last_stable = state.last_stable.min(offset);
             }
         }
-        let note = Note::Truncated(offset);
-        self.directory.committer.note_durably(&self.directory, self, note).await?;
+        self.note_point();
         self.write_epochs().await.map_err(|error| self.storage_error(&error))?;
         self.write_damage().await.map_err(|error| self.storage_error(&error))?;
         self.env.observe(&Observation::Truncated { partition: self.partition, offset });
         self.changed.notify();
+        Ok(())
+    }
+
+    /// Syncs every segment that may lack something.
+    async fn sync_written(self: &Rc<Self>) -> io::Result<()> {
+        let (bases, end): (Vec<Offset>, Offset) = {
+            let state = self.state.borrow();
+            (state.not_in_file.keys().copied().collect(), state.fold.committed_end())
+        };
+        let mut files = vec![self.active_file().await?];
+        for base in &bases {
+            files.push(self.segment_file(*base).await?);
+        }
+        self.env.disk.sync_files(&files).await?;
+        self.state.borrow_mut().files_synced(bases.into_iter(), end);
         Ok(())
     }
 
