@@ -19,7 +19,7 @@ use crate::StorageError;
 use crate::directory::{CommitLimits, LogDirectory};
 use crate::journal::Journal;
 use crate::journal::format::{EntryBuilder, Part, Place};
-use crate::limits::JOURNAL_PARTS_MAX;
+use crate::limits::{JOURNAL_PARTS_MAX, JOURNAL_WARM_PAUSE_MS, JOURNAL_WARM_ROOM_FILES};
 use crate::log::Log;
 
 /// Bytes that stand for the parts of one log beside its batches, when room is asked for.
@@ -96,6 +96,7 @@ pub(crate) struct Committer {
     bound: RefCell<BTreeSet<u32>>,
     is_running: Cell<bool>,
     checkpoints: Cell<usize>,
+    is_closing: Cell<bool>,
     idle: Notify,
 }
 
@@ -110,6 +111,7 @@ impl Committer {
             bound: RefCell::default(),
             is_running: Cell::new(false),
             checkpoints: Cell::new(0),
+            is_closing: Cell::new(false),
             idle: Notify::new(),
         }
     }
@@ -239,7 +241,8 @@ impl Committer {
             Err(error) => return Err(error),
         };
         let mut files: Vec<Rc<dyn File>> = files_of(direct.iter().map(|commit| &commit.files));
-        let syncs_journal = !journaled.is_empty() || must_sync && is_written;
+        let syncs_journal =
+            !journaled.is_empty() || must_sync && is_written || !direct.is_empty() && journal.has_unsynced();
         if syncs_journal {
             files.push(journal.file());
         }
@@ -341,7 +344,7 @@ impl Committer {
 
     /// Sees to it that the active file takes `bytes`; false when it cannot for now.
     async fn make_room(&self, directory: &Rc<LogDirectory>, journal: &mut Journal, bytes: u64) -> io::Result<bool> {
-        if bytes == 0 || journal.has_room(bytes) {
+        if bytes == 0 || journal.has_room(bytes) && !journal.prefers_other() {
             return Ok(true);
         }
         if !journal.can_switch() || bytes > self.limits.journal_file_bytes / 2 {
@@ -356,8 +359,9 @@ impl Committer {
             }
             self.push_note(&mut table, log, Note::Point);
         }
-        if let Some(left) = journal.switch(table).await? {
-            self.begin_checkpoint(directory, journal, left);
+        match journal.switch(table).await? {
+            Some(left) => self.begin_checkpoint(directory, journal, left),
+            None => self.begin_warming(directory, journal),
         }
         Ok(journal.has_room(bytes))
     }
@@ -386,13 +390,55 @@ impl Committer {
             .spawn("journal checkpoint", async move {
                 let committer = &directory.committer;
                 match committer.sync_segments(&directory).await {
-                    Ok(()) => needed.release(left),
+                    Ok(()) => {
+                        needed.release(left);
+                        // While a commit has the journal, the next time the file is left will do.
+                        if let Some(journal) = &*committer.journal.borrow() {
+                            committer.begin_warming(&directory, journal);
+                        }
+                    }
                     Err(error) => drop(directory.fault(&committer.path, &error)),
                 }
                 committer.checkpoints.set(committer.checkpoints.get() - 1);
                 committer.idle.notify();
             })
             .detach();
+    }
+
+    /// Writes the free file once from end to end in the background, if that has not been done: an entry that goes where
+    /// the file was written before changes no metadata, and its sync does not wait for the file system's own journal.
+    fn begin_warming(&self, directory: &Rc<LogDirectory>, journal: &Journal) {
+        let cold = if self.limits.warms_journal { journal.take_cold() } else { None };
+        let Some(mut cold) = cold else { return };
+        let directory = Rc::clone(directory);
+        self.checkpoints.set(self.checkpoints.get() + 1);
+        self.env
+            .spawn("journal warming", async move {
+                let committer = &directory.committer;
+                while committer.has_spare_room().await {
+                    match cold.step().await {
+                        Ok(true) if !committer.is_closing.get() && !directory.is_offline() => {}
+                        Ok(_) => break,
+                        // Without room it stays as it is.
+                        Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
+                        Err(error) => {
+                            drop(directory.fault(&committer.path, &error));
+                            break;
+                        }
+                    }
+                    committer.env.sleep_until(committer.env.now().after_ms(JOURNAL_WARM_PAUSE_MS)).await;
+                }
+                drop(cold);
+                committer.checkpoints.set(committer.checkpoints.get() - 1);
+                committer.idle.notify();
+            })
+            .detach();
+    }
+
+    /// Whether the device has room for files whose only use is speed.
+    async fn has_spare_room(&self) -> bool {
+        let wanted = self.limits.journal_file_bytes.saturating_mul(JOURNAL_WARM_ROOM_FILES);
+        self.env.disk.space(&self.path).await.is_ok_and(|space| space.usable_bytes >= wanted)
     }
 
     /// Makes everything durable in the segments' own files.
@@ -451,6 +497,7 @@ impl Committer {
 
     /// Waits for what is under way, syncs every segment and removes the journal.
     pub(crate) async fn close(&self, directory: &Rc<LogDirectory>) -> Result<(), StorageError> {
+        self.is_closing.set(true);
         loop {
             let seen = self.idle.version();
             if !self.is_running.get() && self.checkpoints.get() == 0 {

@@ -2,8 +2,8 @@
 //!
 //! Byte-compatible with Apache Kafka 4.x on disk. Owns the one [`LogFold`](barnabas_logstate::LogFold) of each log. Not
 //! replication: who may append and how far consumers may read is told to it. A broker's shard drives it through the seam
-//! of `barnabas-runtime`; it knows no clock and no disk of its own. `README.md` beside this crate has the formats of our
-//! own files and the measurements behind the commit.
+//! of `barnabas-runtime`; it knows no clock and no disk of its own. `README.md` beside this crate says where the formats of
+//! our own files are written down, and has the measurements behind the commit.
 
 mod check;
 pub mod checkpoint;

@@ -46,6 +46,15 @@ pub const JOURNAL_FILE_BYTES: u64 = 32 * 1024 * 1024;
 /// Room that a journal file takes when it is created, so that deletions can be recorded on a full device.
 pub const JOURNAL_RESERVE_BYTES: u64 = 1024 * 1024;
 
+/// Bytes of a journal file that are written ahead at once, in the background.
+pub const JOURNAL_WARM_BYTES: u64 = 1024 * 1024;
+
+/// Pause between two such writes, in milliseconds.
+pub const JOURNAL_WARM_PAUSE_MS: i64 = 5;
+
+/// Journal files that must fit the device beside everything else, or none is written ahead.
+pub const JOURNAL_WARM_ROOM_FILES: u64 = 64;
+
 /// Alignment of journal entries: a commit never rewrites a sector that holds an acknowledged one.
 pub const JOURNAL_ALIGN_BYTES: u64 = 512;
 

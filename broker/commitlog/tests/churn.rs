@@ -91,6 +91,7 @@ async fn broker(env: Env, life: Life) {
             journal_commit_bytes_max: 4_000,
             journal_file_bytes: 32_768,
             sync_files_max: 3,
+            warms_journal: true,
         },
         unsettled_bytes_max: 4_000,
         ..ShardOptions::new(Budget::new(|_| 5_000))

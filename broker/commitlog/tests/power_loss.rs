@@ -76,6 +76,7 @@ impl Plan {
                 journal_commit_bytes_max: self.pick("journal commit", 0, &[1_000, 1 << 20]),
                 journal_file_bytes: self.pick("journal file", 0, &[16_384, 65_536, 1 << 20]),
                 sync_files_max: usize::try_from(self.pick("sync files", 0, &[1, 4, 64])).expect("fits"),
+                warms_journal: self.draw("warms", 0).chance(1, 2),
             },
             unsettled_bytes_max: self.pick("unsettled", 0, &[1_000, 20_000, 1 << 30]),
             ..ShardOptions::new(Budget::new(move |_| tail))

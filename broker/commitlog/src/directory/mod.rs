@@ -57,6 +57,8 @@ pub struct CommitLimits {
     pub journal_file_bytes: u64,
     /// Files that are synced side by side; more go by one call for the file system.
     pub sync_files_max: usize,
+    /// Whether a journal file is written once from end to end before it is used, where there is room.
+    pub warms_journal: bool,
 }
 
 impl Default for CommitLimits {
@@ -66,6 +68,7 @@ impl Default for CommitLimits {
             journal_commit_bytes_max: JOURNAL_COMMIT_BYTES_MAX,
             journal_file_bytes: JOURNAL_FILE_BYTES,
             sync_files_max: SYNC_FILES_MAX,
+            warms_journal: true,
         }
     }
 }

@@ -3,8 +3,8 @@
 //! bytes in the page cache and are synced later, when the other file is begun. Not a log and not read in normal
 //! operation; the [`Committer`](crate::committer) writes it, a start after a crash replays it.
 //!
-//! Files are written over, not truncated: once a file has been through its first round, a commit changes no file
-//! system metadata, which is most of what a sync costs (README, "Commit").
+//! Files are written over, not truncated, and where there is room they are written once from end to end before they are
+//! used: a commit then changes no file system metadata, which is most of what a sync costs (README, "Commit").
 
 pub(crate) mod format;
 #[cfg(test)]
@@ -18,8 +18,9 @@ use std::rc::Rc;
 
 use barnabas_base::{DirectoryId, ShardId};
 use barnabas_runtime::{Disk, Env, File, OpenMode};
+use bytes::Bytes;
 
-use crate::limits::JOURNAL_RESERVE_BYTES;
+use crate::limits::{JOURNAL_RESERVE_BYTES, JOURNAL_WARM_BYTES};
 use crate::name::JOURNAL_PREFIX;
 use format::{EntryBuilder, FIRST_BLOCK_BYTES, FileHeader};
 
@@ -49,6 +50,8 @@ pub(crate) struct Journal {
     active: usize,
     header: FileHeader,
     position: u64,
+    /// How far each file was ever written.
+    written: [u64; 2],
     file_bytes: u64,
     sequence: u64,
     /// Entries of the active file that are known to be durable.
@@ -57,10 +60,13 @@ pub(crate) struct Journal {
     has_data: bool,
 }
 
-/// Which journal files hold what their segments lack: they must not be written over.
+/// What background work knows of the two files.
 #[derive(Debug, Default)]
 pub(crate) struct Needed {
+    /// The file holds what segments lack, or is being warmed: it must not be written over.
     files: [Cell<bool>; 2],
+    /// Every block of the file has been written: entries change no metadata of the file system from here on.
+    warm: [Cell<bool>; 2],
 }
 
 impl Needed {
@@ -71,6 +77,37 @@ impl Needed {
     /// The segments have everything that `file` holds.
     pub(crate) fn release(&self, file: usize) {
         self.files[file].set(false);
+    }
+}
+
+/// A journal file that has not been through its first round, while it is warmed.
+pub(crate) struct ColdFile {
+    needed: Rc<Needed>,
+    index: usize,
+    file: Rc<dyn File>,
+    position: u64,
+    end: u64,
+}
+
+impl ColdFile {
+    /// Writes the next piece of zeroes and makes it durable; false when the file is warm.
+    pub(crate) async fn step(&mut self) -> io::Result<bool> {
+        if self.position >= self.end {
+            self.needed.warm[self.index].set(true);
+            return Ok(false);
+        }
+        let len = (self.end - self.position).min(JOURNAL_WARM_BYTES);
+        let zeroes = Bytes::from(vec![0; usize::try_from(len).expect("a mebibyte at most")]);
+        self.file.write_at(self.position, &[zeroes]).await?;
+        self.file.sync().await?;
+        self.position += len;
+        Ok(true)
+    }
+}
+
+impl Drop for ColdFile {
+    fn drop(&mut self) {
+        self.needed.release(self.index);
     }
 }
 
@@ -89,6 +126,7 @@ impl Journal {
             active: 1,
             header: FileHeader { generation, shard, directory_id, salt: 0 },
             position: file_bytes,
+            written: [0, 0],
             file_bytes,
             sequence: 0,
             synced: 0,
@@ -107,12 +145,34 @@ impl Journal {
         !self.has_begun || !self.needed.is_needed(1 - self.active)
     }
 
+    /// Whether the other file is better: free, and warm while this one is not.
+    pub(crate) fn prefers_other(&self) -> bool {
+        let is_warm = |file: usize| self.needed.warm[file].get();
+        self.has_begun && self.can_switch() && !is_warm(self.active) && is_warm(1 - self.active)
+    }
+
+    /// The other file, to be warmed, if it is cold and free. It is free again when the work is dropped.
+    pub(crate) fn take_cold(&self) -> Option<ColdFile> {
+        let index = 1 - self.active;
+        let file = Rc::clone(self.files[index].as_ref()?);
+        if self.needed.is_needed(index) || self.needed.warm[index].get() {
+            return None;
+        }
+        self.needed.files[index].set(true);
+        let position = self.written[index];
+        Some(ColdFile { needed: Rc::clone(&self.needed), index, file, position, end: self.file_bytes })
+    }
+
     /// Leaves the active file for the other one, which then holds `table` and nothing else. Gives the file that was
     /// left when it holds data: it is needed until [`Needed::release`].
     pub(crate) async fn switch(&mut self, table: EntryBuilder) -> io::Result<Option<usize>> {
         assert!(self.can_switch(), "a journal file is written over only when nothing in it is needed");
         let left = self.active;
         let next = 1 - left;
+        if let Some(file) = self.files[left].as_ref().filter(|_| self.synced < self.sequence) {
+            // What was said in passing is durable before what it replaced is written over.
+            file.sync().await?;
+        }
         // Both at once: on a device that is full later, the second one could not be made.
         for file in [next, left] {
             if self.files[file].is_none() {
@@ -171,8 +231,14 @@ impl Journal {
             return Err(error);
         }
         self.position += bytes;
+        self.written[self.active] = self.written[self.active].max(self.position);
         self.sequence += 1;
         Ok(())
+    }
+
+    /// Whether something was said that no sync has covered.
+    pub(crate) const fn has_unsynced(&self) -> bool {
+        self.synced < self.sequence
     }
 
     /// A sync of [`Journal::file`] has ended that was begun after the last entry.
@@ -199,7 +265,11 @@ impl Journal {
             }
         }
         self.has_begun = false;
-        self.needed.files.iter().for_each(|needed| needed.set(false));
+        for file in 0..2 {
+            self.needed.files[file].set(false);
+            self.needed.warm[file].set(false);
+            self.written[file] = 0;
+        }
         self.has_data = false;
         self.position = self.file_bytes;
         Ok(())

@@ -13,8 +13,8 @@ use barnabas_base::{
     TopicPartition, Uuid,
 };
 use barnabas_commitlog::{
-    AppendError, AppendOptions, AppendOrigin, Appended, DirectoryOptions, DirectoryOwner, DirectorySeed, LoadReport,
-    Log, LogConfig, LogDirectory, ReadBound, ReadError, ShardOptions,
+    AppendError, AppendOptions, AppendOrigin, Appended, CommitLimits, DirectoryOptions, DirectoryOwner, DirectorySeed,
+    LoadReport, Log, LogConfig, LogDirectory, ReadBound, ReadError, ShardOptions,
 };
 use barnabas_runtime::Env;
 use barnabas_runtime_tokio::{NodeConfig, block_on_single};
@@ -48,6 +48,12 @@ pub(crate) fn options() -> DirectoryOptions {
     DirectoryOptions { node_id: BrokerId(1), cluster_id: None, format: true }
 }
 
+/// A journal that is not written ahead, so that tests see what commits do and nothing else.
+fn options_of_shard(bytes: u64) -> ShardOptions {
+    let commit = CommitLimits { warms_journal: false, ..CommitLimits::default() };
+    ShardOptions { commit, ..ShardOptions::new(Budget::new(move |_| bytes)) }
+}
+
 impl Start {
     pub(crate) async fn new(env: &Env, path: &Path) -> Self {
         Self::with_budget(env, path, 1 << 20).await
@@ -55,7 +61,7 @@ impl Start {
 
     pub(crate) async fn with_budget(env: &Env, path: &Path, bytes: u64) -> Self {
         let (owner, seed) = DirectoryOwner::open(env, path, 0, &options()).await.expect("the directory opens");
-        let directory = LogDirectory::join(env, &seed, &ShardOptions::new(Budget::new(move |_| bytes)));
+        let directory = LogDirectory::join(env, &seed, &options_of_shard(bytes));
         Self { env: env.clone(), owner, seed, directory }
     }
 
