@@ -9,7 +9,7 @@ use crate::{cargo, none_broken};
 
 /// Each package with everything of the workspace that it may depend on, in order from the ground up. Arrows that
 /// follow from others are spelled out, so that a line reads alone.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("barnabas-base", &[]),
     ("barnabas-wire-derive", &[]),
     ("barnabas-wire", &["barnabas-base", "barnabas-wire-derive"]),
@@ -45,7 +45,8 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "barnabas-runtime-tokio",
         ],
     ),
-    ("barnabas-history", &["barnabas-base"]),
+    ("barnabas-plan", &["barnabas-base"]),
+    ("barnabas-history", &["barnabas-base", "barnabas-plan"]),
     ("barnabas-runtime-madsim", &["barnabas-base", "barnabas-runtime"]),
     (
         "barnabas-sim-world",
@@ -57,6 +58,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "barnabas-commitlog",
             "barnabas-metadata",
             "barnabas-node",
+            "barnabas-plan",
             "barnabas-history",
             "barnabas-runtime-madsim",
             "barnabas-workloads",
@@ -66,10 +68,21 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ),
     (
         "barnabas-workloads",
-        &["barnabas-base", "barnabas-wire", "barnabas-client", "barnabas-runtime", "barnabas-history"],
+        &["barnabas-base", "barnabas-wire", "barnabas-client", "barnabas-runtime", "barnabas-plan", "barnabas-history"],
     ),
-    ("barnabas-checkers", &["barnabas-base", "barnabas-history"]),
-    ("barnabas-nemesis", &["barnabas-base", "barnabas-history"]),
+    ("barnabas-checkers", &["barnabas-base", "barnabas-plan", "barnabas-history"]),
+    ("barnabas-nemesis", &["barnabas-base", "barnabas-plan"]),
+    (
+        "barnabas-sim",
+        &[
+            "barnabas-base",
+            "barnabas-plan",
+            "barnabas-history",
+            "barnabas-nemesis",
+            "barnabas-checkers",
+            "barnabas-sim-world",
+        ],
+    ),
     // The checks share nothing with what they judge.
     ("barnabas-ci", &[]),
 ];

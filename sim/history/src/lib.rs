@@ -3,6 +3,15 @@
 //! An operation is invoked and then ends as *ok*, *fail* or *unknown*. A timeout or a broken connection is unknown, never
 //! "did not happen": the broker may have done it (correctness: Jepsen's rules of indeterminacy).
 
+mod evidence;
+mod payload;
+
+pub use evidence::{
+    Call, CallId, CallView, ClientLife, Content, DiskImage, Evidence, Happening, LogName, Membership, Outcome, Reply,
+    Seen, Step, What,
+};
+pub use payload::{PAYLOAD_BYTES_MIN, Payload};
+
 use std::fmt;
 
 use barnabas_base::{Offset, PartitionIndex};

@@ -1,0 +1,3 @@
+//! `cargo sim`: runs, sweeps, replays and shrinks simulated clusters. People and `.ci/run` drive it.
+
+fn main() {}

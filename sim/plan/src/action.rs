@@ -1,0 +1,198 @@
+//! What clients are told to do: the operation alphabet of all workloads. `nemesis` draws operations, `workloads` carries
+//! them out.
+
+use crate::alphabet::{alphabet, words};
+use crate::{ClientName, GroupName, TopicName};
+
+words! {
+    /// Which offset a query asks for.
+    pub enum OffsetSpec {
+        /// The log start offset (−2).
+        Earliest = "earliest",
+        /// The high watermark (−1).
+        Latest = "latest",
+        /// The offset of the record with the largest timestamp (−3).
+        MaxTimestamp = "max-timestamp",
+        /// The first record at or after the middle of what the client has sent.
+        Timestamp = "timestamp",
+    }
+}
+
+words! {
+    /// What a raw client does to the broker, from a connection without manners.
+    pub enum RawTrick {
+        /// Random bytes where a frame should be.
+        Garbage = "garbage",
+        /// A frame whose size is never delivered in full.
+        HalfFrame = "half-frame",
+        /// A size of 2 GiB.
+        HugeFrame = "huge-frame",
+        /// A known request with bytes flipped in its body.
+        FlippedRequest = "flipped-request",
+        /// A Produce whose batch has a wrong CRC.
+        WrongCrc = "wrong-crc",
+        /// A Produce with acks=0, then the connection is dropped.
+        SendAndVanish = "send-and-vanish",
+        /// The same idempotent batch on two connections while the first is in flight.
+        TwiceAtOnce = "twice-at-once",
+        /// An old idempotent batch again, long after its answer.
+        ReplayOld = "replay-old",
+        /// A batch of a fenced producer epoch.
+        ZombieEpoch = "zombie-epoch",
+        /// A batch whose sequence leaves a gap.
+        SequenceGap = "sequence-gap",
+        /// Batches whose sequences run over 2^31 − 1.
+        SequenceWrap = "sequence-wrap",
+        /// A Fetch that holds a long poll while pipelined requests wait behind it.
+        ParkedFetch = "parked-fetch",
+        /// A fetch session whose last answer is thrown away and asked for again.
+        LostFetchAnswer = "lost-fetch-answer",
+        /// An OffsetCommit of a generation that has passed.
+        StaleCommit = "stale-commit",
+        /// A JoinGroup with the instance id of a living member.
+        StaticTwin = "static-twin",
+        /// Many connections at once, most of which say nothing.
+        ConnectionFlood = "connection-flood",
+        /// Every advertised API in its oldest version.
+        OldVersions = "old-versions",
+    }
+}
+
+alphabet! {
+    /// One operation of one client.
+    pub enum Action {
+        /// Sends records without keys.
+        Send = "send" {
+            /// Where to.
+            topic: TopicName,
+            /// Its partition.
+            partition: u32,
+            /// Records, each a value of its own.
+            records: u32,
+            /// Bytes of each payload.
+            bytes: u32,
+        },
+        /// Sends one record with a key.
+        Put = "put" {
+            /// Where to.
+            topic: TopicName,
+            /// Its partition.
+            partition: u32,
+            /// The key.
+            key: u32,
+            /// Bytes of the payload.
+            bytes: u32,
+        },
+        /// Sends a tombstone.
+        Delete = "delete" {
+            /// Where to.
+            topic: TopicName,
+            /// Its partition.
+            partition: u32,
+            /// The key.
+            key: u32,
+        },
+        /// Replaces what the client reads by one topic, all partitions.
+        Assign = "assign" {
+            /// The topic.
+            topic: TopicName,
+            /// Whether it goes back to the start; otherwise it goes on where it was.
+            from_start: bool,
+        },
+        /// Takes what the consumer has.
+        Poll = "poll" {
+            /// Longest wait for a first record.
+            wait_ms: u64,
+        },
+        /// Joins a group as a dynamic or static member, and keeps heartbeating.
+        Join = "join" {
+            /// The group.
+            group: GroupName,
+            /// What it reads.
+            topic: TopicName,
+            /// Number of the instance id; 0 for a dynamic member.
+            instance: u32,
+        },
+        /// Commits the positions of what was polled as a member.
+        Commit = "commit" {},
+        /// Leaves the group.
+        Leave = "leave" {},
+        /// Asks for the committed offsets of a group.
+        Committed = "committed" {
+            /// The group.
+            group: GroupName,
+            /// The topic.
+            topic: TopicName,
+        },
+        /// ListOffsets.
+        Offsets = "offsets" {
+            /// The topic.
+            topic: TopicName,
+            /// Its partition.
+            partition: u32,
+            /// Which offset.
+            spec: OffsetSpec,
+        },
+        /// DeleteRecords up to a share of what the client knows to be there.
+        Trim = "trim" {
+            /// The topic.
+            topic: TopicName,
+            /// Its partition.
+            partition: u32,
+            /// How much of the known log, in percent.
+            percent: u32,
+        },
+        /// CreateTopics.
+        Create = "create" {
+            /// The topic.
+            topic: TopicName,
+            /// Its partitions.
+            partitions: u32,
+        },
+        /// DeleteTopics.
+        Drop = "drop" {
+            /// The topic.
+            topic: TopicName,
+        },
+        /// CreatePartitions.
+        Grow = "grow" {
+            /// The topic.
+            topic: TopicName,
+            /// Partitions afterwards.
+            partitions: u32,
+        },
+        /// IncrementalAlterConfigs of one key.
+        Configure = "configure" {
+            /// The topic.
+            topic: TopicName,
+            /// The key.
+            key: String,
+            /// The value.
+            value: String,
+        },
+        /// A raw trick.
+        Raw = "raw" {
+            /// Which.
+            trick: RawTrick,
+            /// The topic it is played on.
+            topic: TopicName,
+            /// Its partition.
+            partition: u32,
+        },
+        /// The client is torn down and comes back as a new process.
+        Crash = "crash" {},
+    }
+}
+
+/// One line of a plan: who does what, not before when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Names it within its plan; stays when others are removed.
+    pub id: u32,
+    /// Who.
+    pub client: ClientName,
+    /// Not before this much of the safety phase has passed, in milliseconds.
+    pub at_ms: u64,
+    /// What.
+    pub action: Action,
+}
