@@ -123,7 +123,7 @@ impl TopicConfig {
             preallocate: topic.flag("preallocate"),
             retention_bytes: unlimited(topic.long("retention.bytes")),
             retention_ms: unlimited(topic.long("retention.ms")),
-            segment_bytes: topic.int("segment.bytes"),
+            segment_bytes: topic.segment_bytes(),
             segment_index_bytes: topic.int("segment.index.bytes"),
             segment_jitter_ms: topic.long("segment.jitter.ms"),
             segment_ms: topic.long("segment.ms"),
@@ -188,6 +188,12 @@ impl TopicLayers<'_> {
 
     fn int(&self, name: &str) -> i32 {
         i32::try_from(self.long(name)).expect("settings read as 32-bit integers are of that type")
+    }
+
+    /// `internal.segment.bytes` wins where it is set (`LogConfig.segmentSize`).
+    fn segment_bytes(&self) -> i32 {
+        let internal = self.overrides.get("internal.segment.bytes").and_then(|text| text.trim().parse().ok());
+        internal.filter(|bytes| *bytes > 0).unwrap_or_else(|| self.int("segment.bytes"))
     }
 
     fn flag(&self, name: &str) -> bool {

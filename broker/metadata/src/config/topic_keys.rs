@@ -5,7 +5,7 @@
 
 use crate::config::ConfigKey;
 use crate::config::key::keys;
-use crate::config::reasons::{FLUSH, INTERNALS, LONE, NO_TIER, TIER};
+use crate::config::reasons::{FLUSH, LONE, NO_TIER, TIER};
 
 keys! { TOPIC_KEYS
 
@@ -32,8 +32,8 @@ keys! { TOPIC_KEYS
         "Replicas whose fetching counts against the replication quota.";
     "index.interval.bytes": Int = "4096", AtLeast(0), Topic, Works,
         "Bytes of log between two entries of the offset index.";
-    "internal.segment.bytes": Int = null, Any, Internal, Ignored(INTERNALS),
-        "Segment size in Kafka's own tests.";
+    "internal.segment.bytes": Int = null, Any, Internal, Works,
+        "Segment size below the bound of segment.bytes, for tests.";
     "leader.replication.throttled.replicas": List = "", ThrottledReplicas, Topic, Ignored(LONE),
         "Replicas whose serving counts against the replication quota.";
     "local.retention.bytes": Long = "-2", AtLeast(-2), Topic, Ignored(NO_TIER),

@@ -1,0 +1,67 @@
+//! Knobs of a run: the world's and the broker's, each with its extremes. A knob that is not drawn keeps its default.
+
+use barnabas_plan::{Lane, Plan};
+
+use crate::dice::Dice;
+
+/// Knobs with the values they take; the first and the last are the extremes.
+const WORLD: &[(&str, &[u64])] = &[
+    ("world.link.max_us", &[200, 2_000, 20_000, 200_000]),
+    ("world.poll.max_us", &[1, 20, 100, 400]),
+    ("world.message.max_us", &[1, 50, 1_000, 10_000]),
+    ("world.sync.max_us", &[80, 3_000, 30_000, 200_000]),
+    ("world.metadata.max_us", &[10, 300, 5_000]),
+    ("world.device_read.max_us", &[60, 2_000, 30_000]),
+    ("world.window_bytes_max", &[512, 16_384, 4_194_304]),
+    ("world.short_transfer_one_in", &[0, 2, 8]),
+    ("world.cold_read_one_in", &[0, 1, 8]),
+    ("world.dirty_write_one_in", &[0, 1, 16]),
+    ("world.loss_one_in", &[0, 50, 500]),
+    ("world.bandwidth_bytes_per_s", &[0, 100_000, 10_000_000]),
+];
+
+const BROKER: &[(&str, &[u64])] = &[
+    ("broker.barnabas.tail.cache.bytes", &[0, 4_096, 65_536, 33_554_432]),
+    ("broker.log.index.interval.bytes", &[0, 512, 4_096]),
+    ("broker.log.segment.delete.delay.ms", &[0, 1_000, 60_000]),
+    ("broker.log.retention.check.interval.ms", &[1_000, 10_000, 300_000]),
+    ("broker.log.cleaner.backoff.ms", &[100, 1_000, 15_000]),
+    ("broker.offsets.topic.num.partitions", &[1, 3, 50]),
+    ("broker.offsets.retention.check.interval.ms", &[1_000, 60_000, 600_000]),
+    ("broker.group.initial.rebalance.delay.ms", &[0, 100, 3_000]),
+    ("broker.group.max.size", &[1, 3, 1_000]),
+    ("broker.producer.id.expiration.check.interval.ms", &[1_000, 60_000, 600_000]),
+    ("broker.max.incremental.fetch.session.cache.slots", &[0, 2, 1_000]),
+    ("broker.connections.max.idle.ms", &[2_000, 60_000, 600_000]),
+    ("broker.internal.metadata.log.segment.bytes", &[1_048_576, 8_388_608]),
+    ("broker.metadata.log.max.record.bytes.between.snapshots", &[200, 5_000, 20_971_520]),
+    ("broker.replica.high.watermark.checkpoint.interval.ms", &[200, 5_000]),
+    ("broker.log.flush.offset.checkpoint.interval.ms", &[500, 60_000]),
+    ("broker.log.flush.start.offset.checkpoint.interval.ms", &[500, 60_000]),
+];
+
+pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
+    // One shard hides every interleaving; it is one of the extremes all the same.
+    let shards = *dice.pick(&[1_u64, 2, 2, 3, 4]);
+    plan.knobs.set("world.shards", shards);
+    for (name, values) in WORLD.iter().chain(BROKER) {
+        if dice.chance(1, 3) {
+            let value = *dice.pick(values);
+            plan.knobs.set(name, value);
+        }
+    }
+    if plan.lane == Lane::PageCache {
+        plan.knobs.set("broker.flush.policy", "os");
+    }
+    if matches!(plan.lane, Lane::Clock | Lane::Groups) && dice.chance(1, 2) {
+        plan.knobs.set("broker.offsets.retention.minutes", *dice.pick(&[1_u64, 60, 10_080]));
+    }
+    if plan.lane == Lane::Clock && dice.chance(1, 2) {
+        plan.knobs.set("broker.producer.id.expiration.ms", *dice.pick(&[60_000_u64, 3_600_000, 86_400_000]));
+    }
+}
+
+/// The names of all knobs, for the catalog.
+pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static [u64])> {
+    WORLD.iter().chain(BROKER).copied()
+}
