@@ -31,6 +31,10 @@ pub struct Config {
     pub offload: Span,
     /// One way between two nodes.
     pub link: Span,
+    /// One flight in this many is lost and sent again; 0 for none.
+    pub loss_one_in: u64,
+    /// Bytes a second that a connection carries; 0 for no bound.
+    pub bandwidth_bytes_per_s: u64,
     /// One way within a node.
     pub loopback: Span,
     /// Most bytes a connection holds between sender and reader; each draws its own window up to this.
@@ -66,6 +70,8 @@ impl Default for Config {
             message: Span::micros(1, 50),
             offload: Span::micros(20, 5_000),
             link: Span::micros(100, 2_000),
+            loss_one_in: 0,
+            bandwidth_bytes_per_s: 0,
             loopback: Span::micros(10, 60),
             window_bytes_max: 4 * 1024 * 1024,
             short_transfer_one_in: 8,

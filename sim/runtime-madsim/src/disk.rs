@@ -12,7 +12,7 @@ use barnabas_runtime::{DirEntry, Disk, File, Local, LockGuard, OpenMode, Space, 
 
 use crate::config::Span;
 use crate::env::Place;
-use crate::fault::{DiskCall, DiskCallKind};
+use crate::fault::{DiskCall, DiskCallKind, Judged};
 use crate::file::SimFile;
 use crate::key::ProcessKey;
 use crate::node::Operation;
@@ -147,8 +147,8 @@ pub(crate) struct Call<'a> {
 }
 
 impl Place {
-    /// Counts and records a call and asks for its verdict: the error, and the time it takes on top.
-    pub(crate) fn judge(&self, call: Call<'_>) -> (Option<io::Error>, u64) {
+    /// Counts and records a call and asks for its verdict.
+    pub(crate) fn judge(&self, call: Call<'_>) -> Judged {
         let Call { kind, path, offset, len } = call;
         let node = self.key.node();
         let (hook, ordinal) = self.world.with_node(node, |state| {
@@ -158,7 +158,7 @@ impl Place {
         });
         let name = keyed_hash(offset, path.as_os_str().as_encoded_bytes());
         self.world.record(kind.label(), u64::from(node.0), keyed_hash(len, &name.to_le_bytes()));
-        let Some(mut hook) = hook else { return (None, 0) };
+        let Some(mut hook) = hook else { return Judged::default() };
         let verdict = hook(&DiskCall { kind, path, offset, len, ordinal });
         self.world.with_node(node, |state| {
             state.hook.get_or_insert(hook);
@@ -192,15 +192,20 @@ impl Place {
         if !self.is_alive() {
             return std::future::pending().await;
         }
-        let (error, extra_ns) = self.judge(call);
+        let Judged { error, extra_ns, .. } = self.judge(call);
         let node = self.key.node();
-        let delay_ns = self.world.draw_ns("disk", span, u64::from(node.0), self.next_ordinal());
+        let drawn_ns = self.world.draw_ns("disk", span, u64::from(node.0), self.next_ordinal());
+        let delay_ns = drawn_ns.saturating_mul(self.world.with_node(node, |state| state.disk_slowdown));
+        let told = self.world.is_told_of_disks().then(|| (call.kind, call.path.to_owned()));
         let begun = self.world.with_node(node, |state| begin(&state.volume));
         let (sender, receiver) = oneshot::channel();
         let operation = move |world: &World| {
-            let now_ms = world.wall().0;
+            let now_ms = world.wall_of(node).0;
             let outcome = world.with_node(node, |state| apply(&mut state.volume, begun, now_ms, error));
             world.record(call_end(&outcome), u64::from(node.0), 0);
+            if let Some((kind, path)) = told {
+                world.disk_call_ended(node, kind, &path);
+            }
             sender.send(outcome);
         };
         self.world.begin_operation(self.key.process, delay_ns.saturating_add(extra_ns), Box::new(operation));

@@ -56,6 +56,8 @@ pub(crate) struct Endpoint {
     /// Bytes that were read and whose room the peer does not know of.
     pub(crate) unconfirmed: u64,
     pub(crate) confirming: bool,
+    /// When a slow machine reads again.
+    pub(crate) next_read_ns: u64,
 
     /// Under way, with the time at which each arrives.
     pub(crate) flights: VecDeque<(u64, Flight)>,
@@ -95,6 +97,7 @@ impl Endpoint {
             writer: None,
             unconfirmed: 0,
             confirming: false,
+            next_read_ns: 0,
             flights: VecDeque::new(),
             outstanding: 0,
             window: 0,

@@ -77,6 +77,49 @@ pub enum DiskVerdict {
     Delay(Duration),
     /// It fails with this error number and changes nothing. A flush that fails loses the pages it was to write.
     Fail(i32),
+    /// A write: so many of its bytes arrive, then there is no more room.
+    Short(u64),
+    /// A write: acknowledged, and never there. Where it would have lengthened the file, there are zeroes.
+    Lost,
+    /// A write: acknowledged, and at this offset of its file instead.
+    Misdirected(u64),
+}
+
+/// What becomes of a call, taken apart.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    /// Why it fails.
+    pub(crate) error: Option<io::Error>,
+    /// The time it takes on top.
+    pub(crate) extra_ns: u64,
+    /// What a write does instead.
+    pub(crate) twist: Option<Twist>,
+}
+
+/// A write that does something else than it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Twist {
+    Short(u64),
+    Lost,
+    Elsewhere(u64),
+}
+
+/// What a power loss leaves of what was not synced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PowerFate {
+    /// Drawn for every change apart.
+    #[default]
+    Drawn,
+    /// Nothing.
+    Nothing,
+    /// A prefix of every write, and a prefix of the changes of names.
+    Prefix,
+    /// Some sectors of every write, and some of the changes of names.
+    Sectors,
+    /// Lengths without contents: zeroes; all names.
+    Zeroes,
+    /// Contents, but none of the changes of names.
+    NoNames,
 }
 
 impl DiskVerdict {
@@ -85,12 +128,19 @@ impl DiskVerdict {
     /// There is no room (ENOSPC).
     pub const NO_SPACE: Self = Self::Fail(28);
 
-    /// The error, and the time on top.
-    pub(crate) fn into_parts(self) -> (Option<io::Error>, u64) {
+    /// Its parts.
+    pub(crate) fn into_parts(self) -> Judged {
+        let twist = |twist| Judged { twist: Some(twist), ..Judged::default() };
         match self {
-            Self::Pass => (None, 0),
-            Self::Delay(delay) => (None, u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX)),
-            Self::Fail(number) => (Some(io::Error::from_raw_os_error(number)), 0),
+            Self::Pass => Judged::default(),
+            Self::Delay(delay) => {
+                let extra_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+                Judged { extra_ns, ..Judged::default() }
+            }
+            Self::Fail(number) => Judged { error: Some(io::Error::from_raw_os_error(number)), ..Judged::default() },
+            Self::Short(bytes) => twist(Twist::Short(bytes)),
+            Self::Lost => twist(Twist::Lost),
+            Self::Misdirected(offset) => twist(Twist::Elsewhere(offset)),
         }
     }
 }

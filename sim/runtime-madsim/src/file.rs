@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::disk::Call;
 use crate::env::Place;
-use crate::fault::DiskCallKind;
+use crate::fault::{DiskCallKind, Judged, Twist};
 use crate::key::ProcessKey;
 use crate::volume::{Inode, Volume};
 use crate::world::{Dropped, Outbox, leave};
@@ -72,18 +72,22 @@ impl SimFile {
         world.record_bytes("content", node, &bytes);
         let call = self.call(DiskCallKind::Write, offset, bytes.len() as u64);
         let lease = Arc::clone(&self.lease);
-        let apply = move |volume: &mut Volume, (), now_ms| volume.write(lease.inode, offset, bytes, now_ms);
         if world.draw_one_in("dirty", config.dirty_write_one_in, node, self.place.next_ordinal()) {
+            let apply = move |volume: &mut Volume, (), now_ms| volume.write(lease.inode, offset, bytes, now_ms);
             return self.place.operate(call, config.sync, |_| (), apply).await;
         }
-        let (error, extra_ns) = self.place.judge(call);
-        let taken_ns = world.draw_ns("cache write", config.cache_write, node, self.place.next_ordinal());
+        let Judged { error, extra_ns, twist } = self.place.judge(call);
+        let drawn_ns = world.draw_ns("cache write", config.cache_write, node, self.place.next_ordinal());
+        let taken_ns = drawn_ns.saturating_mul(world.with_node(key.node(), |state| state.disk_slowdown));
         world.block_shard(*key, taken_ns.saturating_add(extra_ns));
         if let Some(error) = error {
             return Err(error);
         }
-        let now_ms = world.wall().0;
-        world.with_node(key.node(), |state| apply(&mut state.volume, (), now_ms))
+        let now_ms = world.wall_of(key.node()).0;
+        let outcome = world
+            .with_node(key.node(), |state| write_twisted(&mut state.volume, &lease, (offset, bytes), twist, now_ms));
+        world.disk_call_ended(key.node(), DiskCallKind::Write, &self.lease.path);
+        outcome
     }
 
     /// Runs an operation of the file that leaves the thread.
@@ -97,6 +101,30 @@ impl SimFile {
         Box::pin(async move {
             self.place.operate(call, span, |_| (), move |volume, (), now_ms| apply(volume, lease.inode, now_ms)).await
         })
+    }
+}
+
+/// Writes `bytes` at `offset`, or does what the twist has instead.
+fn write_twisted(
+    volume: &mut Volume,
+    lease: &Lease,
+    (offset, mut bytes): (u64, Bytes),
+    twist: Option<Twist>,
+    now_ms: i64,
+) -> io::Result<()> {
+    let inode = lease.inode;
+    match twist {
+        None => volume.write(inode, offset, bytes, now_ms),
+        Some(Twist::Short(count)) => {
+            bytes.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+            volume.write(inode, offset, bytes, now_ms)?;
+            Err(ErrorKind::StorageFull.into())
+        }
+        Some(Twist::Lost) => volume.lengthen(inode, offset + bytes.len() as u64, now_ms),
+        Some(Twist::Elsewhere(other)) => {
+            volume.lengthen(inode, offset + bytes.len() as u64, now_ms)?;
+            volume.write(inode, other, bytes, now_ms)
+        }
     }
 }
 
@@ -193,7 +221,7 @@ impl Place {
             return None;
         }
         let call = Call { kind: DiskCallKind::Read, path: &lease.path, offset, len: len as u64 };
-        let (error, extra_ns) = self.judge(call);
+        let Judged { error, extra_ns, .. } = self.judge(call);
         self.world.block_shard(self.key, extra_ns);
         Some(match error {
             Some(error) => Err(error),

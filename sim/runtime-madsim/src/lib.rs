@@ -42,8 +42,9 @@ mod volume;
 mod world;
 
 pub use config::{Config, Span};
-pub use fault::{DiskCall, DiskCallKind, DiskVerdict};
+pub use fault::{DiskCall, DiskCallKind, DiskVerdict, PowerFate};
 pub use key::NodeId;
-pub use node::Node;
+pub use net::SlowWay;
+pub use node::{DiskImage, Node};
 pub use trace::TraceEvent;
 pub use world::{Observed, Panicked, World, simulate};

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 
 use crate::endpoint::{Endpoint, EndpointId, Flight};
 use crate::key::{NodeId, ProcessKey};
+use crate::net::SlowWay;
 use crate::world::World;
 
 /// First wait before something is sent again, and the longest; it doubles in between (Linux: `TCP_RTO_MIN`, `TCP_RTO_MAX`).
@@ -44,7 +45,56 @@ impl World {
     /// A drawn latency of the way between two nodes, for `entity`.
     pub(crate) fn latency_ns(&self, from: NodeId, to: NodeId, entity: u64, ordinal: u64) -> u64 {
         let config = &self.shared.config;
-        self.draw_ns("latency", if from == to { config.loopback } else { config.link }, entity, ordinal)
+        let latency_ns =
+            self.draw_ns("latency", if from == to { config.loopback } else { config.link }, entity, ordinal);
+        let slow = self.shared.net.borrow().slow_ways.get(&(from, to)).copied();
+        let extra_ns = slow.map_or(0, |slow| self.draw_ns("slow way", slow.extra, entity, ordinal));
+        let is_lost = |one_in| self.draw_one_in("loss", one_in, entity, ordinal);
+        let lost = is_lost(config.loss_one_in) || slow.is_some_and(|slow| is_lost(slow.loss_one_in));
+        latency_ns + extra_ns + if lost { RETRY_NS_MIN } else { 0 }
+    }
+
+    /// Sets how much longer things take from one node to another.
+    pub(crate) fn set_way_slow(&self, from: NodeId, to: NodeId, slow: Option<SlowWay>) {
+        self.record("way slow", u64::from(from.0), u64::from(to.0));
+        let ways = &mut self.shared.net.borrow_mut().slow_ways;
+        match slow {
+            Some(slow) => drop(ways.insert((from, to), slow)),
+            None => drop(ways.remove(&(from, to))),
+        }
+    }
+
+    /// Lets a connection break once `bytes` more have arrived from one node at another.
+    pub(crate) fn set_fuse(&self, from: NodeId, to: NodeId, bytes: u64) {
+        self.record("fuse", u64::from(from.0), bytes);
+        self.shared.net.borrow_mut().fuses.insert((from, to), bytes);
+    }
+
+    /// Breaks the connections between two nodes at both ends.
+    pub(crate) fn reset_connections(&self, one: NodeId, other: NodeId) {
+        self.forget_connections(one, other);
+        self.forget_connections(other, one);
+    }
+
+    /// Breaks the ends at `node` of the connections with `peer`; the other ends are not told.
+    pub(crate) fn forget_connections(&self, node: NodeId, peer: NodeId) {
+        self.record("connections broken", u64::from(node.0), u64::from(peer.0));
+        let concerned = |end: &Endpoint| end.process.node == node && end.peer_node == peer && !end.broken;
+        let mut net = self.shared.net.borrow_mut();
+        for end in net.endpoints.values_mut().filter(|end| concerned(end)) {
+            end.break_off(ErrorKind::ConnectionReset);
+        }
+    }
+
+    /// How much of `len` bytes gets through from one node to another before a connection breaks; `None` for all.
+    fn burn_fuse(&self, from: NodeId, to: NodeId, len: u64) -> Option<u64> {
+        let fuses = &mut self.shared.net.borrow_mut().fuses;
+        let left = fuses.get_mut(&(from, to))?;
+        if *left >= len {
+            *left -= len;
+            return None;
+        }
+        fuses.remove(&(from, to))
     }
 
     /// Puts `flight` on the way from the end `from`, behind all that is under way.
@@ -52,11 +102,15 @@ impl World {
         let route = self.with_endpoint(from, |end| (end.process.node, end.peer_node, end.next_ordinal()));
         let (node, peer_node, ordinal) = route.expect("an end that sends exists");
         let arrival_ns = self.now_ns() + self.latency_ns(node, peer_node, from.0, ordinal);
+        let bandwidth = self.shared.config.bandwidth_bytes_per_s;
         self.with_endpoint(from, |end| {
+            let mut last_arrival_ns = end.last_arrival_ns;
             if let Flight::Bytes(bytes) = &flight {
                 end.outstanding += bytes.len() as u64;
+                let on_the_wire_ns = (bytes.len() as u64 * 1_000_000_000).checked_div(bandwidth).unwrap_or(0);
+                last_arrival_ns += on_the_wire_ns;
             }
-            end.last_arrival_ns = arrival_ns.max(end.last_arrival_ns);
+            end.last_arrival_ns = arrival_ns.max(last_arrival_ns);
             end.flights.push_back((end.last_arrival_ns, flight));
         });
         self.schedule_arrival(from);
@@ -90,7 +144,18 @@ impl World {
             end.flights.pop_front()
         });
         // Broken off meanwhile.
-        let Some(Some((_, flight))) = flight else { return self.forget_if_done(from) };
+        let Some(Some((_, mut flight))) = flight else { return self.forget_if_done(from) };
+        if let Flight::Bytes(bytes) = &mut flight
+            && let Some(through) = self.burn_fuse(node, peer_node, bytes.len() as u64)
+        {
+            bytes.truncate(usize::try_from(through).expect("less than there is"));
+            if through > 0 {
+                self.hand_over(from, peer, flight);
+            }
+            self.with_endpoint(from, |end| end.break_off(ErrorKind::ConnectionReset));
+            self.with_endpoint(peer, |end| end.break_off(ErrorKind::ConnectionReset));
+            return self.forget_if_done(from);
+        }
         self.hand_over(from, peer, flight);
         self.schedule_arrival(from);
         self.forget_if_done(from);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use barnabas_runtime::sync::oneshot;
 use barnabas_runtime::{Accepted, Listener, Local, Net, Stream};
 
+use crate::config::Span;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::env::Place;
 use crate::key::NodeId;
@@ -29,6 +30,19 @@ pub(crate) struct NetState {
     pub(crate) listeners: BTreeMap<(NodeId, u16), ListenerState>,
     /// Ways on which nothing gets through, from and to.
     pub(crate) closed_ways: BTreeSet<(NodeId, NodeId)>,
+    /// Ways on which everything takes longer.
+    pub(crate) slow_ways: BTreeMap<(NodeId, NodeId), SlowWay>,
+    /// Ways on which a connection breaks after so many more bytes.
+    pub(crate) fuses: BTreeMap<(NodeId, NodeId), u64>,
+}
+
+/// How much longer things take on a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowWay {
+    /// On top of the latency, drawn for each flight.
+    pub extra: Span,
+    /// One flight in this many is lost and sent again; 0 for none.
+    pub loss_one_in: u64,
 }
 
 /// The network as one shard sees it.

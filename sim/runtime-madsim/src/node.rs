@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_base::{Incarnation, ShardId, TimestampMs};
 use barnabas_runtime::{Env, Local};
+use bytes::Bytes;
 
-use crate::fault::{DiskCall, DiskHook, DiskVerdict};
+use crate::clock::ClockState;
+use crate::fault::{DiskCall, DiskHook, DiskVerdict, PowerFate};
 use crate::key::{NodeId, ProcessKey, ShardKey};
+use crate::net::SlowWay;
 use crate::power::Fates;
 use crate::shard::Shard;
 use crate::volume::Volume;
@@ -39,6 +43,15 @@ pub(crate) struct NodeState {
     pub(crate) calls: BTreeMap<crate::DiskCallKind, u64>,
     pub(crate) next_endpoint: u64,
     pub(crate) next_port: u16,
+    pub(crate) clock: ClockState,
+    /// Nothing of the process runs.
+    pub(crate) paused: bool,
+    /// How many times longer a poll takes.
+    pub(crate) slowdown: u64,
+    /// How many times longer the disk takes.
+    pub(crate) disk_slowdown: u64,
+    /// Bytes a second that its connections are read at.
+    pub(crate) read_rate: Option<u64>,
 }
 
 /// First of the ports that are handed out to those who do not ask for one.
@@ -67,9 +80,18 @@ impl NodeState {
             calls: BTreeMap::new(),
             next_endpoint: 0,
             next_port: EPHEMERAL_PORT_MIN,
+            clock: ClockState::default(),
+            paused: false,
+            slowdown: 1,
+            disk_slowdown: 1,
+            read_rate: None,
         }
     }
 }
+
+/// The durable state of a disk at one moment.
+#[derive(Clone, Debug)]
+pub struct DiskImage(Volume);
 
 /// A handle on one node, for scenarios.
 #[derive(Clone)]
@@ -108,9 +130,10 @@ impl Node {
     /// Starts what was started before.
     pub fn restart(&self) {
         assert!(!self.is_running(), "a node runs one process");
-        let now_ns = self.world.now_ns();
+        let now_ns = self.world.local_ns(self.id);
         let (key, shards, main) = self.state(|node| {
             node.powered = true;
+            node.paused = false;
             node.incarnation = Incarnation(node.incarnation.0 + 1);
             let key = ProcessKey { node: self.id, incarnation: node.incarnation };
             let shards = (0..node.shards).map(|_| Shard::default()).collect();
@@ -141,8 +164,127 @@ impl Node {
     /// Takes the power away: nobody hears of it, and what was not synced is lost, torn or kept. Until the next
     /// [`Node::restart`] the machine is silent.
     pub fn power_loss(&self) {
+        self.power_loss_with(PowerFate::Drawn);
+    }
+
+    /// As [`Node::power_loss`], with a say in what is left. Gives how many bytes were not durable.
+    pub fn power_loss_with(&self, fate: PowerFate) -> u64 {
         self.world.record("power loss", u64::from(self.id.0), 0);
-        self.world.lose_power(self.id);
+        let at_risk = self.state(|node| node.volume.unsynced_bytes());
+        self.world.lose_power(self.id, fate);
+        at_risk
+    }
+
+    /// Stops its process where it stands (SIGSTOP); connections stay, timers go off late.
+    pub fn pause(&self) {
+        self.world.record("pause", u64::from(self.id.0), 0);
+        self.state(|node| node.paused = true);
+    }
+
+    /// Lets its process go on (SIGCONT).
+    pub fn resume(&self) {
+        self.world.record("resume", u64::from(self.id.0), 0);
+        self.state(|node| node.paused = false);
+        self.world.wake_shards(self.id);
+    }
+
+    /// Whether its process is stopped.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.state(|node| node.paused)
+    }
+
+    /// One of its shards, counted round, does nothing for a while.
+    pub fn freeze_shard(&self, shard: u16, duration: Duration) {
+        self.world.record("freeze", u64::from(self.id.0), u64::from(shard));
+        self.world.freeze_shard(self.id, shard, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Its polls take `factor` times longer; 1 is its own speed.
+    pub fn set_slowdown(&self, factor: u64) {
+        self.state(|node| node.slowdown = factor.max(1));
+    }
+
+    /// Its disk takes `factor` times longer; 1 is its own speed.
+    pub fn set_disk_slowdown(&self, factor: u64) {
+        self.state(|node| node.disk_slowdown = factor.max(1));
+    }
+
+    /// Its connections are read at so many bytes a second each; `None` for as fast as it can.
+    pub fn set_read_rate(&self, bytes_per_s: Option<u64>) {
+        self.state(|node| node.read_rate = bytes_per_s);
+    }
+
+    /// Its clock runs at this rate, in thousandths of the world's.
+    pub fn set_clock_rate(&self, rate_permille: u32) {
+        let now_ns = self.world.now_ns();
+        self.state(|node| node.clock.set_rate(now_ns, rate_permille));
+    }
+
+    /// Its wall clock jumps.
+    pub fn jump_wall(&self, by_ms: i64) {
+        self.state(|node| node.clock.jump(by_ms));
+    }
+
+    /// What is durable on its disk.
+    #[must_use]
+    pub fn disk_image(&self) -> DiskImage {
+        DiskImage(self.state(|node| node.volume.durable()))
+    }
+
+    /// Puts a disk in place of its own. Its process must not run.
+    pub fn replace_disk(&self, image: &DiskImage) {
+        assert!(!self.is_running(), "a disk is replaced in a machine that stands");
+        self.world.record("disk replaced", u64::from(self.id.0), 0);
+        self.state(|node| node.volume = image.0.clone());
+    }
+
+    /// Puts an empty disk in place of its own. Its process must not run.
+    pub fn wipe_disk(&self) {
+        let empty = Volume::new(self.world.shared.config.disk_bytes, self.world.wall_of(self.id).0);
+        self.replace_disk(&DiskImage(empty));
+    }
+
+    /// Every file on its disk with its content, as its programs see it.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Bytes)> {
+        let content = |node: &NodeState, inode| node.volume.read(inode, 0, usize::MAX).expect("a file can be read");
+        self.state(|node| node.volume.files().into_iter().map(|(path, inode)| (path, content(node, inode))).collect())
+    }
+
+    /// Flips one bit of a file, wherever it is kept; false when there is no such byte.
+    pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> bool {
+        self.world.record("bit flipped", u64::from(self.id.0), offset);
+        self.state(|node| {
+            let found = node.volume.find(path);
+            found.is_ok_and(|inode| node.volume.flip(inode, offset, bit))
+        })
+    }
+
+    /// Bytes that its disk has room for.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.state(|node| node.volume.space().usable_bytes)
+    }
+
+    /// What goes from this node to `to` takes longer; `None` for as long as everywhere.
+    pub fn set_way_slow(&self, to: &Self, slow: Option<SlowWay>) {
+        self.world.set_way_slow(self.id, to.id, slow);
+    }
+
+    /// Resets the connections with `other` at both ends.
+    pub fn reset_connections(&self, other: &Self) {
+        self.world.reset_connections(self.id, other.id);
+    }
+
+    /// The end at this node of every connection with `other` breaks; the other end is not told.
+    pub fn forget_connections(&self, other: &Self) {
+        self.world.forget_connections(self.id, other.id);
+    }
+
+    /// A connection breaks at both ends when so many more bytes have arrived from this node at `to`.
+    pub fn reset_after(&self, to: &Self, bytes: u64) {
+        self.world.set_fuse(self.id, to.id, bytes);
     }
 
     /// Changes the size of its file system.
@@ -229,7 +371,7 @@ impl World {
         drop(process);
     }
 
-    fn lose_power(&self, id: NodeId) {
+    fn lose_power(&self, id: NodeId, fate: PowerFate) {
         let process = self.with_node(id, |node| {
             node.powered = false;
             node.process.take()
@@ -239,7 +381,7 @@ impl World {
             self.forget_sockets(process.key);
         }
         let mut volume = self.with_node(id, |node| std::mem::replace(&mut node.volume, Volume::new(0, 0)));
-        volume.lose_power(&Fates::new(&|purpose, entity| self.draw(purpose, u64::from(id.0), entity)));
+        volume.lose_power(&Fates::new(&|purpose, entity| self.draw(purpose, u64::from(id.0), entity), fate));
         self.with_node(id, |node| node.volume = volume);
         drop(process);
     }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use barnabas_base::Keyed;
 
+use crate::fault::PowerFate;
 use crate::volume::{ChangeSeq, FileChange, Inode, write_into};
 
 /// The unit in which a device keeps or loses bytes.
@@ -20,19 +21,27 @@ pub(crate) enum Fate {
 /// The draws of one power loss.
 pub(crate) struct Fates<'a> {
     draw: &'a dyn Fn(&'static str, u64) -> Keyed,
+    fate: PowerFate,
 }
 
 impl<'a> Fates<'a> {
     /// Fates that come from `draw`, called with a purpose and an entity.
-    pub(crate) fn new(draw: &'a dyn Fn(&'static str, u64) -> Keyed) -> Self {
-        Self { draw }
+    pub(crate) fn new(draw: &'a dyn Fn(&'static str, u64) -> Keyed, fate: PowerFate) -> Self {
+        Self { draw, fate }
     }
 
     /// The fate of the change of names `seq` among those in `pending`. A whole loss may keep or lose all of them, keep a
     /// prefix, as a journal does, or any subset, as POSIX allows.
     pub(crate) fn names(&self, seq: ChangeSeq, pending: &RangeInclusive<ChangeSeq>) -> Fate {
         assert!(pending.contains(&seq), "a pending change lies in the range of pending changes");
-        let kept = match (self.draw)("names: mode", 0).below(8) {
+        let mode = match self.fate {
+            PowerFate::Drawn => (self.draw)("names: mode", 0).below(8),
+            PowerFate::Nothing | PowerFate::NoNames => 0,
+            PowerFate::Zeroes => 1,
+            PowerFate::Prefix => 2,
+            PowerFate::Sectors => 5,
+        };
+        let kept = match mode {
             0 => false,
             1 => true,
             2..=4 => seq - pending.start() < (self.draw)("names: cut", 0).below(pending.end() - pending.start() + 2),
@@ -48,7 +57,12 @@ impl<'a> Fates<'a> {
         device: Vec<u8>,
         changes: impl Iterator<Item = (ChangeSeq, FileChange)>,
     ) -> Vec<u8> {
-        let mode = (self.draw)("file: mode", inode).below(8);
+        let mode = match self.fate {
+            PowerFate::Drawn => (self.draw)("file: mode", inode).below(8),
+            PowerFate::Nothing => 0,
+            PowerFate::NoNames => 2,
+            PowerFate::Prefix | PowerFate::Sectors | PowerFate::Zeroes => 3,
+        };
         let mut content = device;
         for (seq, change) in changes {
             match mode {
@@ -61,7 +75,12 @@ impl<'a> Fates<'a> {
     }
 
     fn tear(&self, seq: ChangeSeq, change: &FileChange, content: &mut Vec<u8>) {
-        let outcome = (self.draw)("change", seq).below(8);
+        let outcome = match self.fate {
+            PowerFate::Prefix => 4,
+            PowerFate::Zeroes => 5,
+            PowerFate::Sectors => 6,
+            PowerFate::Drawn | PowerFate::Nothing | PowerFate::NoNames => (self.draw)("change", seq).below(8),
+        };
         match (change, outcome) {
             (_, 0 | 1) => {}
             (_, 2 | 3) | (FileChange::Truncate { .. }, _) => change.apply(content),

@@ -6,10 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use barnabas_base::ShardId;
 use barnabas_runtime::{Local, ShardMessage, TaskState};
 
-use crate::key::{ShardKey, TaskKey};
+use crate::key::{NodeId, ShardKey, TaskKey};
+use crate::node::Process;
 use crate::world::{Outbox, Panicked, World, leave};
+
+/// Longest that a poll takes on a slow node.
+const POLL_NS_MAX: u64 = 50_000_000;
 
 /// Ordinal of the task that a shard lives for.
 pub(crate) const MAIN: u64 = 0;
@@ -125,6 +130,9 @@ impl World {
 
     fn schedule_run(&self, key: ShardKey) {
         let now_ns = self.now_ns();
+        if self.with_node(key.node(), |node| node.paused) {
+            return;
+        }
         let delay_ns = self.with_shard(key, |shard| {
             if shard.run_scheduled || shard.ready.is_empty() {
                 return None;
@@ -137,10 +145,42 @@ impl World {
         }
     }
 
+    /// The shards of a node go on where they stood.
+    pub(crate) fn wake_shards(&self, node: NodeId) {
+        for key in self.shards_of(node) {
+            self.schedule_run(key);
+        }
+    }
+
+    /// A shard of `node`, counted round, does nothing for `nanos`.
+    pub(crate) fn freeze_shard(&self, node: NodeId, shard: u16, nanos: u64) {
+        let shards = self.shards_of(node);
+        if shards.is_empty() {
+            return;
+        }
+        let until_ns = self.now_ns().saturating_add(nanos);
+        let frozen = shards[usize::from(shard) % shards.len()];
+        self.with_shard(frozen, |shard| shard.busy_until_ns = shard.busy_until_ns.max(until_ns));
+    }
+
+    fn shards_of(&self, node: NodeId) -> Vec<ShardKey> {
+        let of = |process: &Process| {
+            let count = u16::try_from(process.shards.len()).expect("made from a u16");
+            (0..count).map(|index| ShardKey { process: process.key, shard: ShardId(index) }).collect()
+        };
+        self.with_node(node, |node| node.process.as_ref().map(of)).unwrap_or_default()
+    }
+
     /// One turn of a shard: its next task is polled or, when it was aborted, dropped.
     fn run_shard(&self, key: ShardKey) {
+        let now_ns = self.now_ns();
+        let paused = self.with_node(key.node(), |node| node.paused);
         let turn = self.with_shard(key, |shard| {
             shard.run_scheduled = false;
+            // It was stopped or frozen since the turn was scheduled.
+            if paused || shard.busy_until_ns > now_ns {
+                return None;
+            }
             let ordinal = shard.ready.pop_front()?;
             let slot = shard.tasks.get_mut(&ordinal).expect("a queued task exists");
             slot.queued = false;
@@ -148,8 +188,8 @@ impl World {
             let future = slot.future.take().expect("a queued task is not being polled");
             Some((ordinal, slot.name, slot.aborted, slot.waker.clone(), future))
         });
-        // The process has gone since the turn was scheduled.
-        let Some((ordinal, name, aborted, waker, mut future)) = turn.flatten() else { return };
+        // Otherwise the process has gone, or its turn comes later.
+        let Some((ordinal, name, aborted, waker, mut future)) = turn.flatten() else { return self.schedule_run(key) };
         self.count_poll(key, ordinal);
         let polled = if aborted {
             Ok(Poll::Ready(()))
@@ -188,8 +228,12 @@ impl World {
     fn charge_poll(&self, key: ShardKey) {
         let Some(ordinal) = self.with_shard(key, Shard::next_ordinal) else { return };
         let cpu_ns = self.draw_ns("cpu", self.shared.config.poll, key.entity(), ordinal);
+        let cpu_ns = cpu_ns.saturating_mul(self.with_node(key.node(), |node| node.slowdown)).min(POLL_NS_MAX);
         let now_ns = self.now_ns();
-        self.with_shard(key, |shard| shard.busy_until_ns = now_ns + cpu_ns + std::mem::take(&mut shard.blocked_ns));
+        self.with_shard(key, |shard| {
+            let busy_until_ns = now_ns + cpu_ns + std::mem::take(&mut shard.blocked_ns);
+            shard.busy_until_ns = shard.busy_until_ns.max(busy_until_ns);
+        });
     }
 
     fn end_task(&self, key: ShardKey, ordinal: u64, future: Local<'static, ()>) {

@@ -53,6 +53,7 @@ impl End {
             Readable::Fault(kind) => return Poll::Ready(Err(kind.into())),
             Readable::Bytes => {}
         }
+        let Some(max) = self.allowed(context, max) else { return Poll::Pending };
         let count = self.shorten("short read", available.min(max), ordinal);
         world.with_endpoint(self.id, |end| {
             let mut left = count;
@@ -69,6 +70,30 @@ impl End {
         });
         world.confirm(self.id, count as u64);
         Poll::Ready(Ok(count))
+    }
+
+    /// How much a reader may take, at the rate of its machine; `None` when it has to wait.
+    fn allowed(&self, context: &Context<'_>, max: usize) -> Option<usize> {
+        const TURNS_PER_S: u64 = 20;
+        let world = &self.place.world;
+        let Some(rate) = world.with_node(self.place.key.node(), |node| node.read_rate) else { return Some(max) };
+        let (now_ns, turn_ns) = (world.now_ns(), 1_000_000_000 / TURNS_PER_S);
+        let wait_ns = world.with_endpoint(self.id, |end| {
+            let wait_ns = end.next_read_ns.saturating_sub(now_ns);
+            if wait_ns == 0 {
+                end.next_read_ns = now_ns + turn_ns;
+            }
+            wait_ns
+        });
+        match wait_ns {
+            Some(0) => Some(max.min(usize::try_from((rate / TURNS_PER_S).max(1)).unwrap_or(max))),
+            Some(wait_ns) => {
+                let waker = context.waker().clone();
+                world.schedule(wait_ns, "slow reader", self.id.0, move |_| waker.wake());
+                None
+            }
+            None => None,
+        }
     }
 
     fn poll_send(&self, context: &Context<'_>, bytes: &Bytes) -> Poll<io::Result<usize>> {

@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
+use barnabas_base::Keyed;
 use barnabas_runtime::{DirEntry, FileKind, OpenMode, Space};
 use bytes::Bytes;
 
+use crate::fault::PowerFate;
 use crate::power::{Fate, Fates};
 
 /// Blocks are handed out in this size.
@@ -43,6 +45,14 @@ pub(crate) enum FileChange {
 }
 
 impl FileChange {
+    /// Bytes it writes.
+    const fn len(&self) -> u64 {
+        match self {
+            Self::Write { bytes, .. } => bytes.len() as u64,
+            Self::Truncate { .. } => 0,
+        }
+    }
+
     pub(crate) fn apply(&self, content: &mut Vec<u8>) {
         match self {
             Self::Write { offset, bytes } => write_into(content, *offset, bytes),
@@ -93,7 +103,7 @@ impl DirChange {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct FileState {
     cache: Vec<u8>,
     device: Vec<u8>,
@@ -125,7 +135,7 @@ impl FileState {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct DirState {
     cache: BTreeMap<String, Inode>,
     device: BTreeMap<String, Inode>,
@@ -133,13 +143,13 @@ struct DirState {
     unsynced: Vec<(ChangeSeq, Option<Inode>, DirChange)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     File(FileState),
     Directory(DirState),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Object {
     content: Content,
     modified_ms: i64,
@@ -150,7 +160,7 @@ struct Object {
 }
 
 /// The file system of one node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Volume {
     objects: BTreeMap<Inode, Object>,
     next_inode: Inode,
@@ -243,6 +253,58 @@ impl Volume {
             self.change_file(inode, FileChange::Write { offset, bytes }, now_ms)?;
         }
         if full { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    /// Makes a file at least `len` long, with zeroes.
+    pub(crate) fn lengthen(&mut self, inode: Inode, len: u64, now_ms: i64) -> io::Result<()> {
+        if self.file(inode)?.cache.len() as u64 >= len { Ok(()) } else { self.truncate(inode, len, now_ms) }
+    }
+
+    /// Flips one bit of a file, in the cache and on the device; false when it has no such byte.
+    pub(crate) fn flip(&mut self, inode: Inode, offset: u64, bit: u8) -> bool {
+        let Ok(file) = self.file_mut(inode) else { return false };
+        let mask = 1 << (bit % 8);
+        let mut flipped = false;
+        for content in [&mut file.cache, &mut file.device] {
+            if let Some(byte) = content.get_mut(index(offset)) {
+                *byte ^= mask;
+                flipped = true;
+            }
+        }
+        flipped
+    }
+
+    /// Every file with its path, as the page cache shows it.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Inode)> {
+        let mut files = Vec::new();
+        let mut open = vec![(PathBuf::from("/"), ROOT)];
+        while let Some((path, inode)) = open.pop() {
+            match &self.object(inode).content {
+                Content::File(_) => files.push((path, inode)),
+                Content::Directory(directory) => {
+                    open.extend(directory.cache.iter().map(|(name, child)| (path.join(name), *child)));
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// The disk as a power loss would leave it that keeps nothing of what was not synced.
+    pub(crate) fn durable(&self) -> Self {
+        let mut durable = self.clone();
+        let draw = |_: &'static str, _: u64| Keyed::new(0, "unused");
+        durable.lose_power(&Fates::new(&draw, PowerFate::Nothing));
+        durable
+    }
+
+    /// Bytes of writes that are not durable.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        let written = |object: &Object| match &object.content {
+            Content::File(file) => file.unsynced.iter().map(|(_, _, change)| change.len()).sum::<u64>(),
+            Content::Directory(_) => 0,
+        };
+        self.objects.values().map(written).sum()
     }
 
     pub(crate) fn truncate(&mut self, inode: Inode, len: u64, now_ms: i64) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! What the volume makes durable, and when; which errors it gives; that room is accounted for.
 
 use super::*;
+use crate::fault::PowerFate;
 use barnabas_base::Keyed;
 
 const NOW_MS: i64 = 1_000;
@@ -33,7 +34,7 @@ fn lose(volume: &mut Volume, wanted: impl Fn(Keyed) -> bool) {
         let mut seeds = (0..).map(|seed| Keyed::new(seed, purpose).with(entity));
         seeds.find(|draw| wanted(*draw)).expect("one in eight does")
     };
-    volume.lose_power(&Fates::new(&draw));
+    volume.lose_power(&Fates::new(&draw, PowerFate::Drawn));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use barnabas_base::{Keyed, Monotonic, Observation, ShardId, TimestampMs, keyed_h
 
 use crate::config::{Config, Span, nanos};
 use crate::endpoint::EndpointId;
+use crate::fault::DiskCallKind;
 use crate::key::{NodeId, ProcessKey, TaskKey};
 use crate::net::NetState;
 use crate::node::{Node, NodeState};
@@ -98,6 +100,7 @@ pub(crate) enum Dropped {
 pub(crate) type Outbox<T> = Arc<Mutex<Vec<T>>>;
 
 type ObservationHook = Box<dyn FnMut(&Observed<'_>)>;
+type DiskDoneHook = Box<dyn FnMut(NodeId, DiskCallKind, &Path)>;
 
 /// A simulated world. Clones are the same world.
 #[derive(Clone)]
@@ -116,6 +119,7 @@ pub(crate) struct Shared {
     pub(crate) dropped: Outbox<Dropped>,
     trace: RefCell<Trace>,
     hook: RefCell<Option<ObservationHook>>,
+    disk_done: RefCell<Option<DiskDoneHook>>,
     panics: RefCell<Vec<Panicked>>,
     pub(crate) polls: Cell<u64>,
 }
@@ -134,6 +138,7 @@ impl World {
             dropped: Outbox::default(),
             trace,
             hook: RefCell::new(None),
+            disk_done: RefCell::new(None),
             panics: RefCell::default(),
             polls: Cell::new(0),
         };
@@ -206,6 +211,22 @@ impl World {
     /// Calls `hook` with every observation of every node from here on. It must not touch the world.
     pub fn on_observation(&self, hook: impl FnMut(&Observed<'_>) + 'static) {
         *self.shared.hook.borrow_mut() = Some(Box::new(hook));
+    }
+
+    /// Calls `hook` with every disk call of every node that has taken effect, before anything follows from it. It must not
+    /// touch the world.
+    pub fn on_disk_call_ended(&self, hook: impl FnMut(NodeId, DiskCallKind, &Path) + 'static) {
+        *self.shared.disk_done.borrow_mut() = Some(Box::new(hook));
+    }
+
+    pub(crate) fn is_told_of_disks(&self) -> bool {
+        self.shared.disk_done.borrow().is_some()
+    }
+
+    pub(crate) fn disk_call_ended(&self, node: NodeId, kind: DiskCallKind, path: &Path) {
+        if let Some(hook) = &mut *self.shared.disk_done.borrow_mut() {
+            hook(node, kind, path);
+        }
     }
 
     /// The panics of nodes since the last call: the scenario has seen them.
@@ -327,6 +348,7 @@ impl World {
             node.main = None;
         }
         drop(self.shared.hook.borrow_mut().take());
+        drop(self.shared.disk_done.borrow_mut().take());
         if let Some(first) = self.take_panics().into_iter().next() {
             std::panic::resume_unwind(first.payload);
         }

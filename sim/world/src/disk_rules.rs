@@ -1,0 +1,100 @@
+//! [`DiskRules`]: disk faults that are in force on one node, as rules that each call is held against. The director adds
+//! and removes rules, the node's disk asks.
+
+use std::time::Duration;
+
+use barnabas_plan::{Call, FileClass};
+use barnabas_runtime_madsim::{DiskCall, DiskCallKind, DiskVerdict};
+
+use crate::files::{is_call, is_of};
+
+/// What a rule does to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It gets this verdict.
+    Verdict(DiskVerdict),
+    /// It lands so many bytes further back.
+    Back(u64),
+}
+
+/// One rule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule {
+    /// Position of the fault in the plan.
+    pub(crate) fault: usize,
+    /// The calls concerned; any when `None`.
+    pub(crate) call: Option<Call>,
+    /// The files concerned.
+    pub(crate) file: FileClass,
+    /// What happens.
+    pub(crate) effect: Effect,
+    /// How many calls it still concerns.
+    pub(crate) left: u32,
+}
+
+/// The rules of one node, oldest first; the first that fits decides.
+#[derive(Debug, Default)]
+pub(crate) struct DiskRules {
+    rules: Vec<Rule>,
+}
+
+impl DiskRules {
+    pub(crate) fn add(&mut self, rule: Rule) {
+        self.rules.push(rule);
+    }
+
+    /// Ends what a fault of the plan had begun.
+    pub(crate) fn end(&mut self, fault: usize) {
+        self.rules.retain(|rule| rule.fault != fault);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rules.clear();
+    }
+
+    /// Judges a call.
+    pub(crate) fn judge(&mut self, call: &DiskCall<'_>) -> DiskVerdict {
+        let fits = |rule: &&mut Rule| {
+            let is_call = rule.call.is_none_or(|wanted| is_call(wanted, call.kind));
+            is_call && is_of(rule.file, call.path, call.kind)
+        };
+        let Some(rule) = self.rules.iter_mut().find(fits) else { return DiskVerdict::Pass };
+        rule.left -= 1;
+        let verdict = match rule.effect {
+            Effect::Verdict(verdict) => verdict,
+            Effect::Back(bytes) => DiskVerdict::Misdirected(call.offset.saturating_sub(bytes)),
+        };
+        self.rules.retain(|rule| rule.left > 0);
+        verdict
+    }
+}
+
+/// A verdict that holds a call up.
+pub(crate) const fn delay_ms(ms: u64) -> Effect {
+    Effect::Verdict(DiskVerdict::Delay(Duration::from_millis(ms)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn write(path: &str) -> DiskCall<'_> {
+        DiskCall { kind: DiskCallKind::Write, path: Path::new(path), offset: 0, len: 10, ordinal: 1 }
+    }
+
+    #[test]
+    fn a_rule_concerns_its_files_as_often_as_it_says() {
+        let mut rules = DiskRules::default();
+        let effect = Effect::Verdict(DiskVerdict::INPUT_OUTPUT_ERROR);
+        rules.add(Rule { fault: 0, call: Some(Call::Write), file: FileClass::Index, effect, left: 2 });
+        assert_eq!(rules.judge(&write("/d/t0-0/0.log")), DiskVerdict::Pass);
+        assert_eq!(rules.judge(&write("/d/t0-0/0.index")), DiskVerdict::INPUT_OUTPUT_ERROR);
+        assert_eq!(rules.judge(&write("/d/t0-0/0.index")), DiskVerdict::INPUT_OUTPUT_ERROR);
+        assert_eq!(rules.judge(&write("/d/t0-0/0.index")), DiskVerdict::Pass);
+        rules.add(Rule { fault: 1, call: None, file: FileClass::Any, effect, left: u32::MAX });
+        rules.end(1);
+        assert_eq!(rules.judge(&write("/d/t0-0/0.index")), DiskVerdict::Pass);
+    }
+}
