@@ -1,10 +1,16 @@
 //! What a checker says. Plain data.
 
+use barnabas_history::LogName;
+
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anomaly {
     /// In words, with the records concerned.
     pub what: String,
+    /// Position of the step at which it shows.
+    pub step: usize,
+    /// The log concerned, if it is about one.
+    pub log: Option<LogName>,
 }
 
 /// The result of one check.
@@ -24,47 +30,10 @@ impl Verdict {
     }
 
     /// Counts one fact, and the anomaly when `broken`.
-    pub(crate) fn judge(&mut self, broken: bool, what: impl FnOnce() -> String) {
+    pub(crate) fn judge(&mut self, broken: bool, step: usize, log: Option<LogName>, what: impl FnOnce() -> String) {
         self.judged += 1;
         if broken {
-            self.anomalies.push(Anomaly { what: what() });
+            self.anomalies.push(Anomaly { what: what(), step, log });
         }
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests_support {
-    //! Short words for hand-written histories of one partition.
-
-    use barnabas_base::{Offset, PartitionIndex};
-    use barnabas_history::{Event, History, Process, Sent, Value};
-
-    pub(crate) fn history(events: &[Event]) -> History {
-        let mut history = History::new();
-        for event in events {
-            history.push(event.clone());
-        }
-        history
-    }
-
-    pub(crate) fn invoked(process: u32, value: u64) -> Event {
-        Event::SendInvoked { process: Process(process), partition: PartitionIndex(0), value: Value(value) }
-    }
-
-    pub(crate) fn ended(process: u32, value: u64, outcome: Sent) -> Event {
-        Event::SendEnded { process: Process(process), partition: PartitionIndex(0), value: Value(value), outcome }
-    }
-
-    pub(crate) fn acked(process: u32, value: u64, offset: i64) -> Event {
-        ended(process, value, Sent::Ok(Offset(offset)))
-    }
-
-    pub(crate) fn polled(records: &[(i64, u64)]) -> Event {
-        let records = records.iter().map(|(offset, value)| (Offset(*offset), Value(*value))).collect();
-        Event::Polled { process: Process(99), partition: PartitionIndex(0), records }
-    }
-
-    pub(crate) const fn final_read() -> Event {
-        Event::FinalRead
     }
 }

@@ -49,6 +49,7 @@ fn draw_topic(dice: &mut Dice, lane: Lane, name: TopicName) -> PlannedTopic {
         | Lane::Admin
         | Lane::Device
         | Lane::Rot
+        | Lane::Replaced
         | Lane::Clock
         | Lane::Raw => BTreeMap::new(),
     };

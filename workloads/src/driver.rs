@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
 
 use barnabas_base::Monotonic;
 use barnabas_client::{Address, Client, LinkId, Transmit};
@@ -150,6 +149,3 @@ impl fmt::Debug for Driver {
         f.debug_struct("Driver").field("links", &self.links.len()).finish_non_exhaustive()
     }
 }
-
-/// Shared by the tasks of one client.
-pub(crate) type SharedHistory = Rc<std::cell::RefCell<barnabas_history::History>>;

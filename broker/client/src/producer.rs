@@ -1,7 +1,8 @@
 //! [`Producer`]: records to batches, batches to leaders, in order, each delivered or given up with a reason.
 //!
-//! One batch of a partition is under way at a time, so that order survives retries; with `idempotent` the broker also
-//! drops what it has already (KIP-98). Not transactional. Driven through a [`Client`].
+//! Without `idempotent` one batch of a partition is under way at a time, so that order survives retries. With it up to
+//! five are: sequences keep their order, and the broker drops what it has already (KIP-98). Not transactional. Driven
+//! through a [`Client`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -19,6 +20,8 @@ use crate::{CallError, Cluster};
 
 /// From this version on Produce names topics by id.
 const NAMES_UNTIL_VERSION: i16 = 12;
+/// Batches of one partition under way of which the broker recognises each (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
+const IDEMPOTENT_IN_FLIGHT_MAX: usize = 5;
 /// Seed of Kafka's partitioner (`Utils.murmur2`).
 const MURMUR2_SEED: u32 = 0x9747_b28c;
 
@@ -37,6 +40,8 @@ pub struct ProducerConfig {
     pub delivery_timeout_ms: i64,
     /// `request.timeout.ms`.
     pub request_timeout_ms: i32,
+    /// Batches of one partition under way at once: 1, or up to 5 when idempotent.
+    pub in_flight_max: usize,
 }
 
 impl Default for ProducerConfig {
@@ -48,6 +53,7 @@ impl Default for ProducerConfig {
             compression: Compression::None,
             delivery_timeout_ms: 120_000,
             request_timeout_ms: 30_000,
+            in_flight_max: 1,
         }
     }
 }
@@ -90,6 +96,9 @@ pub struct Delivery {
     pub partition: Option<PartitionIndex>,
     /// Its offset (unknown with `acks` 0), or why it was given up.
     pub result: Result<Offset, DeliveryError>,
+    /// Whether a record that was given up may be in the log all the same: an attempt was not answered, or by an error
+    /// that leaves it open.
+    pub in_doubt: bool,
 }
 
 /// Why a record was given up.
@@ -134,15 +143,26 @@ struct Batch {
     ordinals: Vec<u64>,
     deadline: Monotonic,
     attempt: u32,
+    /// The call that carries it, while one does.
+    call: Option<Tag>,
+    in_doubt: bool,
 }
 
+/// What waits for one partition, in order.
 #[derive(Debug, Default)]
 struct Lane {
     queue: VecDeque<Queued>,
-    batch: Option<Batch>,
-    in_flight: Option<Tag>,
+    /// Built and neither delivered nor given up, by sequence.
+    batches: VecDeque<Batch>,
     not_before: Monotonic,
     next_sequence: i32,
+}
+
+impl Lane {
+    /// The first batch that no call carries.
+    fn first_idle(&self) -> Option<usize> {
+        self.batches.iter().position(|batch| batch.call.is_none())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +175,13 @@ enum Identity {
     },
     Asked(Tag, u32),
     Known(ProducerId, ProducerEpoch),
+}
+
+impl Identity {
+    /// Whether a batch with these fields was made under it.
+    fn is(self, fields: ProducerFields) -> bool {
+        matches!(self, Self::Known(id, epoch) if id == fields.id && epoch == fields.epoch)
+    }
 }
 
 type LaneKey = (String, PartitionIndex);
@@ -179,6 +206,8 @@ impl Producer {
     #[must_use]
     pub fn new(config: ProducerConfig) -> Self {
         assert!(!config.idempotent || config.acks == -1, "an idempotent producer waits for all replicas");
+        let batches_max = if config.idempotent { IDEMPOTENT_IN_FLIGHT_MAX } else { 1 };
+        assert!((1..=batches_max).contains(&config.in_flight_max), "more batches under way could change their order");
         let identity = if config.idempotent {
             Identity::Wanted { not_before: Monotonic::ZERO, attempt: 0 }
         } else {
@@ -229,9 +258,9 @@ impl Producer {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Monotonic> {
         let unplaced = self.unplaced.front().map(|queued| queued.deadline);
-        let lanes = self.lanes.values().filter_map(|lane| match (&lane.batch, lane.in_flight) {
-            (Some(batch), None) => Some(lane.not_before.min(batch.deadline)),
-            (Some(_), Some(_)) | (None, _) => None,
+        let lanes = self.lanes.values().filter_map(|lane| {
+            let idle = lane.first_idle()?;
+            Some(lane.not_before.min(lane.batches[idle].deadline))
         });
         let identity = match self.identity {
             Identity::Wanted { not_before, .. } if self.undelivered > 0 => Some(not_before),
@@ -260,10 +289,13 @@ impl Producer {
             self.on_identity(now, attempt, event);
             return true;
         }
-        let lane = self.lanes.iter().find(|(_, lane)| lane.in_flight == Some(event.tag));
-        let Some((key, _)) = lane else { return false };
-        let key = key.clone();
-        self.on_produced(now, client, &key, &event.reply);
+        let carries = |batch: &Batch| batch.call == Some(event.tag);
+        let found = self.lanes.iter().find_map(|(key, lane)| {
+            let index = lane.batches.iter().position(carries)?;
+            Some((key.clone(), index))
+        });
+        let Some((key, index)) = found else { return false };
+        self.on_produced(now, client, &key, index, &event.reply);
         true
     }
 
@@ -340,37 +372,48 @@ impl Producer {
         };
     }
 
+    /// Sends the batches of a partition that may go, in order.
     fn poll_lane(&mut self, now: Monotonic, key: &LaneKey, client: &mut Client) {
-        let lane = self.lanes.get_mut(key).expect("lanes are never removed");
-        if lane.in_flight.is_some() {
-            return;
+        self.give_up_late(now, key);
+        loop {
+            let lane = self.lanes.get_mut(key).expect("lanes are never removed");
+            if lane.first_idle().is_none() && lane.batches.len() < self.config.in_flight_max {
+                self.build_batch(key);
+            }
+            let lane = self.lanes.get_mut(key).expect("lanes are never removed");
+            let Some(index) = lane.first_idle() else { return };
+            if now < lane.not_before {
+                return;
+            }
+            let request = self.request(key, index, client);
+            let version_cap = client.cluster().topic_id(&key.0).is_zero().then_some(NAMES_UNTIL_VERSION);
+            let destination = Destination::Leader(key.0.clone(), key.1);
+            let timeout_ms = i64::from(self.config.request_timeout_ms);
+            let call = client.call(now, destination, RequestBody::Produce(request), version_cap, timeout_ms);
+            let lane = self.lanes.get_mut(key).expect("lanes are never removed");
+            lane.batches[index].call = Some(call);
         }
-        if lane.batch.is_none() {
-            self.build_batch(key);
-        }
-        let lane = self.lanes.get_mut(key).expect("lanes are never removed");
-        let Some(batch) = &lane.batch else { return };
-        if now >= batch.deadline {
-            self.finish_batch(key, &Err(DeliveryError::TimedOut));
-            return;
-        }
-        if now < lane.not_before {
-            return;
-        }
+    }
+
+    fn request(&self, key: &LaneKey, index: usize, client: &Client) -> ProduceRequest {
         let (topic, partition) = key;
+        let records = self.lanes[key].batches[index].records.clone();
+        let partition_data = vec![PartitionProduceData { index: partition.0, records }];
         let topic_id = client.cluster().topic_id(topic);
-        let version_cap = topic_id.is_zero().then_some(NAMES_UNTIL_VERSION);
-        let partition_data = vec![PartitionProduceData { index: partition.0, records: batch.records.clone() }];
-        let request = ProduceRequest {
+        ProduceRequest {
             transactional_id: None,
             acks: self.config.acks,
             timeout_ms: self.config.request_timeout_ms,
             topic_data: vec![TopicProduceData { name: topic.clone(), topic_id, partition_data }],
-        };
-        let destination = Destination::Leader(topic.clone(), *partition);
-        let timeout_ms = i64::from(self.config.request_timeout_ms);
-        let call = client.call(now, destination, RequestBody::Produce(request), version_cap, timeout_ms);
-        lane.in_flight = Some(call);
+        }
+    }
+
+    /// Gives up the batches whose time is up and that no call carries.
+    fn give_up_late(&mut self, now: Monotonic, key: &LaneKey) {
+        let is_late = |batch: &Batch| batch.call.is_none() && now >= batch.deadline;
+        while let Some(index) = self.lanes[key].batches.iter().position(is_late) {
+            self.finish_batch(key, index, &Err(DeliveryError::TimedOut));
+        }
     }
 
     /// Puts as many queued records into a batch as fit; at least one.
@@ -378,6 +421,11 @@ impl Producer {
         let lane = self.lanes.get_mut(key).expect("lanes are never removed");
         let Some(first) = lane.queue.front() else { return };
         let deadline = first.deadline;
+        // Batches of an identity that was given up come to their end first, or order would be lost.
+        let is_foreign = |batch: &Batch| batch.producer.is_some_and(|fields| !self.identity.is(fields));
+        if lane.batches.iter().any(is_foreign) {
+            return;
+        }
         let producer = match self.identity {
             Identity::Known(id, epoch) => {
                 Some(ProducerFields { id, epoch, base_sequence: Sequence(lane.next_sequence) })
@@ -396,7 +444,7 @@ impl Producer {
             if let Err(error) = append(&mut builder, &queued.record) {
                 let error = DeliveryError::Build(error.to_string());
                 self.undelivered -= 1;
-                self.deliveries.push_back(delivery(queued.ordinal, key, Err(error)));
+                self.deliveries.push_back(delivery(queued.ordinal, key, Err(error), false));
                 continue;
             }
             ordinals.push(queued.ordinal);
@@ -405,11 +453,17 @@ impl Producer {
             return;
         }
         match builder.build(&mut self.compressor) {
-            Ok(bytes) => lane.batch = Some(Batch { records: bytes.into(), producer, ordinals, deadline, attempt: 0 }),
+            Ok(bytes) => {
+                let count = i32::try_from(ordinals.len()).expect("a batch has at most 2³¹ records");
+                lane.next_sequence = Sequence(lane.next_sequence).plus(count).0;
+                let records = bytes.into();
+                let batch = Batch { records, producer, ordinals, deadline, attempt: 0, call: None, in_doubt: false };
+                lane.batches.push_back(batch);
+            }
             Err(error) => {
                 let error = DeliveryError::Build(error.to_string());
                 self.undelivered -= ordinals.len();
-                let failed = ordinals.into_iter().map(|ordinal| delivery(ordinal, key, Err(error.clone())));
+                let failed = ordinals.into_iter().map(|ordinal| delivery(ordinal, key, Err(error.clone()), false));
                 self.deliveries.extend(failed);
             }
         }
@@ -420,11 +474,29 @@ impl Producer {
         now: Monotonic,
         client: &mut Client,
         key: &LaneKey,
+        index: usize,
         reply: &Result<(i16, ResponseBody), CallError>,
     ) {
+        let outcome = self.outcome(key, reply);
         let lane = self.lanes.get_mut(key).expect("the lane was found by its call");
-        lane.in_flight = None;
-        let outcome = match reply {
+        let batch = &mut lane.batches[index];
+        batch.call = None;
+        match outcome {
+            Ok(base_offset) => self.finish_batch(key, index, &Ok(base_offset)),
+            // One before it is not in yet: this one goes again behind it.
+            Err(Setback::OutOfOrder(_)) if index > 0 => batch.attempt += 1,
+            Err(Setback::OutOfOrder(error) | Setback::Final(error)) => self.finish_batch(key, index, &Err(error)),
+            Err(Setback::Retry { in_doubt }) => {
+                batch.in_doubt |= in_doubt;
+                lane.not_before = now.after_ms(backoff_ms(batch.attempt));
+                batch.attempt += 1;
+                client.forget_leader(now, &key.0, key.1);
+            }
+        }
+    }
+
+    fn outcome(&self, key: &LaneKey, reply: &Result<(i16, ResponseBody), CallError>) -> Result<Offset, Setback> {
+        match reply {
             Ok((_, ResponseBody::Produce(_))) if self.config.acks == 0 => Ok(Offset::UNKNOWN),
             Ok((_, ResponseBody::Produce(response))) => {
                 let partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
@@ -439,38 +511,24 @@ impl Producer {
             }
             Err(CallError::Unsupported) => Err(Setback::Final(DeliveryError::Call(CallError::Unsupported))),
             Err(CallError::Encode(error)) => Err(Setback::Final(DeliveryError::Call(CallError::Encode(*error)))),
-            Err(CallError::TimedOut | CallError::Disconnected | CallError::Overloaded | CallError::Refused(_)) => {
-                Err(Setback::Retry)
-            }
-        };
-        match outcome {
-            Ok(base_offset) => self.finish_batch(key, &Ok(base_offset)),
-            Err(Setback::Final(error)) => self.finish_batch(key, &Err(error)),
-            Err(Setback::Retry) => {
-                client.forget_leader(now, &key.0, key.1);
-                let batch = lane.batch.as_mut().expect("a call has a batch");
-                lane.not_before = now.after_ms(backoff_ms(batch.attempt));
-                batch.attempt += 1;
-            }
+            Err(CallError::TimedOut | CallError::Disconnected) => Err(Setback::Retry { in_doubt: true }),
+            // It was never sent.
+            Err(CallError::Overloaded | CallError::Refused(_)) => Err(Setback::Retry { in_doubt: false }),
         }
     }
 
     /// The batch is delivered or given up. After a failure an idempotent producer starts over under a new id: whether
     /// the batch is in the log is not known, and so the next sequence is not either.
-    fn finish_batch(&mut self, key: &LaneKey, result: &Result<Offset, DeliveryError>) {
+    fn finish_batch(&mut self, key: &LaneKey, index: usize, result: &Result<Offset, DeliveryError>) {
         let lane = self.lanes.get_mut(key).expect("lanes are never removed");
-        let batch = lane.batch.take().expect("only batches finish");
-        let count = i32::try_from(batch.ordinals.len()).expect("a batch has at most 2³¹ records");
+        let batch = lane.batches.remove(index).expect("only batches finish");
         self.undelivered -= batch.ordinals.len();
         for (position, ordinal) in (0_i64..).zip(batch.ordinals) {
             let result = result.clone().map(|base| if base.0 < 0 { base } else { base.plus(position) });
-            self.deliveries.push_back(delivery(ordinal, key, result));
+            self.deliveries.push_back(delivery(ordinal, key, result, batch.in_doubt));
         }
-        let Some(producer) = batch.producer else { return };
-        let is_current = matches!(self.identity, Identity::Known(id, _) if id == producer.id);
-        if result.is_ok() && is_current {
-            lane.next_sequence = producer.base_sequence.plus(count).0;
-        } else if result.is_err() && is_current {
+        let is_current = batch.producer.is_some_and(|fields| self.identity.is(fields));
+        if result.is_err() && is_current {
             self.identity = Identity::Wanted { not_before: Monotonic::ZERO, attempt: 0 };
             self.lanes.values_mut().for_each(|lane| lane.next_sequence = 0);
         }
@@ -479,7 +537,7 @@ impl Producer {
     fn give_up(&mut self, queued: &Queued, partition: Option<PartitionIndex>, error: DeliveryError) {
         self.undelivered -= 1;
         let (ordinal, topic) = (queued.ordinal, queued.record.topic.clone());
-        self.deliveries.push_back(Delivery { ordinal, topic, partition, result: Err(error) });
+        self.deliveries.push_back(Delivery { ordinal, topic, partition, result: Err(error), in_doubt: false });
     }
 }
 
@@ -490,7 +548,12 @@ impl fmt::Debug for Producer {
 }
 
 enum Setback {
-    Retry,
+    /// Again, after a pause.
+    Retry {
+        in_doubt: bool,
+    },
+    /// A batch before it is missing: again when one is under way, the end otherwise.
+    OutOfOrder(DeliveryError),
     Final(DeliveryError),
 }
 
@@ -499,13 +562,29 @@ fn outcome_of(partition: &PartitionProduceResponse) -> Result<Offset, Setback> {
     match code {
         // The broker has the batch already, from an attempt whose answer was lost.
         ErrorCode::None | ErrorCode::DuplicateSequenceNumber => Ok(Offset(partition.base_offset)),
-        code if code.is_retriable() => Err(Setback::Retry),
+        ErrorCode::OutOfOrderSequenceNumber => {
+            Err(Setback::OutOfOrder(DeliveryError::Refused(code, partition.error_message.clone())))
+        }
+        code if code.is_retriable() => Err(Setback::Retry { in_doubt: leaves_open(code) }),
         code => Err(Setback::Final(DeliveryError::Refused(code, partition.error_message.clone()))),
     }
 }
 
-fn delivery(ordinal: u64, key: &LaneKey, result: Result<Offset, DeliveryError>) -> Delivery {
-    Delivery { ordinal, topic: key.0.clone(), partition: Some(key.1), result }
+/// Whether an error may come after the append (KAFKA-13574).
+const fn leaves_open(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotLeaderOrFollower
+            | ErrorCode::NotEnoughReplicasAfterAppend
+            | ErrorCode::RequestTimedOut
+            | ErrorCode::UnknownServerError
+            | ErrorCode::KafkaStorageError
+    )
+}
+
+fn delivery(ordinal: u64, key: &LaneKey, result: Result<Offset, DeliveryError>, in_doubt: bool) -> Delivery {
+    let in_doubt = in_doubt && result.is_err();
+    Delivery { ordinal, topic: key.0.clone(), partition: Some(key.1), result, in_doubt }
 }
 
 /// Whether a record names a partition that its topic is known not to have.

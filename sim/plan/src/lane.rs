@@ -25,6 +25,8 @@ words! {
         Device = "device",
         /// A device that lies: damage is detected, never served.
         Rot = "rot",
+        /// A machine that comes back with an old or an empty disk.
+        Replaced = "replaced",
         /// Clocks that jump and drift, and quiet days.
         Clock = "clock",
         /// Raw clients beside well-behaved ones.
@@ -81,6 +83,7 @@ impl Lane {
             Self::Retention => "what is deleted stays deleted, offsets answer as the log says",
             Self::Device => "a failing or full device costs availability, never an acknowledged record",
             Self::Rot => "damage is found and reported; nothing false is served",
+            Self::Replaced => "a disk that was replaced costs what it held, and nothing false is served from it",
             Self::Clock => "clocks move retention, timeouts and expiry, never safety",
             Self::Raw => "bad manners hurt nobody else",
         }
@@ -92,7 +95,9 @@ impl Lane {
         let strict = Promises { acked_survives: true, final_power_loss: true, detection_only: false, settles: true };
         match self {
             Self::PageCache => Promises { acked_survives: false, final_power_loss: false, ..strict },
-            Self::Rot => Promises { acked_survives: false, final_power_loss: false, detection_only: true, ..strict },
+            Self::Rot | Self::Replaced => {
+                Promises { acked_survives: false, final_power_loss: false, detection_only: true, ..strict }
+            }
             Self::Durable
             | Self::Acks
             | Self::Groups
@@ -116,7 +121,8 @@ impl Lane {
             Self::Durable | Self::Groups | Self::Compacted | Self::Admin | Self::Retention | Self::Acks => {
                 &[Kill, Power, Pause, Stop, Partition, Delay, Connection, Slow, Client]
             }
-            Self::PageCache => &[Kill, Power, Pause, Stop, Disk, Partition, Delay, Connection, Slow, Client],
+            Self::PageCache => &[Kill, Power, Pause, Stop, Partition, Delay, Connection, Slow, Client],
+            Self::Replaced => &[Kill, Stop, Disk, Connection, Client],
             Self::Device => &[Kill, Power, Stop, DiskError, Full, Slow, Connection, Client],
             Self::Rot => &[Kill, Stop, Rot, Misplaced, Connection, Client],
             Self::Clock => &[Kill, Power, Pause, Stop, Clock, Slow, Connection, Client],
@@ -128,7 +134,7 @@ impl Lane {
     #[must_use]
     pub const fn workloads(self) -> &'static [Workload] {
         match self {
-            Self::Durable | Self::PageCache | Self::Acks => &[Workload::Log, Workload::Queries],
+            Self::Durable | Self::PageCache | Self::Acks | Self::Replaced => &[Workload::Log, Workload::Queries],
             Self::Groups => &[Workload::Group, Workload::Log],
             Self::Compacted => &[Workload::Compacted],
             Self::Admin => &[Workload::Admin, Workload::Log],

@@ -75,13 +75,42 @@ impl Broker {
     /// # Errors
     /// What the broker said when it could not start, or that it took too long.
     pub fn start(&self) -> Result<(), String> {
+        self.launch();
+        let (state, machine) = (Rc::clone(&self.state), self.machine.clone());
+        let ended = self.world.run_until(START_MAX, || state.serving.get() || !machine.is_running());
+        match (self.state.serving.get(), self.failure()) {
+            (true, _) => Ok(()),
+            (false, Some(failure)) => Err(failure),
+            (false, None) if ended => Err("the broker ended without a word".to_owned()),
+            (false, None) => Err("the broker did not serve in time".to_owned()),
+        }
+    }
+
+    /// Whether it serves clients.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.state.serving.get() && self.machine.is_running()
+    }
+
+    /// Why its last process ended, when it said so.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.state.node.borrow().as_ref().and_then(|node| node.outcome().failure())
+    }
+
+    /// Asks the broker to stop, as SIGTERM does.
+    pub fn ask_to_stop(&self) {
+        self.state.stop.borrow().notify();
+    }
+
+    /// Starts the broker's process; it serves after a while.
+    pub fn launch(&self) {
         let options = Arc::new(NodeOptions {
             config: self.config(),
             data_shards: self.setup.data_shards,
             version: env!("CARGO_PKG_VERSION"),
         });
         let node = Node::new(options);
-        let outcome = node.outcome();
         let state = Rc::clone(&self.state);
         state.serving.set(false);
         *state.stop.borrow_mut() = Rc::new(Notify::new());
@@ -96,14 +125,6 @@ impl Broker {
                 Box::pin(async move { node.run_data_shard(env).await })
             }
         });
-        let machine = self.machine.clone();
-        let ended = self.world.run_until(START_MAX, || state.serving.get() || !machine.is_running());
-        match (self.state.serving.get(), outcome.failure()) {
-            (true, _) => Ok(()),
-            (false, Some(failure)) => Err(failure),
-            (false, None) if ended => Err("the broker ended without a word".to_owned()),
-            (false, None) => Err("the broker did not serve in time".to_owned()),
-        }
     }
 
     /// Stops the broker as SIGTERM does and waits for its end.
@@ -111,12 +132,11 @@ impl Broker {
     /// # Errors
     /// That it did not stop, or what went wrong while it did.
     pub fn stop(&self) -> Result<(), String> {
-        self.state.stop.borrow().notify();
+        self.ask_to_stop();
         if !self.machine.run_until_stopped(START_MAX) {
             return Err("the broker did not stop".to_owned());
         }
-        let failure = self.state.node.borrow().as_ref().and_then(|node| node.outcome().failure());
-        failure.map_or(Ok(()), Err)
+        self.failure().map_or(Ok(()), Err)
     }
 
     fn config(&self) -> BrokerConfig {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use barnabas_plan::{Call, FileClass};
-use barnabas_runtime_madsim::{DiskCall, DiskCallKind, DiskVerdict};
+use barnabas_runtime_madsim::{DiskCall, DiskVerdict};
 
 use crate::files::{is_call, is_of};
 
@@ -77,6 +77,8 @@ pub(crate) const fn delay_ms(ms: u64) -> Effect {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use barnabas_runtime_madsim::DiskCallKind;
 
     use super::*;
 

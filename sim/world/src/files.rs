@@ -60,8 +60,9 @@ mod tests {
         assert_eq!(class("/data/.barnabas-journal-0.a"), [FileClass::Journal]);
         assert_eq!(class("/data/recovery-point-offset-checkpoint.tmp"), [FileClass::Checkpoint]);
         assert_eq!(class("/data/t0-1/leader-epoch-checkpoint"), [FileClass::Checkpoint]);
-        assert_eq!(class("/data/__cluster_metadata-0/00000000000000000007-0000000001.checkpoint"), [
-            FileClass::MetadataSnapshot
-        ]);
+        assert_eq!(
+            class("/data/__cluster_metadata-0/00000000000000000007-0000000001.checkpoint"),
+            [FileClass::MetadataSnapshot]
+        );
     }
 }

@@ -3,13 +3,22 @@
 //!
 //! Knows how a broker is started, stopped, killed and cut off from power; not what it promises, which the checkers know.
 
+mod agenda;
 mod broker;
-mod raw;
+mod crew;
+mod director;
+mod disk_rules;
+mod execute;
+mod faults;
+mod files;
+mod judge;
+mod knobs;
 pub mod requests;
-mod run;
 mod scene;
+mod watch;
 
+pub use barnabas_workloads::{NoAnswer, RawClient};
 pub use broker::{Broker, BrokerSetup};
-pub use raw::{NoAnswer, RawClient};
-pub use run::{Report, Run, Stop};
+pub use execute::{Options, RunReport, execute};
+pub use judge::{Broken, Judgement, Scope, judge};
 pub use scene::{Scene, Visitor, play, with_broker};

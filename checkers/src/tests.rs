@@ -1,0 +1,1 @@
+//! Hand-written evidence that each checker must accept and reject.

@@ -1,0 +1,263 @@
+//! [`Director`]: carries out a plan: begins and ends faults when they are due, brings back what went down, begins the lives
+//! of clients. It acts between the events of the world, before time moves on.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use barnabas_base::Monotonic;
+use barnabas_history::{Happening, What};
+use barnabas_plan::{Fault, Machine, NodeName, Plan, Trigger};
+use barnabas_runtime_madsim::{DiskImage, Node as MachineOf, World};
+use barnabas_workloads::Recorder;
+
+use crate::Broker;
+use crate::agenda::{Agenda, Cue};
+use crate::crew::Crew;
+use crate::disk_rules::DiskRules;
+use crate::watch::SharedWatch;
+
+/// A broker that ended without having been asked to starts again after this long, as a service manager has it.
+const RESTART_MS: u64 = 1_000;
+/// A client that crashed comes back after this long.
+const REBIRTH_MS: u64 = 200;
+/// Old disks are kept at this interval, when the plan has a use for them.
+const IMAGE_EVERY_MS: u64 = 2_000;
+
+/// The only broker of a run.
+pub(crate) const NODE: NodeName = NodeName(0);
+
+/// What happens to a run's machines.
+pub(crate) struct Director<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) plan: &'a Plan,
+    pub(crate) broker: &'a Broker,
+    pub(crate) crew: Crew,
+    pub(crate) recorder: Recorder,
+    pub(crate) watch: SharedWatch,
+    pub(crate) rules: Rc<RefCell<DiskRules>>,
+    pub(crate) agenda: Agenda,
+    pub(crate) images: Vec<(Monotonic, DiskImage)>,
+    /// Faults that have begun and not ended.
+    pub(crate) active: Vec<usize>,
+    /// When the safety phase began.
+    pub(crate) began: Monotonic,
+    /// Lives of the broker so far.
+    pub(crate) lives: Rc<Cell<u64>>,
+    /// When it starts again after a stop that was asked for, in milliseconds after its end.
+    pub(crate) back_ms: Option<u64>,
+    /// Whether the broker's process is expected to run.
+    pub(crate) is_up: bool,
+    was_serving: bool,
+    /// Kills that the plan asked for; a process that ends otherwise did so by itself.
+    pub(crate) asked_to_stop: bool,
+}
+
+impl<'a> Director<'a> {
+    pub(crate) fn new(
+        (world, plan, broker): (&'a World, &'a Plan, &'a Broker),
+        crew: Crew,
+        (recorder, lives): (Recorder, Rc<Cell<u64>>),
+        (watch, rules): (SharedWatch, Rc<RefCell<DiskRules>>),
+    ) -> Self {
+        Self {
+            world,
+            plan,
+            broker,
+            crew,
+            recorder,
+            watch,
+            rules,
+            agenda: Agenda::default(),
+            images: Vec::new(),
+            active: Vec::new(),
+            began: world.now(),
+            lives,
+            back_ms: None,
+            is_up: false,
+            was_serving: false,
+            asked_to_stop: false,
+        }
+    }
+
+    /// Begins the safety phase: every fault gets its place, every client its first life.
+    pub(crate) fn begin(&mut self) {
+        self.began = self.world.now();
+        for (index, planned) in self.plan.faults.iter().enumerate() {
+            let since = self.at(trigger_ms(&planned.trigger));
+            match planned.trigger {
+                Trigger::At { .. } => self.agenda.add(since, Cue::Begin(index)),
+                Trigger::Issued { .. }
+                | Trigger::Done { .. }
+                | Trigger::Answered { .. }
+                | Trigger::Observed { .. }
+                | Trigger::Started { .. } => self.watch.borrow_mut().add(index, &planned.trigger, since),
+            }
+        }
+        if let Some(quiet) = self.plan.quiet {
+            let at = self.began.after(Duration::from_millis(quiet.at_ms));
+            self.agenda.add(at, Cue::Quiet);
+        }
+        if self.plan.faults.iter().any(|planned| matches!(planned.fault, Fault::OldDisk { .. })) {
+            self.agenda.add(self.world.now(), Cue::TakeImage(NODE));
+        }
+        for name in self.crew.names() {
+            self.crew.begin_life(name);
+        }
+    }
+
+    /// World time of a time of the safety phase.
+    pub(crate) fn at(&self, ms: u64) -> Monotonic {
+        self.began.after(Duration::from_millis(self.plan.after_quiet_ms(ms)))
+    }
+
+    pub(crate) fn later(&self, ms: u64) -> Monotonic {
+        self.world.now().after(Duration::from_millis(ms))
+    }
+
+    pub(crate) fn happened(&self, happening: Happening) {
+        self.recorder.push(What::Happened(happening));
+    }
+
+    /// Lets the world go on until `end`, or until `done`; whether it is done.
+    pub(crate) fn run_until(&mut self, end: Monotonic, done: impl Fn() -> bool) -> bool {
+        loop {
+            self.attend();
+            if done() {
+                return true;
+            }
+            let now = self.world.now();
+            if now >= end {
+                return false;
+            }
+            let next = self.agenda.next_at().map_or(end, |at| at.min(end));
+            let (watch, news) = (Rc::clone(&self.watch), self.crew.has_news());
+            let (broker, is_up, was_serving) = (self.broker, self.is_up, self.was_serving);
+            self.world.run_until(next.since(now), || {
+                watch.borrow().is_due()
+                    || done()
+                    || news.get()
+                    || is_up != broker.machine().is_running()
+                    || was_serving != broker.is_serving()
+            });
+        }
+    }
+
+    /// Takes care of everything that has happened and is due.
+    fn attend(&mut self) {
+        loop {
+            self.note_panics();
+            self.note_the_broker();
+            for name in self.crew.take_ended() {
+                self.agenda.add(self.later(REBIRTH_MS), Cue::Rebirth(name));
+            }
+            let due = self.watch.borrow_mut().take_due();
+            if let Some(fault) = due {
+                self.begin_fault(fault);
+                continue;
+            }
+            match self.agenda.take_due(self.world.now()) {
+                Some(cue) => self.perform(cue),
+                None => return,
+            }
+        }
+    }
+
+    fn note_panics(&self) {
+        for panicked in self.world.take_panics() {
+            let node = self.broker.machine().id();
+            let of_client = |machine: &&MachineOf| machine.id() == panicked.node;
+            let client =
+                self.crew.names().into_iter().find(|name| self.crew.machine(*name).is_some_and(|m| of_client(&m)));
+            let machine = match client {
+                Some(name) if panicked.node != node => Machine::Client(name),
+                _ => Machine::Node(NODE),
+            };
+            let (task, message) = (panicked.task.to_owned(), panicked.message().to_owned());
+            self.happened(Happening::Panicked { machine, task, message });
+        }
+    }
+
+    fn note_the_broker(&mut self) {
+        if self.is_up && !self.broker.machine().is_running() {
+            self.is_up = false;
+            let clean = self.asked_to_stop && self.broker.failure().is_none();
+            self.happened(Happening::Ended { node: NODE, clean });
+            let back_ms = if self.asked_to_stop { self.back_ms.take() } else { Some(RESTART_MS) };
+            if let Some(back_ms) = back_ms {
+                self.agenda.add(self.later(back_ms), Cue::Launch(NODE));
+            }
+            self.asked_to_stop = false;
+        }
+        let is_serving = self.broker.is_serving();
+        if is_serving && !self.was_serving {
+            self.happened(Happening::Serving { node: NODE });
+        }
+        self.was_serving = is_serving;
+    }
+
+    fn perform(&mut self, cue: Cue) {
+        match cue {
+            Cue::Begin(fault) => self.begin_fault(fault),
+            Cue::End(fault) => self.end_fault(fault),
+            Cue::Flip(fault) => self.flip(fault),
+            Cue::Launch(_) => self.launch(),
+            Cue::Kill(_, life) => {
+                if self.lives.get() == life && self.is_up {
+                    self.broker.machine().crash();
+                }
+            }
+            Cue::Rebirth(name) => self.crew.begin_life(name),
+            Cue::TakeImage(_) => {
+                self.images.push((self.world.now(), self.broker.machine().disk_image()));
+                self.agenda.add(self.later(IMAGE_EVERY_MS), Cue::TakeImage(NODE));
+            }
+            Cue::Quiet => self.happened(Happening::Quiet),
+        }
+    }
+
+    /// Starts the broker's process, if none runs.
+    pub(crate) fn launch(&mut self) {
+        if self.is_up {
+            return;
+        }
+        self.lives.set(self.lives.get() + 1);
+        self.is_up = true;
+        self.asked_to_stop = false;
+        self.happened(Happening::Started { node: NODE, life: self.lives.get() });
+        self.broker.launch();
+        self.watch.borrow_mut().on_start(self.world.now());
+    }
+
+    /// The broker goes down by `kill` and comes back after `back_ms`.
+    pub(crate) fn take_down(&mut self, back_ms: u64, kill: impl FnOnce(&MachineOf)) {
+        kill(self.broker.machine());
+        if self.is_up {
+            self.is_up = false;
+            self.asked_to_stop = false;
+            self.happened(Happening::Ended { node: NODE, clean: false });
+        }
+        self.was_serving = false;
+        self.agenda.add(self.later(back_ms), Cue::Launch(NODE));
+    }
+
+    /// The machine of that name.
+    pub(crate) fn machine(&self, machine: Machine) -> Option<&MachineOf> {
+        match machine {
+            Machine::Node(_) => Some(self.broker.machine()),
+            Machine::Client(name) => self.crew.machine(name),
+        }
+    }
+}
+
+/// When a trigger begins to count.
+const fn trigger_ms(trigger: &Trigger) -> u64 {
+    match trigger {
+        Trigger::At { ms } => *ms,
+        Trigger::Issued { since_ms, .. }
+        | Trigger::Done { since_ms, .. }
+        | Trigger::Answered { since_ms, .. }
+        | Trigger::Observed { since_ms, .. }
+        | Trigger::Started { since_ms, .. } => *since_ms,
+    }
+}
