@@ -324,13 +324,14 @@ impl Volume {
         let free = self.free_blocks();
         let file = self.file_mut(inode)?;
         let before = file.blocks();
-        let reserved = std::mem::replace(&mut file.reserved, end);
+        let reserved = file.reserved;
+        // A shorter range than was reserved takes nothing and gives nothing back.
+        file.reserved = reserved.max(end);
         let more = file.blocks() - before;
         if more > free {
             file.reserved = reserved;
             return Err(ErrorKind::StorageFull.into());
         }
-        file.reserved = end.max(reserved);
         self.used_blocks += more;
         Ok(())
     }
