@@ -460,12 +460,17 @@ impl Committer {
     }
 
     async fn sync(&self, files: &[Rc<dyn File>]) -> io::Result<()> {
-        match files {
+        let synced = match files {
             [] => Ok(()),
             [file] => file.sync().await,
             _ if files.len() > self.limits.sync_files_max => self.env.disk.sync_filesystem(&self.path).await,
             _ => self.env.disk.sync_files(files).await,
-        }
+        };
+        // A sync that finds no room has lost what was written; only a write may be refused and tried again.
+        synced.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => io::Error::other("no room for what had been written"),
+            _ => error,
+        })
     }
 
     /// Names come before what is in the files: an acknowledged batch in a file without a name is lost.

@@ -68,6 +68,8 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
     /// `preallocate`: reserve `segment_bytes` when a segment is created.
     pub preallocate: bool,
+    /// Room that the active segment keeps allocated past its end, so that small batches are accepted on a full device.
+    pub headroom_bytes: u64,
 }
 
 impl Default for LogConfig {
@@ -97,6 +99,7 @@ impl Default for LogConfig {
             flush_policy: FlushPolicy::Ack,
             producer_id_expiration_ms: DAY_MS,
             preallocate: false,
+            headroom_bytes: 0,
         }
     }
 }

@@ -55,6 +55,13 @@ pub const JOURNAL_WARM_PAUSE_MS: i64 = 5;
 /// Journal files that must fit the device beside everything else, or none is written ahead.
 pub const JOURNAL_WARM_ROOM_FILES: u64 = 64;
 
+/// Room that a log directory keeps for a start on a device without any: the points of 50,000 partitions and the small
+/// files that are replaced then.
+pub const RESERVE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Smallest piece of the reserve that is asked for.
+pub const RESERVE_STEP_BYTES_MIN: u64 = 64 * 1024;
+
 /// Alignment of journal entries: a commit never rewrites a sector that holds an acknowledged one.
 pub const JOURNAL_ALIGN_BYTES: u64 = 512;
 

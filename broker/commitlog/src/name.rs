@@ -227,6 +227,8 @@ pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// First dirty offsets of compacted partitions.
 pub const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
+/// Allocated and empty: room for a start on a full device.
+pub const RESERVE: &str = ".barnabas-reserve";
 /// Journal file with the points that a start found, until the journals of this run say more.
 pub const JOURNAL_POINTS: &str = ".barnabas-journal-points";
 /// How names of journal files begin; shard, dot and file letter follow.

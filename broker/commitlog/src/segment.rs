@@ -33,6 +33,8 @@ pub(crate) struct Segment {
     pub(crate) base: Offset,
     /// Bytes written; the file may be longer while a write is under way.
     pub(crate) size: u64,
+    /// Room was allocated up to this position, for a log that keeps headroom.
+    pub(crate) allocated_to: u64,
     /// The open file, while the log keeps it open.
     pub(crate) file: Option<Rc<dyn File>>,
     /// Whether the file was used since it was last looked at for closing.
@@ -65,6 +67,7 @@ impl Segment {
         Self {
             base,
             size: 0,
+            allocated_to: 0,
             file: None,
             was_used: false,
             indexes: Some(Indexes::new(base)),

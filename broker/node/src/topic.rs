@@ -68,6 +68,7 @@ pub(crate) fn log_config(broker: &BrokerConfig, config: &TopicConfig) -> LogConf
         },
         producer_id_expiration_ms: broker.logs.producer_id_expiration_ms,
         preallocate: config.preallocate,
+        headroom_bytes: 0,
     }
 }
 

@@ -2,6 +2,7 @@
 //! share, and whether the directory still works. [`DirectoryOwner`] has what concerns the directory as a whole.
 
 mod owner;
+mod reserve;
 mod resources;
 
 use std::cell::{Cell, RefCell};
@@ -198,10 +199,11 @@ impl LogDirectory {
         self.failed.notify();
     }
 
-    /// An error of a call that changes files: the directory goes offline.
+    /// An error of a call that changes files: the directory goes offline, unless it is only full.
     pub(crate) fn fault(&self, path: &Path, error: &io::Error) -> StorageError {
-        // Descriptors run out by load, not by a broken device.
-        let is_device = !matches!(error.raw_os_error(), Some(ENFILE | EMFILE));
+        // Descriptors run out by load, not by a broken device, and so does room.
+        let is_device =
+            error.kind() != io::ErrorKind::StorageFull && !matches!(error.raw_os_error(), Some(ENFILE | EMFILE));
         let error = StorageError::new(&path.display().to_string(), error);
         if is_device {
             self.fail(error.clone());

@@ -125,6 +125,7 @@ impl DirectoryOwner {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(OpenDirectoryError::Locked),
             Err(error) => return Err(fault(error)),
         };
+        super::reserve::release_if_short(env, path).await.map_err(fault)?;
         let entries = env.disk.list(path).await.map_err(fault)?;
         let folders: BTreeSet<String> = entries
             .iter()
@@ -209,6 +210,27 @@ impl DirectoryOwner {
         let marker = self.path.join(CLEAN_SHUTDOWN);
         let text = Bytes::from(format_clean_shutdown(broker_epoch));
         small_file::replace(&*self.env.disk, &marker, text).await.map_err(fault)
+    }
+
+    /// Takes room that the next start may need, as far as there is any. To be called once the start has written what it
+    /// has to write, and from time to time: what others gave back on a full device goes here first.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk fails; a full one does not.
+    pub async fn take_reserve(&self) -> Result<(), StorageError> {
+        super::reserve::take(&self.env, &self.path).await.map_err(|error| self.fault(&error))
+    }
+
+    /// Gives that room back where there is too little beside it, for what a clean stop has to write.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk fails.
+    pub async fn release_reserve(&self) -> Result<(), StorageError> {
+        super::reserve::release_if_short(&self.env, &self.path).await.map_err(|error| self.fault(&error))
+    }
+
+    fn fault(&self, error: &io::Error) -> StorageError {
+        StorageError::new(&self.path.display().to_string(), error)
     }
 
     /// Removes folders left over by deletions that a stop interrupted.

@@ -314,8 +314,28 @@ impl Log {
         self.directory.check().map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
         let file = self.active_file().await?;
         let position = self.state.borrow().active().size;
+        let len: usize = parts.iter().map(Bytes::len).sum();
+        self.keep_headroom(&*file, position + len as u64).await?;
         file.write_at(position, &parts).await?;
         Ok(Some(file))
+    }
+
+    /// Allocates room behind `end`, where the active segment is about to end, when little of it is left. Without any the
+    /// batch is written all the same: into what was allocated before.
+    pub(crate) async fn keep_headroom(&self, file: &dyn File, end: u64) -> io::Result<()> {
+        let (headroom_bytes, allocated_to) = {
+            let state = self.state.borrow();
+            (state.config.headroom_bytes, state.active().allocated_to)
+        };
+        if headroom_bytes == 0 || allocated_to >= end + headroom_bytes / 2 {
+            return Ok(());
+        }
+        match file.allocate(end, headroom_bytes).await {
+            Ok(()) => self.state.borrow_mut().active_mut().allocated_to = end + headroom_bytes,
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::Unsupported) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Moves the state of the log past a group that is in the page cache, and answers for it.
@@ -449,6 +469,8 @@ impl Log {
         let Some(file) = file else { return Ok(()) };
         if file.size().await? > size {
             file.truncate(size).await?;
+            // What was allocated past the end went with it.
+            self.state.borrow_mut().active_mut().allocated_to = 0;
             file.sync().await?;
         }
         Ok(())

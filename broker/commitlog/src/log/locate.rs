@@ -109,7 +109,7 @@ impl Log {
                 segment.indexes = Some(indexes);
             }
         }
-        self.write_caches(base).await
+        self.write_caches_if_room(base).await
     }
 
     /// The indexes of a segment, made from its batches.

@@ -110,6 +110,12 @@ impl Log {
         self.state.borrow().fold.committed_end()
     }
 
+    /// The offset that the next batch gets: where the log ends if everything under way is written.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.state.borrow().fold.end_offset()
+    }
+
     /// The same as [`Log::end_offset`]: written means in the page cache.
     #[must_use]
     pub fn written_offset(&self) -> Offset {

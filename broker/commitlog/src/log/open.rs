@@ -102,7 +102,13 @@ impl Log {
         };
         let log = Self::bare(directory, partition, topic, config, folder.clone());
         let report = match listed {
-            None => log.create().await.map_err(fault)?,
+            None => match log.create().await {
+                Ok(report) => report,
+                Err(error) => {
+                    log.uncreate(&error).await;
+                    return Err(fault(error));
+                }
+            },
             Some(listing) => {
                 log.check_topic(&listing).await?;
                 log.load_state(listing).await.map_err(fault)?
@@ -121,9 +127,25 @@ impl Log {
         if report.kind == RestartKind::Fresh {
             // From here on the journal speaks for this log: the checkpoint files may still name an earlier one.
             let noted = directory.committer.note_durably(directory, &log, Note::Point).await;
-            noted.map_err(OpenLogError::Storage)?;
+            if let Err(error) = noted {
+                log.uncreate(&io::Error::from(error.kind)).await;
+                return Err(OpenLogError::Storage(error));
+            }
         }
         Ok((log, report))
+    }
+
+    /// Leaves nothing of a log that found no room to be created: a later attempt creates it from nothing again.
+    async fn uncreate(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::StorageFull {
+            return;
+        }
+        self.state.borrow_mut().is_closed = true;
+        self.directory.forget(self.partition);
+        match self.env.disk.remove_dir_all(&self.folder).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => drop(self.directory.fault(&self.folder, &error)),
+            Ok(()) | Err(_) => {}
+        }
     }
 
     /// A log without segments yet.
@@ -243,10 +265,15 @@ impl Log {
 
     /// Reserves again what a start gave back, where that is asked for and there is room.
     async fn reserve(self: &Rc<Self>) -> io::Result<()> {
-        let (is_wanted, size, bytes) = {
+        let (is_wanted, size, bytes, headroom_bytes) = {
             let state = self.state.borrow();
-            (state.config.preallocate, state.active().size, u64::from(state.config.segment_bytes))
+            let segment_bytes = u64::from(state.config.segment_bytes);
+            (state.config.preallocate, state.active().size, segment_bytes, state.config.headroom_bytes)
         };
+        if headroom_bytes > 0 {
+            let file = self.active_file().await?;
+            self.keep_headroom(&*file, size).await?;
+        }
         if !is_wanted || size >= bytes {
             return Ok(());
         }

@@ -239,6 +239,6 @@ impl Log {
             position += bytes.len() as u64;
         }
         let is_whole = self.install_checks(base, layout, checks);
-        if is_whole { self.write_caches(base).await } else { Ok(()) }
+        if is_whole { self.write_caches_if_room(base).await } else { Ok(()) }
     }
 }

@@ -265,7 +265,7 @@ impl Log {
             }
             segment.seal();
         }
-        self.write_caches(base).await?;
+        self.write_caches_if_room(base).await?;
         if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
             segment.indexes = None;
         }

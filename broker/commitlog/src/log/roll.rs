@@ -164,6 +164,14 @@ impl Log {
         Ok(())
     }
 
+    /// The same where the caches are in memory already: without room they are not kept, and made again after a start.
+    pub(crate) async fn write_caches_if_room(self: &Rc<Self>, base: Offset) -> io::Result<()> {
+        match self.write_caches(base).await {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+            other => other,
+        }
+    }
+
     fn unwritten(&self, base: Offset) -> Option<Unwritten> {
         let state = self.state.borrow();
         let active = state.active().base;
