@@ -73,6 +73,21 @@ impl Budget {
         Some(Charge { budget: self.clone(), account, bytes })
     }
 
+    /// Takes `bytes` from `account`, also past its limit: they are in memory already. Whoever would add to them asks
+    /// [`Budget::is_full`] first.
+    #[must_use]
+    pub fn charge(&self, account: Account, bytes: u64) -> Charge {
+        let counters = &self.accounts[account.index()];
+        counters.used_bytes.set(counters.used_bytes.get().saturating_add(bytes));
+        Charge { budget: self.clone(), account, bytes }
+    }
+
+    /// Whether `account` has reached its limit.
+    #[must_use]
+    pub fn is_full(&self, account: Account) -> bool {
+        self.used_bytes(account) >= self.limit_bytes(account)
+    }
+
     /// Bytes held by `account`.
     #[must_use]
     pub fn used_bytes(&self, account: Account) -> u64 {
@@ -130,6 +145,18 @@ mod tests {
         assert!(budget.try_charge(Account::RequestFrames, 60).is_some(), "accounts are apart");
         drop(first);
         assert_eq!(budget.used_bytes(Account::TailCache), 0);
+    }
+
+    #[test]
+    fn what_is_there_is_charged_past_the_limit() {
+        let budget = Budget::new(|_| 100);
+        let first = budget.charge(Account::ResponseSegments, 60);
+        assert!(!budget.is_full(Account::ResponseSegments));
+        let second = budget.charge(Account::ResponseSegments, 60);
+        assert!(budget.is_full(Account::ResponseSegments));
+        assert!(budget.try_charge(Account::ResponseSegments, 1).is_none());
+        drop((first, second));
+        assert_eq!(budget.used_bytes(Account::ResponseSegments), 0);
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use barnabas_base::limits::IN_FLIGHT_REQUESTS_PER_CONNECTION_MAX;
-use barnabas_base::{Monotonic, Observation};
-use barnabas_runtime::sync::queue;
+use barnabas_base::{Account, Budget, Charge, Monotonic, Observation};
+use barnabas_runtime::sync::{Notify, queue};
 use barnabas_runtime::{Either, Env, Local, ReadHalf, Segment, Stream, WriteHalf, race};
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -45,8 +45,10 @@ pub(crate) struct Peer {
     pub(crate) listener: usize,
     /// When the last request came; idle connections are closed by the shard's sweep.
     pub(crate) last_active: Cell<Monotonic>,
-    /// Whether a request is being answered: such a connection is not idle.
+    /// Requests that are being answered: a connection with one is not idle.
     pub(crate) busy: Cell<u32>,
+    /// Counts answers that left.
+    pub(crate) answered: Notify,
 }
 
 /// An answer on its way out.
@@ -67,8 +69,48 @@ struct PendingAnswer {
 }
 
 enum Answer {
-    Ready(Outgoing),
+    /// What it holds in memory is charged until it has left.
+    Ready(Outgoing, Charge),
     Later(Local<'static, Outgoing>),
+}
+
+impl Answer {
+    fn ready(outgoing: Outgoing, budget: &Budget) -> Self {
+        let charge = outgoing.charge(budget);
+        Self::Ready(outgoing, charge)
+    }
+}
+
+impl Outgoing {
+    /// Takes what the frame holds in memory from the budget; ranges of files hold none.
+    fn charge(&self, budget: &Budget) -> Charge {
+        let held = |segment: &Segment| match segment {
+            Segment::Bytes(bytes) => bytes.len() as u64,
+            Segment::File { .. } => 0,
+        };
+        budget.charge(Account::ResponseSegments, self.segments.iter().map(held).sum())
+    }
+}
+
+impl Peer {
+    /// Waits until every request that was dispatched has been answered. Where answers hold too much memory, a connection
+    /// adds to it only once its own have left: a slow reader holds one answer, and keeps nobody else from theirs.
+    async fn all_answered(&self) {
+        loop {
+            let seen = self.answered.version();
+            if self.busy.get() == 0 {
+                return;
+            }
+            self.answered.changed_since(seen).await;
+        }
+    }
+}
+
+/// An answer that can leave, and what it holds until then.
+struct Held {
+    outgoing: Outgoing,
+    _charge: Charge,
+    _admitted: Option<Admitted>,
 }
 
 /// Serves one connection to its end.
@@ -79,6 +121,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, listener: usize) {
         listener,
         last_active: Cell::new(shard.env.now()),
         busy: Cell::new(0),
+        answered: Notify::new(),
     });
     let (answers, waiting) = queue::bounded(IN_FLIGHT_REQUESTS_PER_CONNECTION_MAX);
     let reader = read_requests(&shard, &peer, stream.read, answers);
@@ -124,6 +167,9 @@ async fn read_requests(
             }
         };
         peer.last_active.set(shard.env.now());
+        if shard.budget.is_full(Account::ResponseSegments) {
+            peer.all_answered().await;
+        }
         peer.busy.set(peer.busy.get() + 1);
         let mut admitted = Some(admitted);
         let answer = match dispatch(shard, peer, frame) {
@@ -131,14 +177,14 @@ async fn read_requests(
             Ok(Dispatched::InTurn(answer)) => {
                 // The frame is read and gone, while a long poll or a rebalance may wait for minutes.
                 drop(admitted.take());
-                Answer::Ready(answer.await)
+                Answer::ready(answer.await, &shard.budget)
             }
             Err(refusal) => {
                 shard.log_connection_error(peer, &io::Error::new(io::ErrorKind::InvalidData, refusal.to_string()));
-                Answer::Ready(Outgoing { close: true, ..Outgoing::default() })
+                Answer::ready(Outgoing { close: true, ..Outgoing::default() }, &shard.budget)
             }
         };
-        let closes = matches!(&answer, Answer::Ready(outgoing) if outgoing.close);
+        let closes = matches!(&answer, Answer::Ready(outgoing, _) if outgoing.close);
         if answers.send(PendingAnswer { answer, admitted }).await.is_err() || closes {
             return Ended::ByPeer;
         }
@@ -213,10 +259,10 @@ async fn send_answers(
                 None => break,
             },
         };
-        let mut batch = vec![complete(first).await];
+        let mut batch = vec![complete(shard, first).await];
         while batch.len() < COALESCED_RESPONSES_MAX {
             let Some(pending) = waiting.try_receive() else { break };
-            match complete_now(pending).await {
+            match complete_now(shard, pending).await {
                 Ok(done) => batch.push(done),
                 Err(pending) => {
                     next = Some(pending);
@@ -247,27 +293,22 @@ enum Sent {
 }
 
 /// Sends answers with as few calls as possible.
-async fn send_batch(
-    shard: &Rc<Shard>,
-    peer: &Rc<Peer>,
-    write: &mut dyn WriteHalf,
-    batch: Vec<(Outgoing, Option<Admitted>)>,
-) -> Sent {
+async fn send_batch(shard: &Rc<Shard>, peer: &Rc<Peer>, write: &mut dyn WriteHalf, batch: Vec<Held>) -> Sent {
     let count = u32::try_from(batch.len()).expect("a batch is small");
-    let close = batch.iter().any(|(outgoing, _)| outgoing.close);
+    let close = batch.iter().any(|held| held.outgoing.close);
     let mut segments = Vec::new();
-    let mut held = Vec::new();
-    for (outgoing, admitted) in batch {
+    let mut batch = batch;
+    for Held { outgoing, .. } in &mut batch {
         if !outgoing.segments.is_empty() {
             let size_bytes = outgoing.segments.iter().map(Segment::len).sum();
             shard.env.observe(&Observation::ResponseSent { api_key: outgoing.api_key, size_bytes });
         }
-        segments.extend(outgoing.segments);
-        held.push(admitted);
+        segments.append(&mut outgoing.segments);
     }
     let sent = if segments.is_empty() { Ok(()) } else { write.send(&segments).await };
-    drop(held);
+    drop(batch);
     peer.busy.set(peer.busy.get().saturating_sub(count));
+    peer.answered.notify();
     peer.last_active.set(shard.env.now());
     if let Err(error) = &sent {
         shard.log_connection_error(peer, error);
@@ -276,23 +317,27 @@ async fn send_batch(
     if close { Sent::Last } else { Sent::More }
 }
 
-async fn complete(pending: PendingAnswer) -> (Outgoing, Option<Admitted>) {
-    let outgoing = match pending.answer {
-        Answer::Ready(outgoing) => outgoing,
-        Answer::Later(answer) => answer.await,
+async fn complete(shard: &Shard, pending: PendingAnswer) -> Held {
+    let (outgoing, charge) = match pending.answer {
+        Answer::Ready(outgoing, charge) => (outgoing, charge),
+        Answer::Later(answer) => {
+            let outgoing = answer.await;
+            let charge = outgoing.charge(&shard.budget);
+            (outgoing, charge)
+        }
     };
-    (outgoing, pending.admitted)
+    Held { outgoing, _charge: charge, _admitted: pending.admitted }
 }
 
 /// The answer if it is ready without waiting.
-async fn complete_now(pending: PendingAnswer) -> Result<(Outgoing, Option<Admitted>), PendingAnswer> {
-    match pending.answer {
-        Answer::Ready(outgoing) => Ok((outgoing, pending.admitted)),
-        Answer::Later(mut answer) => match (PollOnce { future: &mut answer }).await {
-            Some(outgoing) => Ok((outgoing, pending.admitted)),
-            None => Err(PendingAnswer { answer: Answer::Later(answer), admitted: pending.admitted }),
-        },
+async fn complete_now(shard: &Shard, mut pending: PendingAnswer) -> Result<Held, PendingAnswer> {
+    if let Answer::Later(answer) = &mut pending.answer {
+        match (PollOnce { future: answer }).await {
+            Some(outgoing) => pending.answer = Answer::ready(outgoing, &shard.budget),
+            None => return Err(pending),
+        }
     }
+    Ok(complete(shard, pending).await)
 }
 
 /// Polls a future a single time.
