@@ -2,7 +2,9 @@
 //! coordinators. Driven by the controller's publication, one delta after the other.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use barnabas_base::{LeaderEpoch, PartitionIndex, TopicPartition};
 use barnabas_commitlog::name::{deleted_folder_name, folder_name};
@@ -17,6 +19,8 @@ use crate::topic::{is_offsets_topic, log_config, topic_config};
 
 /// Logs that are opened at the same time: enough to keep the device busy, few enough to bound memory.
 const OPENING_AT_ONCE_MAX: usize = 64;
+/// How long a log that found no room waits for another attempt.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Acts on everything that concerns this shard and returns when it stands.
 pub(crate) async fn apply(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
@@ -25,6 +29,37 @@ pub(crate) async fn apply(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta
     }
     change_partitions(shard, image, delta).await;
     change_configs(shard, image, delta);
+    reopen(shard, image).await;
+}
+
+/// Tries again to open logs that found no room. Part of every publication, so that no other change of the same
+/// partition is under way.
+async fn reopen(shard: &Rc<Shard>, image: &ClusterImage) {
+    let homeless: Vec<_> = shard.homeless.borrow().iter().copied().collect();
+    for id in homeless {
+        let found = image.topic(id.topic_id).and_then(|topic| Some((topic, topic.partition(id.partition)?)));
+        match found {
+            Some((topic, state)) => change_partition(shard, image, topic, id, state).await,
+            None => drop(shard.homeless.borrow_mut().remove(&id)),
+        }
+    }
+    if !shard.homeless.borrow().is_empty() {
+        reopen_later(shard);
+    }
+}
+
+/// Has the image published once more after a while, by which [`reopen`] gets its turn.
+fn reopen_later(shard: &Rc<Shard>) {
+    if shard.will_reopen.replace(true) {
+        return;
+    }
+    let waiting = Rc::clone(shard);
+    let task = shard.env.spawn("reopen", async move {
+        waiting.env.sleep(REOPEN_INTERVAL).await;
+        waiting.will_reopen.set(false);
+        crate::controller::republish(&waiting).await;
+    });
+    task.detach();
 }
 
 /// Opens the logs of all partitions of this shard. Nobody leads them by that.
@@ -115,13 +150,21 @@ async fn open_partition(
     }
     match opened {
         Ok((log, report)) => {
-            report_load(id, &report);
+            report_load(&topic.name, id.partition, &report);
             let partition = Rc::new(Partition::new(id, Rc::from(&*topic.name), log));
             partition.set_min_in_sync_replicas(config.min_insync_replicas);
             shard.insert_partition(Rc::clone(&partition));
+            if shard.homeless.borrow_mut().remove(&id) {
+                tracing::info!(target: "LogManager", "{partition:?} found room and is open");
+            }
             Some(partition)
         }
         Err(error) => {
+            let is_full = matches!(&error, OpenLogError::Storage(error) if error.kind == io::ErrorKind::StorageFull);
+            // Said once, and tried again in silence.
+            if is_full && !shard.homeless.borrow_mut().insert(id) {
+                return None;
+            }
             let (name, index, path) = (&topic.name, id.partition, directory.path().display());
             tracing::error!(target: "LogManager", "cannot open {name}-{index} in {path}: {error}");
             None
@@ -144,14 +187,15 @@ async fn set_aside(shard: &Rc<Shard>, directory: &LogDirectory, topic: &str, id:
 }
 
 /// Tells people what is wrong with a log that came up; observers are told by the log itself.
-pub(crate) fn report_load(id: TopicPartition, report: &LoadReport) {
+pub(crate) fn report_load(topic: &str, partition: PartitionIndex, report: &LoadReport) {
+    let log = format_args!("{topic}-{partition}");
     for range in &report.damaged {
         let (from, to) = (range.from, range.to);
-        tracing::error!(target: "LogManager", "{id}: offsets {from} to {to} are damaged and answer CORRUPT_MESSAGE");
+        tracing::error!(target: "LogManager", "{log}: offsets {from} to {to} are damaged and answer CORRUPT_MESSAGE");
     }
     if report.cut_bytes > 0 {
         let (end, cut) = (report.end_offset, report.cut_bytes);
-        tracing::info!(target: "LogManager", "{id}: cut a torn tail of {cut} bytes at offset {end}");
+        tracing::info!(target: "LogManager", "{log}: cut a torn tail of {cut} bytes at offset {end}");
     }
 }
 

@@ -146,7 +146,15 @@ async fn checkpoint_until(shard: Rc<Shard>, mut owners: Vec<DirectoryOwner>, sto
             if let Err(error) = owner.checkpoint(std::mem::take(&mut reports[index])).await {
                 tracing::error!(target: "LogManager", "cannot write checkpoints: {error}");
             }
+            take_reserve(owner).await;
         }
+    }
+}
+
+/// Keeps room for the next start, as far as there is any.
+pub(crate) async fn take_reserve(owner: &DirectoryOwner) {
+    if let Err(error) = owner.take_reserve().await {
+        tracing::error!(target: "LogManager", "cannot keep room for the next start: {error}");
     }
 }
 

@@ -37,11 +37,19 @@ pub(crate) struct Controller {
     quorum: Quorum,
     /// Bytes of log since the last snapshot.
     unsnapshotted_bytes: Cell<u64>,
+    /// Where the log ends if everything that the pending view rests on is written.
+    pending_end: Cell<Offset>,
+    /// How often the pending view was dropped.
+    drops: Cell<u64>,
 }
 
 /// A decision on its way to the device. One without records of its own waits for those before it.
 struct Commit {
+    /// Give every shard the image once more, in its turn.
+    republishes: bool,
     appended: Option<(AppendTicket, Vec<MetadataRecord>)>,
+    /// [`Controller::drops`] when it was made: a decision from before a drop rests on what was lost.
+    drops: u64,
     done: oneshot::Sender<Result<(), ErrorCode>>,
 }
 
@@ -68,6 +76,8 @@ impl Controller {
         let controller = Rc::new(Self {
             env: shard.env.clone(),
             unsnapshotted_bytes: Cell::new(log.size_bytes()),
+            pending_end: Cell::new(log.next_offset()),
+            drops: Cell::new(0),
             log,
             epoch,
             core: RefCell::new(core),
@@ -113,12 +123,30 @@ impl Controller {
             return Ok(response);
         }
         let (done, outcome) = oneshot::channel();
+        // A decision before this one was lost, and the pending view that this one is made from is about to be dropped.
+        // Nothing that rests on it may reach the log.
+        if self.log.next_offset() != self.pending_end.get() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        let end = self.pending_end.get().plus(i64::try_from(records.len()).expect("a decision has few records"));
         let appended = (!records.is_empty()).then(|| (self.append(&records), records));
-        if self.committing.send(Commit { appended, done }).await.is_err() {
+        self.pending_end.set(end);
+        if self.committing.send(Commit { republishes: false, appended, drops: self.drops.get(), done }).await.is_err() {
             return Err(ErrorCode::NotController);
         }
         outcome.await.unwrap_or(Err(ErrorCode::NotController))?;
         Ok(response)
+    }
+
+    /// Has every shard act once more on what is committed, after what was decided before: a shard that could not do all
+    /// of it tries the rest again.
+    pub(crate) async fn republish(&self) {
+        let (done, outcome) = oneshot::channel();
+        let commit = Commit { republishes: true, appended: None, drops: self.drops.get(), done };
+        if self.committing.send(commit).await.is_ok() {
+            // A drop that came between is followed by another attempt.
+            let _ = outcome.await;
+        }
     }
 
     fn append(&self, records: &[MetadataRecord]) -> AppendTicket {
@@ -131,33 +159,44 @@ impl Controller {
 
     /// Commits decisions in their order.
     async fn commit_all(self: Rc<Self>, shard: Rc<Shard>, mut commits: queue::Receiver<Commit>) {
-        while let Some(Commit { appended, done }) = commits.receive().await {
+        while let Some(Commit { republishes, appended, drops, done }) = commits.receive().await {
+            if drops != self.drops.get() {
+                self.refuse_lost(appended).await;
+                done.send(Err(ErrorCode::KafkaStorageError));
+                continue;
+            }
             let outcome = match appended {
                 Some((ticket, records)) => self.commit(&shard, ticket, &records).await,
                 None => Ok(()),
             };
-            done.send(outcome);
+            if republishes {
+                publish(&shard, self.image(), Arc::default(), shard.metadata_offset.get()).await;
+            }
             if let Err(code) = outcome {
                 tracing::error!(target: "QuorumController", "a decision could not be written: {}", code.name());
-                self.forget_pending(code, &mut commits).await;
+                self.drop_pending();
             }
+            done.send(outcome);
             self.snapshot_if_due().await;
         }
     }
 
-    /// A decision was not written: those that were made after it may rest on it and are refused with it. One of them
-    /// that reached the log all the same would not fit what is there, so that the log is given up.
-    async fn forget_pending(&self, code: ErrorCode, commits: &mut queue::Receiver<Commit>) {
-        while let Some(Commit { appended, done }) = commits.try_receive() {
-            if let Some((ticket, _)) = appended
-                && ticket.await.is_ok()
-            {
-                let error = StorageError::reported(io::ErrorKind::Other, "a decision was written behind a lost one");
-                self.log.directory().fail(error);
-            }
-            done.send(Err(code));
-        }
+    /// A decision was not written: what was decided after it may rest on it and is refused with it, and the next one is
+    /// made from what is committed.
+    fn drop_pending(&self) {
         self.core.borrow_mut().drop_pending();
+        self.drops.set(self.drops.get() + 1);
+        self.pending_end.set(self.log.next_offset());
+    }
+
+    /// The log takes back everything that was staged behind a write that failed, and nothing is appended behind a lost
+    /// decision: one from before the drop is not in the log. If it were, it would not fit what is there.
+    async fn refuse_lost(&self, appended: Option<(AppendTicket, Vec<MetadataRecord>)>) {
+        let Some((ticket, _)) = appended else { return };
+        if ticket.await.is_ok() {
+            let error = StorageError::reported(io::ErrorKind::Other, "a decision was written behind a lost one");
+            self.log.directory().fail(error);
+        }
     }
 
     async fn commit(
@@ -226,6 +265,19 @@ pub(crate) async fn decide<T: Send + 'static>(
         })
     });
     asked.await
+}
+
+/// [`Controller::republish`], from any shard.
+pub(crate) async fn republish(shard: &Rc<Shard>) {
+    let asked = shard.on(shard.controller_shard(), |shard| -> Local<'static, ()> {
+        let controller = shard.controller.borrow().clone();
+        Box::pin(async move {
+            if let Some(controller) = controller {
+                controller.republish().await;
+            }
+        })
+    });
+    asked.await;
 }
 
 /// A fresh block of producer ids, durable before it is given out.

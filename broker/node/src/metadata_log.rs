@@ -24,6 +24,8 @@ use crate::shard::Shard;
 
 const QUORUM_STATE: &str = "quorum-state";
 const BOOTSTRAP: &str = "bootstrap.checkpoint";
+/// Room the log keeps allocated past its end: deletions are decided, and so written, also on a full device.
+const HEADROOM_BYTES: u64 = 1024 * 1024;
 /// Bytes of log read at once.
 const READ_CHUNK_BYTES: usize = 1024 * 1024;
 /// Largest snapshot that is read. A snapshot holds about 100 bytes a partition.
@@ -54,7 +56,7 @@ impl MetadataLog {
         let id = TopicPartition { topic_id: TopicId(Uuid::METADATA_TOPIC), partition: PartitionIndex(0) };
         let opened = Log::open(directory, id, METADATA_TOPIC, log_config(shard)).await;
         let (log, report) = opened.map_err(|error| format!("cannot open the metadata log: {error}"))?;
-        crate::apply::report_load(id, &report);
+        crate::apply::report_load(METADATA_TOPIC, id.partition, &report);
         let root = directory.path().to_owned();
         let files = MetadataFiles { env: shard.env.clone(), folder: root.join(format!("{METADATA_TOPIC}-0")), root };
         let loader = files.load(&log).await?;
@@ -103,6 +105,7 @@ fn log_config(shard: &Shard) -> LogConfig {
         retention_bytes: -1,
         max_message_bytes: u32::try_from(metadata.segment_bytes).unwrap_or(u32::MAX),
         flush_policy: FlushPolicy::Ack,
+        headroom_bytes: HEADROOM_BYTES,
         ..LogConfig::default()
     }
 }

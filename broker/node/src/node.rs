@@ -148,6 +148,9 @@ impl Running {
         let begun = begun.map_err(|code| format!("cannot register this broker: {}", code.name()))?;
         begun.map_err(|refusal| format!("this broker may not register: {refusal}"))?;
         crate::background::start(shard).await;
+        for owner in &owners {
+            crate::background::take_reserve(owner).await;
+        }
         shard.directories.borrow_mut().push(Rc::clone(&metadata_directory));
         let checkpointer = Checkpointer::start(shard, owners);
         accept(shard).await;
@@ -164,6 +167,11 @@ impl Running {
     /// Closes everything in the opposite order, so that a clean start needs to read nothing again.
     async fn stop(self, shard: &Rc<Shard>) -> StartResult<()> {
         let owners = self.checkpointer.stop().await;
+        shard.on_all(stop_serving).await;
+        // Nobody writes any more, so that the room serves what closing has to write.
+        for owner in &owners {
+            owner.release_reserve().await.map_err(|error| format!("the log directory could not be closed: {error}"))?;
+        }
         let per_shard = shard.on_all(close_shard).await;
         let mut reports: Vec<Vec<_>> = owners.iter().map(|_| Vec::new()).collect();
         let mut clean: Vec<bool> = owners.iter().map(|_| true).collect();
@@ -196,15 +204,20 @@ impl Running {
 
 type Closed = Vec<(u16, Result<barnabas_commitlog::DirectoryReport, ()>)>;
 
-/// Stops serving on one data shard and closes its logs.
+/// Stops serving on one data shard.
+fn stop_serving(shard: &Rc<Shard>) -> Local<'static, ()> {
+    let coordinators = shard.coordinators.take();
+    for coordinator in coordinators.into_values() {
+        coordinator.stop();
+    }
+    shard.close_service();
+    Box::pin(std::future::ready(()))
+}
+
+/// Closes the logs of one data shard.
 fn close_shard(shard: &Rc<Shard>) -> Local<'static, Closed> {
     let shard = Rc::clone(shard);
     Box::pin(async move {
-        let coordinators = shard.coordinators.take();
-        for coordinator in coordinators.into_values() {
-            coordinator.stop();
-        }
-        shard.close_service();
         let directories = shard.directories.take();
         let mut closed = Vec::with_capacity(directories.len());
         for directory in directories {

@@ -3,7 +3,7 @@
 //! Owns partitions, coordinators, fetch sessions and connections; nobody else touches them. The start-up drives it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -48,6 +48,10 @@ pub(crate) struct Shard {
     pub(crate) watches: Watches,
     pub(crate) producer_ids: RefCell<ProducerIdBlock>,
     pub(crate) directories: RefCell<Vec<Rc<LogDirectory>>>,
+    /// Partitions of this shard whose logs found no room to be created.
+    pub(crate) homeless: RefCell<BTreeSet<TopicPartition>>,
+    /// Whether another attempt at them is on its way.
+    pub(crate) will_reopen: Cell<bool>,
     pub(crate) coordinators: RefCell<BTreeMap<PartitionIndex, Rc<GroupCoordinator>>>,
     /// The controller, on the shard that has it.
     pub(crate) controller: RefCell<Option<Rc<Controller>>>,
@@ -90,6 +94,8 @@ impl Shard {
             watches: Watches::default(),
             producer_ids: RefCell::default(),
             directories: RefCell::default(),
+            homeless: RefCell::default(),
+            will_reopen: Cell::new(false),
             coordinators: RefCell::default(),
             controller: RefCell::default(),
             connections: ConnectionCounts::new(options.connection_limits()),
@@ -157,9 +163,10 @@ impl Shard {
         if let Some(partition) = self.partition(id) {
             return Ok(partition);
         }
-        // The image may be ahead of the logs: the partition is being opened, or its directory has failed.
+        // The image may be ahead of the logs: the partition is being opened, found no room, or its directory has failed.
         if self.image().partition(id).is_some() {
-            let offline = self.directories.borrow().iter().any(|directory| directory.is_offline());
+            let offline = self.homeless.borrow().contains(&id)
+                || self.directories.borrow().iter().any(|directory| directory.is_offline());
             return Err(if offline { ErrorCode::KafkaStorageError } else { ErrorCode::NotLeaderOrFollower });
         }
         Err(ErrorCode::UnknownTopicOrPartition)

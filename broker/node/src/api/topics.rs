@@ -4,7 +4,7 @@ use barnabas_base::Uuid;
 use barnabas_metadata::answer::missing_topic;
 use barnabas_metadata::controller::{CONSUMER_OFFSETS_TOPIC, is_valid_topic_name};
 use barnabas_wire::ErrorCode;
-use barnabas_wire::message::create_topics::CreatableTopicResult;
+use barnabas_wire::message::create_topics::{CreatableTopic, CreatableTopicResult};
 use barnabas_wire::message::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use barnabas_wire::message::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
@@ -22,6 +22,11 @@ const CREATION_CHOICE_SINCE: i16 = 4;
 const IDS_SINCE: i16 = 12;
 /// Topics one Metadata request may create; the rest is answered LEADER_NOT_AVAILABLE and asked for again.
 const AUTO_CREATED_AT_ONCE_MAX: usize = 1_000;
+/// Room that a creation needs whatever it creates.
+const ROOM_BYTES_MIN: u64 = 256 * 1024;
+/// Room of a partition without records: its folder and the files that begin with it, a block each.
+const PARTITION_ROOM_BYTES: u64 = 16 * 1024;
+const NO_ROOM: &str = "The log directories have no room for another log.";
 
 /// Metadata. Topics that do not exist are created when client and broker both allow it.
 pub(crate) async fn metadata(call: &Call, request: MetadataRequest) -> MetadataResponse {
@@ -87,6 +92,10 @@ async fn create_missing(call: &Call, names: Vec<String>) -> Vec<MetadataResponse
             answered.push(missing_topic(name, ErrorCode::LeaderNotAvailable));
         }
     }
+    if !wanted.is_empty() && !has_room(call, wanted.len()).await {
+        answered.extend(wanted.into_iter().map(|name| missing_topic(name, ErrorCode::LeaderNotAvailable)));
+        return answered;
+    }
     let asked = wanted.clone();
     let decided = decide(&call.shard, move |core, ids| core.auto_create_topics(&asked, ids)).await;
     let outcomes = decided.unwrap_or_else(|code| wanted.into_iter().map(|name| (name, code)).collect());
@@ -112,11 +121,39 @@ fn refused_creation(name: String, code: ErrorCode) -> CreatableTopicResult {
     }
 }
 
+/// Whether any log directory has room for `partitions` more. Without it a creation is refused before it is decided: a
+/// topic that cannot be written to is worse than none.
+async fn has_room(call: &Call, partitions: usize) -> bool {
+    let directories: Vec<_> = call.shard.directories.borrow().iter().cloned().collect();
+    let wanted = ROOM_BYTES_MIN + PARTITION_ROOM_BYTES * u64::try_from(partitions).unwrap_or(u64::MAX / ROOM_BYTES_MIN);
+    for directory in directories.iter().filter(|directory| !directory.is_offline()) {
+        match call.shard.env.disk.space(directory.path()).await {
+            Ok(space) if space.usable_bytes < wanted => {}
+            // Where the room cannot be told, the creation of the logs will.
+            Ok(_) | Err(_) => return true,
+        }
+    }
+    false
+}
+
+/// Partitions that a creation asks for.
+fn wanted_partitions(call: &Call, request: &CreateTopicsRequest) -> usize {
+    let default = call.shard.options.config.topics.partitions_default;
+    let of_topic = |topic: &CreatableTopic| match (topic.assignments.len(), topic.num_partitions) {
+        (0, count) => usize::try_from(if count < 0 { default } else { count }).unwrap_or(0),
+        (assigned, _) => assigned,
+    };
+    request.topics.iter().map(of_topic).fold(0, usize::saturating_add)
+}
+
 /// Makes sure that `__consumer_offsets` is there.
 pub(crate) async fn ensure_offsets_topic(call: &Call) -> Result<(), (ErrorCode, &'static str)> {
     const CANNOT: &str = "__consumer_offsets could not be created";
     if call.shard.image().topic_by_name(CONSUMER_OFFSETS_TOPIC).is_some() {
         return Ok(());
+    }
+    if !has_room(call, 0).await {
+        return Err((ErrorCode::CoordinatorNotAvailable, CANNOT));
     }
     let wanted = vec![CONSUMER_OFFSETS_TOPIC.to_owned()];
     let decided = decide(&call.shard, move |core, ids| core.auto_create_topics(&wanted, ids)).await;
@@ -130,6 +167,16 @@ pub(crate) async fn ensure_offsets_topic(call: &Call) -> Result<(), (ErrorCode, 
 /// CreateTopics.
 pub(crate) async fn create(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let names: Vec<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
+    if !request.validate_only && !has_room(call, wanted_partitions(call, &request)).await {
+        let refused = |name| CreatableTopicResult {
+            error_message: Some(NO_ROOM.to_owned()),
+            ..refused_creation(name, ErrorCode::KafkaStorageError)
+        };
+        return CreateTopicsResponse {
+            topics: names.into_iter().map(refused).collect(),
+            ..CreateTopicsResponse::default()
+        };
+    }
     let decided = decide(&call.shard, move |core, ids| core.create_topics(&request, ids)).await;
     decided.unwrap_or_else(|code| CreateTopicsResponse {
         topics: names.into_iter().map(|name| refused_creation(name, code)).collect(),
@@ -164,6 +211,18 @@ pub(crate) async fn delete(call: &Call, request: DeleteTopicsRequest) -> DeleteT
 /// CreatePartitions.
 pub(crate) async fn create_partitions(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let names: Vec<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
+    let counts = request.topics.iter().map(|topic| usize::try_from(topic.count).unwrap_or(0));
+    if !request.validate_only && !has_room(call, counts.fold(0, usize::saturating_add)).await {
+        let refused = |name| create_partitions::CreatePartitionsTopicResult {
+            name,
+            error_code: ErrorCode::KafkaStorageError.code(),
+            error_message: Some(NO_ROOM.to_owned()),
+        };
+        return CreatePartitionsResponse {
+            results: names.into_iter().map(refused).collect(),
+            ..CreatePartitionsResponse::default()
+        };
+    }
     let decided = decide(&call.shard, move |core, _| core.create_partitions(&request)).await;
     decided.unwrap_or_else(|code| CreatePartitionsResponse {
         results: names
