@@ -443,13 +443,16 @@ impl Log {
     ) -> io::Result<()> {
         let active = self.state.borrow().active().base;
         let policy = self.state.borrow().config.flush_policy;
-        let is_known = self.state.borrow().damage.at(present).is_some();
-        if present < plan.durable.max(fold.end_offset()) && present >= log_start && !is_known {
+        let known = self.state.borrow().damage.at(present).copied();
+        let to = plan.durable.max(fold.end_offset()).max(known.map_or(present, |range| range.to));
+        if present < to && present >= log_start {
             // Shorter than what was acknowledged. The offsets are never given twice.
-            let size = self.state.borrow().active().size;
-            let to = plan.durable.max(fold.end_offset());
-            let range = DamagedRange { from: present, to, segment: active, from_position: size, to_position: size };
-            self.list_damage(range).await?;
+            if known.is_none_or(|range| range.to < to) {
+                let size = self.state.borrow().active().size;
+                let from = known.map_or(present, |range| range.to);
+                let range = DamagedRange { from, to, segment: active, from_position: size, to_position: size };
+                self.list_damage(range).await?;
+            }
             jump(&mut fold, to);
         }
         if fold.end_offset() < log_start {
