@@ -436,7 +436,7 @@ impl Committer {
     }
 
     /// Whether the device has room for files whose only use is speed.
-    async fn has_spare_room(&self) -> bool {
+    pub(crate) async fn has_spare_room(&self) -> bool {
         let wanted = self.limits.journal_file_bytes.saturating_mul(JOURNAL_WARM_ROOM_FILES);
         self.env.disk.space(&self.path).await.is_ok_and(|space| space.usable_bytes >= wanted)
     }

@@ -148,6 +148,7 @@ impl Running {
         let begun = begun.map_err(|code| format!("cannot register this broker: {}", code.name()))?;
         begun.map_err(|refusal| format!("this broker may not register: {refusal}"))?;
         crate::background::start(shard).await;
+        secure_journals(shard, &metadata_directory).await;
         for owner in &owners {
             crate::background::take_reserve(owner).await;
         }
@@ -306,6 +307,20 @@ async fn join_directories(shard: &Rc<Shard>, seeds: &[DirectorySeed]) {
         Box::pin(std::future::ready(()))
     };
     shard.on_all(join).await;
+}
+
+/// Has every journal take its room before the reserve takes what is left.
+async fn secure_journals(shard: &Rc<Shard>, metadata_directory: &Rc<LogDirectory>) {
+    let secure = |shard: &Rc<Shard>| -> Local<'static, ()> {
+        let directories = shard.directories.borrow().clone();
+        Box::pin(async move {
+            for directory in directories {
+                directory.secure_journal().await;
+            }
+        })
+    };
+    shard.on_all(secure).await;
+    metadata_directory.secure_journal().await;
 }
 
 /// Binds all listeners, so that the ports are known; nobody is accepted yet.

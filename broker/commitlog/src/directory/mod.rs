@@ -20,7 +20,7 @@ use barnabas_logstate::Codecs;
 use barnabas_runtime::sync::Notify;
 use barnabas_runtime::{Env, Local};
 
-use crate::committer::Committer;
+use crate::committer::{Committer, Note};
 use crate::journal::{Journal, JournalIdentity};
 use crate::limits::{
     HANDLES_DEFAULT, JOURNAL_COMMIT_BYTES_MAX, JOURNAL_FILE_BYTES, JOURNAL_LOG_BYTES_MAX, SYNC_FILES_MAX,
@@ -291,6 +291,16 @@ impl LogDirectory {
                 }
             }
         }
+    }
+
+    /// Has the journal take its room now, where there may be none later: without it no deletion could be recorded.
+    pub async fn secure_journal(self: &Rc<Self>) {
+        if self.committer.has_spare_room().await {
+            return;
+        }
+        let Some(log) = self.logs().into_iter().next() else { return };
+        // Whoever has something to record finds out that there is no room.
+        drop(self.committer.note_durably(self, &log, Note::Point).await);
     }
 
     /// What this shard's logs have to say to the owner's checkpoint files.

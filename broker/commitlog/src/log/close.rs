@@ -129,7 +129,14 @@ impl Log {
         self.changed.notify();
         let name = deleted_folder_name(&self.topic, self.partition.partition, self.env.random_uuid());
         let target = self.directory.path.join(name);
-        let renamed = self.directory.rename_folder(&self.folder, &target).await;
+        let renamed = match self.directory.rename_folder(&self.folder, &target).await {
+            // No block for the longer name. What a crash leaves of the folder is removed by the next start, which does not
+            // know the topic either.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.env.disk.remove_dir_all(&self.folder).await
+            }
+            other => other,
+        };
         renamed.map_err(|error| self.directory.fault(&self.folder, &error))?;
         self.directory.forget(self.partition);
         self.directory.committer.note(&self.directory, self, Note::Removed);
