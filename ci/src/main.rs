@@ -5,6 +5,7 @@
 mod bench;
 mod broker;
 mod clients;
+mod disk_full;
 mod durability;
 mod process;
 mod random;
@@ -36,6 +37,9 @@ enum Command {
     /// Shows that what was acknowledged is on the disk.
     #[command(subcommand)]
     Durability(durability::Command),
+    /// Fills a small file system of its own below a broker: what is refused, what goes on, and a start without a free
+    /// byte. Needs the right to mount.
+    DiskFull,
     /// Measures Barnabas and Apache Kafka side by side.
     Bench(bench::Options),
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::run(),
         Command::Clients(options) => clients::run(&options, arguments.binary.as_deref()),
         Command::Durability(command) => durability::run(&command, arguments.binary.as_deref()),
+        Command::DiskFull => disk_full::run(arguments.binary.as_deref()),
         Command::Bench(options) => bench::run(&options, arguments.binary.as_deref()),
     };
     match outcome {

@@ -34,6 +34,8 @@ const OFFSET_FETCH: Api = Api { key: 9, version: 1 };
 const FIND_COORDINATOR: Api = Api { key: 10, version: 0 };
 const DESCRIBE_GROUPS: Api = Api { key: 15, version: 0 };
 const DELETE_TOPICS: Api = Api { key: 20, version: 1 };
+const DELETE_RECORDS: Api = Api { key: 21, version: 0 };
+const INCREMENTAL_ALTER_CONFIGS: Api = Api { key: 44, version: 0 };
 const INIT_PRODUCER_ID: Api = Api { key: 22, version: 0 };
 
 /// How long a check waits before it asks again.
@@ -117,6 +119,13 @@ impl Connection {
 
     /// Creates a topic; one that exists is taken as it is.
     pub(crate) fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<()> {
+        let error_code = self.ask_for_topic(name, partitions, configs)?;
+        ensure!(error_code == 0 || error_code == TOPIC_ALREADY_EXISTS, "CreateTopics answered error {error_code}");
+        Ok(())
+    }
+
+    /// Asks for a topic; Kafka's error code, 0 for success.
+    pub(crate) fn ask_for_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<i16> {
         let mut body = Writer::default();
         body.count(1).string(name).i32(partitions).i16(1).count(0).count(configs.len());
         for (key, value) in configs {
@@ -128,8 +137,36 @@ impl Connection {
         let _throttle_time_ms = reader.i32()?;
         ensure!(reader.count()? == 1, "CreateTopics answered for another number of topics");
         let _name = reader.string()?;
+        reader.i16()
+    }
+
+    /// Moves the start of a partition; the new start.
+    pub(crate) fn delete_records(&mut self, topic: &str, partition: i32, before: i64) -> Result<i64> {
+        let mut body = Writer::default();
+        body.count(1).string(topic).count(1).i32(partition).i64(before).i32(10_000);
+        let answer = self.call(DELETE_RECORDS, &body.finish())?;
+        let mut reader = Reader::new(&answer);
+        let _throttle_time_ms = reader.i32()?;
+        ensure!(reader.count()? == 1, "DeleteRecords answered for another number of topics");
+        let _name = reader.string()?;
+        ensure!(reader.count()? == 1, "DeleteRecords answered for another number of partitions");
+        let _partition = reader.i32()?;
+        let low_watermark = reader.i64()?;
         let error_code = reader.i16()?;
-        ensure!(error_code == 0 || error_code == TOPIC_ALREADY_EXISTS, "CreateTopics answered error {error_code}");
+        ensure!(error_code == 0, "DeleteRecords answered error {error_code}");
+        Ok(low_watermark)
+    }
+
+    /// Sets one configuration of a topic.
+    pub(crate) fn set_topic_config(&mut self, topic: &str, key: &str, value: &str) -> Result<()> {
+        let mut body = Writer::default();
+        body.count(1).u8(2).string(topic).count(1).string(key).u8(0).string(value).u8(0);
+        let answer = self.call(INCREMENTAL_ALTER_CONFIGS, &body.finish())?;
+        let mut reader = Reader::new(&answer);
+        let _throttle_time_ms = reader.i32()?;
+        ensure!(reader.count()? == 1, "IncrementalAlterConfigs answered for another number of resources");
+        let error_code = reader.i16()?;
+        ensure!(error_code == 0, "IncrementalAlterConfigs answered error {error_code}");
         Ok(())
     }
 
