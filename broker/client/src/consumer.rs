@@ -30,6 +30,8 @@ const NO_SESSION_EPOCH: i32 = -1;
 /// How much longer than the broker may wait, a fetch may take, in milliseconds.
 const FETCH_GRACE_MS: i64 = 30_000;
 const LIST_TIMEOUT_MS: i64 = 30_000;
+/// So many attempts in vain, one after another, are worth a word: a new leader is found in fewer.
+const SILENT_ATTEMPTS: u32 = 5;
 
 /// Settings of a consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,13 +99,25 @@ pub struct ConsumerError {
     pub topic: String,
     /// The partition.
     pub partition: PartitionIndex,
+    /// The offset that was wanted, once it was known.
+    pub offset: Option<Offset>,
+    /// The cluster's error; none when the records that came could not be read.
+    pub code: Option<ErrorCode>,
     /// Why.
     pub reason: String,
+    /// Whether the partition is read no more. Otherwise it is tried again, and was in vain so often that a person should
+    /// know.
+    pub is_final: bool,
 }
 
 impl fmt::Display for ConsumerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}: {}", self.topic, self.partition, self.reason)
+        write!(f, "{}-{}", self.topic, self.partition)?;
+        if let Some(offset) = self.offset {
+            write!(f, " at offset {offset}")?;
+        }
+        write!(f, ": {}", self.reason)?;
+        if self.is_final { Ok(()) } else { f.write_str(", trying again") }
     }
 }
 
@@ -206,7 +220,7 @@ impl Consumer {
         self.received.pop_front()
     }
 
-    /// The next partition that cannot be read.
+    /// The next partition that cannot be read, for good or for so long that it should be known.
     pub fn poll_error(&mut self) -> Option<ConsumerError> {
         self.errors.pop_front()
     }
@@ -403,13 +417,15 @@ impl Consumer {
                 slot.high_watermark = Some(Offset(data.high_watermark));
                 let bytes = data.records.bytes().cloned().unwrap_or_default();
                 if let Err(error) = self.read(key, &bytes) {
-                    self.fail(key, error.to_string());
+                    self.fail(key, None, error.to_string());
                 }
             }
             ErrorCode::OffsetOutOfRange => match self.config.reset {
                 Some(start) => slot.position = Position::Wanted(start),
-                None => self.fail(key, code.name().to_owned()),
+                None => self.fail(key, Some(code), code.name().to_owned()),
             },
+            // The broker has found damage there: asking again finds it again. Kafka's consumers end on it as well.
+            ErrorCode::CorruptMessage => self.fail(key, Some(code), code.name().to_owned()),
             code => self.set_back(now, client, key, code),
         }
     }
@@ -451,21 +467,33 @@ impl Consumer {
     /// Something went wrong: again after a pause if that can help, else the partition is given up.
     fn set_back(&mut self, now: Monotonic, client: &mut Client, key: &Key, code: ErrorCode) {
         if !code.is_retriable() {
-            self.fail(key, code.name().to_owned());
+            self.fail(key, Some(code), code.name().to_owned());
             return;
         }
         let slot = self.slots.get_mut(key).expect("the key is of a slot");
         slot.not_before = now.after_ms(backoff_ms(slot.attempt));
         slot.attempt += 1;
+        if slot.attempt == SILENT_ATTEMPTS {
+            let error = error_of(key, slot.position, Some(code), code.name().to_owned());
+            self.errors.push_back(ConsumerError { is_final: false, ..error });
+        }
         client.forget_leader(now, &key.0, key.1);
     }
 
-    fn fail(&mut self, key: &Key, reason: String) {
+    fn fail(&mut self, key: &Key, code: Option<ErrorCode>, reason: String) {
         let slot = self.slots.get_mut(key).expect("the key is of a slot");
+        self.errors.push_back(error_of(key, slot.position, code, reason));
         slot.position = Position::Failed;
         slot.attempt = 0;
-        self.errors.push_back(ConsumerError { topic: key.0.clone(), partition: key.1, reason });
     }
+}
+
+fn error_of(key: &Key, position: Position, code: Option<ErrorCode>, reason: String) -> ConsumerError {
+    let offset = match position {
+        Position::At(offset) => Some(offset),
+        Position::Wanted(_) | Position::Failed => None,
+    };
+    ConsumerError { topic: key.0.clone(), partition: key.1, offset, code, reason, is_final: true }
 }
 
 impl fmt::Debug for Consumer {

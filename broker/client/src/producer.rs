@@ -114,6 +114,17 @@ pub enum DeliveryError {
     Build(String),
 }
 
+impl DeliveryError {
+    /// The cluster's error, if it was the cluster that refused.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused(code, _) | Self::Call(CallError::Refused(code)) => Some(*code),
+            Self::TimedOut | Self::Call(_) | Self::Build(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

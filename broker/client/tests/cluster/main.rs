@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use barnabas_base::{BrokerId, Monotonic, Offset, PartitionIndex, TimestampMs};
 use barnabas_client::{
-    CallError, Consumer, ConsumerConfig, Delivery, DeliveryError, Destination, MemberConfig, MemberEvent, Membership,
-    Producer, ProducerConfig, RecordToSend, StartAt,
+    CallError, Consumer, ConsumerConfig, ConsumerError, Delivery, DeliveryError, Destination, MemberConfig,
+    MemberEvent, Membership, Producer, ProducerConfig, RecordToSend, StartAt,
 };
 use barnabas_wire::message::{MetadataRequest, ProduceRequest};
 use barnabas_wire::{ApiKey, ErrorCode, RequestBody, ResponseBody};
@@ -205,7 +205,54 @@ fn a_consumer_out_of_range_begins_where_it_was_told_to() {
         strict.on_event(net.now, &mut net.client, &event);
     }
     let error = strict.poll_error().expect("no place to go");
-    assert_eq!(error.to_string(), "t-0: OFFSET_OUT_OF_RANGE");
+    assert_eq!(error.to_string(), "t-0 at offset 50: OFFSET_OUT_OF_RANGE");
+}
+
+/// Runs a consumer of the first partition until it has something to complain about.
+fn complaint(net: &mut Net, consumer: &mut Consumer) -> ConsumerError {
+    loop {
+        consumer.poll(net.now, &mut net.client);
+        for event in net.settle() {
+            consumer.on_event(net.now, &mut net.client, &event);
+        }
+        if let Some(error) = consumer.poll_error() {
+            return error;
+        }
+        assert!(net.now < LIMIT, "it does not try for ever without a word");
+        net.wake(consumer.next_wakeup(), LIMIT);
+    }
+}
+
+#[test]
+fn damage_is_told_with_its_place_and_not_asked_for_again() {
+    let mut net = Net::new();
+    let mut consumer = Consumer::new(ConsumerConfig::default());
+    consumer.assign(TOPIC, PartitionIndex(0), StartAt::Offset(Offset(0)));
+    net.cluster.refuse(ApiKey::Fetch, ErrorCode::CorruptMessage);
+    let error = complaint(&mut net, &mut consumer);
+    assert_eq!(error.to_string(), "t-0 at offset 0: CORRUPT_MESSAGE");
+    assert_eq!((error.code, error.is_final), (Some(ErrorCode::CorruptMessage), true));
+    let asked = net.cluster.seen.len();
+    consumer.poll(net.now.after_ms(60_000), &mut net.client);
+    net.settle();
+    assert_eq!(net.cluster.seen.len(), asked);
+}
+
+#[test]
+fn a_consumer_that_tries_in_vain_says_so_once_and_goes_on() {
+    let mut net = Net::new();
+    let mut producer = Producer::new(ProducerConfig::default());
+    producer.send(net.now, record("v", 0));
+    deliver(&mut net, &mut producer);
+    let mut consumer = Consumer::new(ConsumerConfig::default());
+    consumer.assign(TOPIC, PartitionIndex(0), StartAt::Offset(Offset(0)));
+    for _ in 0..8 {
+        net.cluster.refuse(ApiKey::Fetch, ErrorCode::KafkaStorageError);
+    }
+    let error = complaint(&mut net, &mut consumer);
+    assert_eq!(error.to_string(), "t-0 at offset 0: KAFKA_STORAGE_ERROR, trying again");
+    assert_eq!(consume(&mut net, &mut consumer, 1), [(0, 0, "v".to_owned())]);
+    assert_eq!(consumer.poll_error(), None);
 }
 
 #[test]
