@@ -23,7 +23,7 @@ pub(crate) enum LogFormat {
 
 /// Starts logging to stdout. `level` is one of Kafka's levels or a filter such as `info,commitlog=debug`.
 pub(crate) fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level.to_lowercase()).with_context(|| format!("'{level}' is no log level"))?;
+    let filter = EnvFilter::try_new(level).with_context(|| format!("'{level}' is no log level"))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stdout)

@@ -12,17 +12,37 @@ mod start;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use command::{consume, groups, log, produce, topics, version};
+use command::{completions, consume, groups, log, produce, topics, version};
 
 /// An event streaming broker that speaks Apache Kafka's protocol, and its tools.
 #[derive(Parser, Debug)]
-#[command(name = "barnabas", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "barnabas",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_long_help = FIRST_STEPS
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const FIRST_STEPS: &str = "\
+First steps:
+  barnabas start                                  a broker on localhost:9092, data in ./barnabas-data
+  echo hello | barnabas produce greetings         the topic is created by naming it
+  barnabas consume greetings --from-beginning     and goes on as records come, until Ctrl-C
+
+Commands find the cluster by --bootstrap-server, else by $BOOTSTRAP_SERVERS, else on localhost:9092. With --format json
+each line of output is one JSON value; an error is {\"error\": {\"message\", \"code\", \"name\"}} with Kafka's number and name.
+
+Exit status:
+  0  done                                       3    partly done
+  1  the cluster refused or was not reached     124  out of time
+  2  wrong usage or configuration               130  interrupted";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -40,6 +60,8 @@ enum Command {
     Log(log::Log),
     /// Print the version
     Version(version::Version),
+    /// Print a script that completes this command line in a shell
+    Completions(completions::Completions),
 }
 
 fn main() -> ExitCode {
@@ -54,13 +76,12 @@ fn main() -> ExitCode {
         Command::Groups(groups) => groups.run(),
         Command::Log(log) => log.run(),
         Command::Version(version) => version.run(),
+        Command::Completions(completions) => completions.run(&mut Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

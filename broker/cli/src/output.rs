@@ -22,51 +22,88 @@ pub(crate) enum Format {
     Json,
 }
 
+/// One thing that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) message: String,
+    /// The cluster's error, if it was the cluster that refused.
+    pub(crate) code: Option<ErrorCode>,
+}
+
+impl Cause {
+    fn to_json(&self) -> Value {
+        let (code, name) = (self.code.map(ErrorCode::code), self.code.map(ErrorCode::name));
+        json!({ "error": { "message": self.message, "code": code, "name": name } })
+    }
+}
+
+impl From<String> for Cause {
+    fn from(message: String) -> Self {
+        Self { message, code: None }
+    }
+}
+
 /// Why a command ends without having done all it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     exit: u8,
-    /// None when there is nobody to tell: the reader of our output has gone.
-    message: Option<String>,
-    code: Option<ErrorCode>,
+    /// Nothing when there is nobody to tell: the reader of our output has gone.
+    causes: Vec<Cause>,
 }
 
 impl Failure {
+    fn new(exit: u8, message: impl Into<String>) -> Self {
+        Self { exit, causes: vec![Cause::from(message.into())] }
+    }
+
     /// The cluster refused, or could not be reached.
     pub(crate) fn refused(message: impl Into<String>) -> Self {
-        Self { exit: EXIT_REFUSED, message: Some(message.into()), code: None }
+        Self::new(EXIT_REFUSED, message)
     }
 
     /// The command line or a file it names is wrong.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { exit: EXIT_USAGE, message: Some(message.into()), code: None }
+        Self::new(EXIT_USAGE, message)
     }
 
     /// Some of what was asked is done, some is not.
     pub(crate) fn partly(message: impl Into<String>) -> Self {
-        Self { exit: EXIT_PARTLY, message: Some(message.into()), code: None }
+        Self::new(EXIT_PARTLY, message)
     }
 
     /// The command ran out of the time it was given.
     pub(crate) fn timed_out(message: impl Into<String>) -> Self {
-        Self { exit: EXIT_TIMED_OUT, message: Some(message.into()), code: None }
+        Self::new(EXIT_TIMED_OUT, message)
     }
 
     /// Ctrl-C.
     pub(crate) const fn interrupted() -> Self {
-        Self { exit: EXIT_INTERRUPTED, message: None, code: None }
+        Self { exit: EXIT_INTERRUPTED, causes: Vec::new() }
     }
 
     /// An error of the cluster about `subject`.
     pub(crate) fn code(subject: &str, code: ErrorCode, message: Option<&str>) -> Self {
-        Self { exit: EXIT_REFUSED, message: Some(explain(subject, code, message)), code: Some(code) }
+        Self { exit: EXIT_REFUSED, causes: vec![explain(subject, code, message)] }
+    }
+
+    /// What a command on several things amounts to when some of them were refused.
+    pub(crate) const fn several(done: usize, causes: Vec<Cause>) -> Self {
+        Self { exit: if done == 0 { EXIT_REFUSED } else { EXIT_PARTLY }, causes }
+    }
+
+    /// The same, with the cluster's error behind it.
+    pub(crate) fn with_code(mut self, code: Option<ErrorCode>) -> Self {
+        for cause in &mut self.causes {
+            cause.code = cause.code.or(code);
+        }
+        self
     }
 
     /// A call that got no answer.
     pub(crate) fn call(error: &CallError) -> Self {
         match error {
             CallError::TimedOut => Self::timed_out(error.to_string()),
-            CallError::Refused(code) => Self { code: Some(*code), ..Self::refused(error.to_string()) },
+            CallError::Refused(code) => Self::refused(error.to_string()).with_code(Some(*code)),
             CallError::Disconnected | CallError::Unsupported | CallError::Encode(_) | CallError::Overloaded => {
                 Self::refused(error.to_string())
             }
@@ -75,11 +112,12 @@ impl Failure {
 }
 
 /// `subject: NAME: the broker's words`.
-pub(crate) fn explain(subject: &str, code: ErrorCode, message: Option<&str>) -> String {
-    match message.filter(|message| !message.is_empty()) {
+pub(crate) fn explain(subject: &str, code: ErrorCode, message: Option<&str>) -> Cause {
+    let message = match message.filter(|message| !message.is_empty()) {
         Some(message) => format!("{subject}: {} ({message})", code.name()),
         None => format!("{subject}: {}", code.name()),
-    }
+    };
+    Cause { message, code: Some(code) }
 }
 
 /// The code of a number on the wire.
@@ -147,19 +185,26 @@ impl Output {
         self.stdout.flush().map_err(|error| write_failure(&error))
     }
 
+    /// Says what went wrong while the command goes on: to a person on stderr, to a program as a value among the others.
+    pub(crate) fn complain(&mut self, cause: &Cause) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.line(String::new, || cause.to_json());
+        }
+        complain(&cause.message);
+        Ok(())
+    }
+
     /// Ends a command.
     pub(crate) fn finish(mut self, result: Result<(), Failure>) -> ExitCode {
         let Err(failure) = result.and_then(|()| self.flush()) else { return ExitCode::SUCCESS };
-        if let Some(message) = &failure.message {
-            if self.is_json() {
-                let error = json!({ "message": message, "code": failure.code.map(ErrorCode::name) });
-                // The failure is told by the exit code in any case.
-                drop(self.line(String::new, || json!({ "error": error })).and_then(|()| self.flush()));
-            } else {
-                drop(self.flush());
-                complain(message);
-            }
+        // The failure is told by the exit code in any case.
+        if !self.is_json() {
+            drop(self.flush());
         }
+        for cause in &failure.causes {
+            drop(self.complain(cause));
+        }
+        drop(self.flush());
         ExitCode::from(failure.exit)
     }
 }
@@ -167,7 +212,7 @@ impl Output {
 /// A reader that has seen enough (`barnabas consume ... | head`) is no failure worth a word.
 fn write_failure(error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure { exit: EXIT_REFUSED, message: None, code: None },
+        io::ErrorKind::BrokenPipe => Failure { exit: EXIT_REFUSED, causes: Vec::new() },
         _ => Failure::refused(format!("cannot write to standard output: {error}")),
     }
 }
@@ -198,6 +243,16 @@ fn columns(lines: &[Vec<String>]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_the_cluster_carry_number_and_name() {
+        let refused = explain("t", ErrorCode::TopicAlreadyExists, Some("it is there"));
+        let error =
+            json!({ "message": "t: TOPIC_ALREADY_EXISTS (it is there)", "code": 36, "name": "TOPIC_ALREADY_EXISTS" });
+        assert_eq!(refused.to_json(), json!({ "error": error }));
+        let local = Cause::from("no such file".to_owned()).to_json();
+        assert_eq!(local, json!({ "error": { "message": "no such file", "code": null, "name": null } }));
+    }
 
     #[test]
     fn cells_stand_under_one_another() {

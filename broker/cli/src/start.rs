@@ -24,6 +24,7 @@ const EXIT_FAILED: u8 = 1;
 
 /// Options of `barnabas start`.
 #[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Start {
     /// A Kafka server.properties; without one a single node listens on localhost:9092 with its data in ./barnabas-data
     file: Option<PathBuf>,
@@ -40,6 +41,17 @@ pub(crate) struct Start {
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  barnabas start
+  barnabas start server.properties --override log.dirs=/data/kafka
+  KAFKA_LISTENERS=PLAINTEXT://:9092 barnabas start
+
+A key that is unknown, or that asks for something that does not work yet, is refused with its line. Environment variables
+are those of Apache Kafka's container image: KAFKA_ and the key in capitals, with _ for a dot.
+
+SIGTERM and Ctrl-C stop cleanly. Exit status: 0 stopped, 1 could not start or had to give up, 2 wrong configuration.";
 
 fn parse_override(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -159,7 +171,8 @@ fn greet(options: &NodeOptions, started: &Started) {
     tracing::info!(target: "BarnabasServer", "Listening on {listeners}");
     tracing::info!(target: "BarnabasServer", "Data in {directories}: {durability}");
     let first = started.listeners.first().map_or("localhost:9092", |listener| {
-        listener.split_once("://").map_or(listener.as_str(), |(_, address)| address)
+        let address = listener.split_once("://").map_or(listener.as_str(), |(_, address)| address);
+        address.split_once(' ').map_or(address, |(address, _)| address)
     });
     tracing::info!(target: "BarnabasServer", "Try: echo hello | barnabas produce hello --bootstrap-server {first}");
     tracing::info!(

@@ -18,7 +18,7 @@ use super::offsets::{EARLIEST, LATEST, Partitions, list_offsets};
 use super::summarize;
 use super::topic_partitions::TopicPartitions;
 use crate::client::{ClusterArgs, Session, expect_response, run};
-use crate::output::{Failure, complain, explain, known_code};
+use crate::output::{Cause, Failure, complain, explain, known_code};
 
 /// OffsetFetch and OffsetCommit with names; OffsetFetch with one group.
 const FETCH_VERSION_MAX: i16 = 7;
@@ -30,10 +30,20 @@ const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 
 /// Options of `barnabas groups`.
 #[derive(clap::Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Groups {
     #[command(subcommand)]
     action: Action,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  barnabas groups list --state Stable
+  barnabas groups describe billing                      committed offsets and lag
+  barnabas groups describe billing --members
+  barnabas groups reset-offsets billing --topic orders --to-earliest             (shows what would be done)
+  barnabas groups reset-offsets billing --topic orders --to-earliest --execute
+  barnabas groups delete billing";
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
@@ -249,7 +259,7 @@ async fn describe_groups(session: &mut Session, groups: &[String], members: bool
         done += 1;
         if members { print_members(session, &described)? } else { print_lag(session, group, &described).await? }
     }
-    summarize(done, &refused)
+    summarize(done, refused)
 }
 
 fn print_members(session: &mut Session, group: &DescribedGroup) -> Result<(), Failure> {
@@ -341,7 +351,7 @@ async fn delete_groups(session: &mut Session, groups: &[String]) -> Result<(), F
         done += 1;
         session.out.line(|| format!("{group} deleted"), || json!({ "group": group, "result": "deleted" }))?;
     }
-    summarize(done, &refused)
+    summarize(done, refused)
 }
 
 async fn reset_offsets(
@@ -377,7 +387,7 @@ async fn reset_offsets(
     if !execute && !session.out.is_json() {
         complain("nothing was changed: add --execute to do it");
     }
-    summarize(targets.len() - refused.len(), &refused)
+    summarize(targets.len() - refused.len(), refused)
 }
 
 async fn chosen_partitions(
@@ -440,7 +450,7 @@ async fn target_offsets(
 }
 
 /// Says what was refused.
-async fn commit_offsets(session: &mut Session, group: &str, targets: &Offsets) -> Result<Vec<String>, Failure> {
+async fn commit_offsets(session: &mut Session, group: &str, targets: &Offsets) -> Result<Vec<Cause>, Failure> {
     let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for ((topic, partition), offset) in targets {
         topics.entry(topic).or_default().push(OffsetCommitRequestPartition {

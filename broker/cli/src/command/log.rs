@@ -23,7 +23,16 @@ enum Action {
     Dump(Dump),
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  barnabas log dump barnabas-data/orders-0/00000000000000000000.log
+  barnabas log dump barnabas-data/orders-0/00000000000000000000.log --print-data-log
+  barnabas log dump barnabas-data/__consumer_offsets-7/*.log --offsets-decoder
+  barnabas log dump barnabas-data/__cluster_metadata-0/*.log --cluster-metadata-decoder
+  barnabas log dump barnabas-data/orders-0/*.index --verify-index-only";
+
 #[derive(clap::Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 struct Dump {
     /// The files
     #[arg(required = true, value_name = "FILE")]

@@ -1,5 +1,6 @@
 //! The commands, one file each. Each has its options, runs, and ends with an exit code.
 
+pub(crate) mod completions;
 pub(crate) mod consume;
 pub(crate) mod groups;
 pub(crate) mod log;
@@ -9,7 +10,7 @@ mod topic_partitions;
 pub(crate) mod topics;
 pub(crate) mod version;
 
-use crate::output::Failure;
+use crate::output::{Cause, Failure};
 
 /// `key=value` on the command line.
 pub(crate) fn parse_property(text: &str) -> Result<(String, String), String> {
@@ -20,10 +21,6 @@ pub(crate) fn parse_property(text: &str) -> Result<(String, String), String> {
 }
 
 /// What a command on several things amounts to: done, refused when nothing was done, or partly done.
-pub(crate) fn summarize(done: usize, refused: &[String]) -> Result<(), Failure> {
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let message = refused.join("\n");
-    Err(if done == 0 { Failure::refused(message) } else { Failure::partly(message) })
+pub(crate) fn summarize(done: usize, refused: Vec<Cause>) -> Result<(), Failure> {
+    if refused.is_empty() { Ok(()) } else { Err(Failure::several(done, refused)) }
 }

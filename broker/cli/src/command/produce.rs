@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::parse_property;
 use crate::client::{ClusterArgs, Session, run};
-use crate::output::{Failure, complain};
+use crate::output::{Cause, Failure};
 
 /// Bytes taken from standard input at once.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -24,6 +24,7 @@ const FAILURES_SHOWN_MAX: usize = 10;
 
 /// Options of `barnabas produce`.
 #[derive(clap::Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Produce {
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -51,6 +52,16 @@ pub(crate) struct Produce {
     #[arg(long, default_value_t = 16 * 1024)]
     batch_size: usize,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  echo 'a value' | barnabas produce orders
+  printf 'key:value\\n' | barnabas produce orders --key-separator :
+  barnabas produce orders --compression zstd --header source=import < lines.txt
+  echo 'key:NULL' | barnabas produce orders -K : --null-marker NULL      (a tombstone)
+
+Lines of standard input are records. With acks=all, the default, the producer is idempotent. With --format json the place
+of each record is printed once it is acknowledged.";
 
 fn parse_acks(text: &str) -> Result<i16, String> {
     match text {
@@ -179,7 +190,8 @@ fn report(session: &mut Session, producer: &mut Producer, tally: &mut Tally) -> 
             Err(error) => {
                 tally.failed += 1;
                 if tally.failed <= FAILURES_SHOWN_MAX as u64 {
-                    complain(&format!("{topic}-{partition}: {error}"));
+                    let message = format!("{topic}-{partition}: {error}");
+                    session.out.complain(&Cause { message, code: error.code() })?;
                 }
             }
         }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{parse_property, summarize};
 use crate::client::{ClusterArgs, Session, expect_response, run};
-use crate::output::{Failure, explain, known_code};
+use crate::output::{Cause, Failure, explain, known_code};
 
 /// DeleteTopics with names only; from version 6 on it may name ids.
 const DELETE_BY_NAME_VERSION_MAX: i16 = 5;
@@ -33,10 +33,19 @@ const BROKER_DEFAULT: i16 = -1;
 
 /// Options of `barnabas topics`.
 #[derive(clap::Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Topics {
     #[command(subcommand)]
     action: Action,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  barnabas topics create orders --partitions 6 --config retention.ms=86400000
+  barnabas topics describe orders
+  barnabas topics alter orders --partitions 12 --set cleanup.policy=compact --unset retention.ms
+  barnabas topics list --format json
+  barnabas topics delete orders --if-exists";
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
@@ -236,7 +245,7 @@ async fn create_topics(
         });
         session.out.line(|| format!("{} {verb}", topic.name), || value)?;
     }
-    summarize(done, &refused)
+    summarize(done, refused)
 }
 
 async fn describe_topics(session: &mut Session, topics: &[String]) -> Result<(), Failure> {
@@ -255,7 +264,7 @@ async fn describe_topics(session: &mut Session, topics: &[String]) -> Result<(),
         done += 1;
         describe_topic(session, &name, &topic, configs.get(&name))?;
     }
-    summarize(done, &refused)
+    summarize(done, refused)
 }
 
 /// Values set for the topics themselves.
@@ -368,11 +377,11 @@ async fn alter_topic(session: &mut Session, changes: Changes) -> Result<(), Fail
         let topic = &changes.topic;
         session.out.line(|| format!("{topic} {verb}"), || json!({ "topic": topic, "result": verb }))?;
     }
-    summarize(done, &refused)
+    summarize(done, refused)
 }
 
 /// Says why it was refused, if it was.
-async fn add_partitions(session: &mut Session, changes: &Changes, count: i32) -> Result<Option<String>, Failure> {
+async fn add_partitions(session: &mut Session, changes: &Changes, count: i32) -> Result<Option<Cause>, Failure> {
     let topic = CreatePartitionsTopic { name: changes.topic.clone(), count, assignments: None };
     let request = CreatePartitionsRequest {
         topics: vec![topic],
@@ -386,7 +395,7 @@ async fn add_partitions(session: &mut Session, changes: &Changes, count: i32) ->
 }
 
 /// Says why it was refused, if it was.
-async fn alter_configs(session: &mut Session, changes: &Changes) -> Result<Option<String>, Failure> {
+async fn alter_configs(session: &mut Session, changes: &Changes) -> Result<Option<Cause>, Failure> {
     let set = changes.set.iter().map(|(name, value)| AlterableConfig {
         name: name.clone(),
         config_operation: OPERATION_SET,
@@ -433,5 +442,5 @@ async fn delete_topics(session: &mut Session, topics: Vec<String>, if_exists: bo
         done += 1;
         session.out.line(|| format!("{name} {verb}"), || json!({ "topic": name, "result": verb }))?;
     }
-    summarize(done, &refused)
+    summarize(done, refused)
 }
