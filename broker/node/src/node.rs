@@ -51,7 +51,7 @@ impl Outcome {
 pub struct Started {
     /// The cluster.
     pub cluster_id: ClusterId,
-    /// Listeners as `NAME://host:port`, with the ports that were bound.
+    /// Listeners as `NAME://host:port`, as they are advertised, and where they are bound when that is somewhere else.
     pub listeners: Vec<String>,
     /// Bound addresses, in the order of the configuration.
     pub addresses: Vec<SocketAddr>,
@@ -269,10 +269,7 @@ async fn open_logs(shard: &Rc<Shard>, controller: &Controller) {
 fn registration(shard: &Shard, seeds: &[DirectorySeed], addresses: &[SocketAddr]) -> BrokerRegistration {
     const PLAINTEXT: i16 = 0;
     let endpoint = |listener: &Configured, port: u16| {
-        let (host, port) = listener.advertised.clone().unwrap_or_else(|| {
-            let host = if listener.host.is_empty() { "localhost" } else { &listener.host };
-            (host.to_owned(), port)
-        });
+        let (host, port) = told(listener, port);
         ImageEndpoint { name: listener.name.clone(), host, port, security_protocol: PLAINTEXT }
     };
     let clients = shard.options.client_listeners().zip(addresses);
@@ -362,15 +359,27 @@ async fn accept(shard: &Rc<Shard>) {
     accepting.await;
 }
 
+/// Each listener as clients are told of it, and where it is bound when that is somewhere else.
 fn printed(shard: &Shard, addresses: &[SocketAddr]) -> Vec<String> {
-    let listeners = shard.options.client_listeners();
-    listeners
-        .zip(addresses)
-        .map(|(listener, address)| {
-            let host = if listener.host.is_empty() { address.ip().to_string() } else { listener.host.clone() };
-            format!("{}://{host}:{}", listener.name, address.port())
-        })
-        .collect()
+    let listeners = shard.options.client_listeners().zip(addresses);
+    listeners.map(|(listener, bound)| printed_listener(listener, *bound)).collect()
+}
+
+fn printed_listener(listener: &Configured, bound: SocketAddr) -> String {
+    let (host, port) = told(listener, bound.port());
+    let advertised = format!("{}://{host}:{port}", listener.name);
+    if port == bound.port() && host == listener.host {
+        return advertised;
+    }
+    format!("{advertised} (bound to {bound})")
+}
+
+/// Host and port under which clients are to find a listener, as the configuration has them.
+fn told(listener: &Configured, bound_port: u16) -> (String, u16) {
+    listener.advertised.clone().unwrap_or_else(|| {
+        let host = if listener.host.is_empty() { "localhost" } else { &listener.host };
+        (host.to_owned(), bound_port)
+    })
 }
 
 /// The shard that runs the controller, for whoever lays out the threads.
@@ -385,5 +394,27 @@ impl NodeOptions {
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_prints_what_clients_are_told() {
+        let listener = |host: &str, advertised: Option<(&str, u16)>| Configured {
+            name: "PLAINTEXT".to_owned(),
+            host: host.to_owned(),
+            port: 9092,
+            advertised: advertised.map(|(host, port)| (host.to_owned(), port)),
+            is_controller: false,
+        };
+        let bound = SocketAddr::from(([0, 0, 0, 0], 9092));
+        let printed = |host, advertised| printed_listener(&listener(host, advertised), bound);
+        assert_eq!(printed("localhost", None), "PLAINTEXT://localhost:9092");
+        assert_eq!(printed("", None), "PLAINTEXT://localhost:9092 (bound to 0.0.0.0:9092)");
+        let elsewhere = printed("0.0.0.0", Some(("kafka.example", 19092)));
+        assert_eq!(elsewhere, "PLAINTEXT://kafka.example:19092 (bound to 0.0.0.0:9092)");
     }
 }

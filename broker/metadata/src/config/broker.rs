@@ -201,10 +201,11 @@ impl BrokerConfig {
     /// # Errors
     /// Every problem found, each with its place.
     pub fn from_sources(sources: &ConfigSources) -> Result<(Self, Vec<ConfigProblem>), Vec<ConfigProblem>> {
-        let (statics, warnings) = load(sources)?;
+        let (statics, mut warnings) = load(sources)?;
         let statics = Arc::new(statics);
         let empty = ConfigMap::new();
         let layers = BrokerLayers { dynamic_broker: &empty, dynamic_default: &empty, statics: &statics };
+        warnings.extend(beyond_one_node(&layers));
         Self::from_layers(Arc::clone(&statics), &layers).map(|config| (config, warnings))
     }
 
@@ -303,6 +304,31 @@ fn check_roles(layers: &BrokerLayers<'_>, node_id: i32, problems: &mut Vec<Confi
             "a quorum of several nodes does not work yet, name this node only".to_owned(),
         );
     }
+}
+
+/// What was asked for and takes more nodes than the one there is. Kafka starts with these values as well and refuses
+/// what depends on them, which a person would look for in the wrong place.
+fn beyond_one_node(layers: &BrokerLayers<'_>) -> Vec<ConfigProblem> {
+    const CONSEQUENCES: [(&str, &str); 3] = [
+        ("min.insync.replicas", "every produce with acks=all is refused with NOT_ENOUGH_REPLICAS"),
+        (
+            "default.replication.factor",
+            "topics created without a replication factor of their own, and by naming them, are refused with \
+             INVALID_REPLICATION_FACTOR",
+        ),
+        (
+            "offsets.topic.replication.factor",
+            "__consumer_offsets cannot be created, and consumer groups are refused with COORDINATOR_NOT_AVAILABLE",
+        ),
+    ];
+    let given = CONSEQUENCES.into_iter().filter(|(key, _)| layers.statics.get(key).is_some());
+    let beyond = given.filter(|(key, _)| layers.integer(key) > 1);
+    beyond
+        .map(|(key, consequence)| {
+            let wanted = layers.integer(key);
+            layers.statics.problem(key, format!("this node is alone and cannot give {wanted} replicas: {consequence}"))
+        })
+        .collect()
 }
 
 fn check_combinations(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProblem>) {

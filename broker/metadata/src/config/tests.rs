@@ -310,3 +310,16 @@ fn broker_values_are_refused_in_kafkas_words() {
     assert_eq!(refusal(true, &[("my.plugin.key", "5")]), None);
     assert!(refusal(false, &[("listeners", "PLAINTEXT://:9092")]).is_some());
 }
+
+#[test]
+fn replicas_that_one_node_cannot_give_are_warned_about() {
+    let text = "min.insync.replicas=2\ndefault.replication.factor=3\noffsets.topic.replication.factor=3\n";
+    let (_, warnings) = from_file(text).expect("Kafka starts with it");
+    let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(said[0].contains(":1: min.insync.replicas: ") && said[0].contains("NOT_ENOUGH_REPLICAS"), "{said:?}");
+    assert!(said[1].contains("INVALID_REPLICATION_FACTOR"), "{said:?}");
+    assert!(said[2].contains("COORDINATOR_NOT_AVAILABLE"), "{said:?}");
+    let (_, none) = from_file(&text.replace(['2', '3'], "1")).expect("what one node can give");
+    assert_eq!(none, []);
+}
