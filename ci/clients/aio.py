@@ -53,6 +53,16 @@ async def member(bootstrap, group, topic, leave):
                 _report(message)
 
 
+async def transact(bootstrap, topic):
+    producer = aiokafka.AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=topic)
+    try:
+        await producer.start()
+        async with producer.transaction():
+            await producer.send_and_wait(topic, b"v")
+    finally:
+        await producer.stop()
+
+
 async def _poll(consumer, timeout_ms):
     fetched = await consumer.getmany(timeout_ms=timeout_ms)
     return [message for messages in fetched.values() for message in messages]
@@ -74,4 +84,4 @@ def _blocking(coroutine_function):
     return lambda *arguments: asyncio.run(coroutine_function(*arguments))
 
 
-protocol.main(_blocking(produce), _blocking(consume), _blocking(member))
+protocol.main(_blocking(produce), _blocking(consume), _blocking(member), _blocking(transact))

@@ -56,6 +56,14 @@ def member(bootstrap, group, topic, leave):
     consumer.close()
 
 
+def transact(bootstrap, topic):
+    producer = kafka.Producer({"bootstrap.servers": bootstrap, "transactional.id": topic})
+    producer.init_transactions(protocol.DEADLINE_S)
+    producer.begin_transaction()
+    producer.produce(topic, b"v")
+    producer.commit_transaction(protocol.DEADLINE_S)
+
+
 def _report(message):
     if message.error() is not None:
         sys.exit(f"consuming failed: {message.error()}")
@@ -70,4 +78,4 @@ def _report(message):
     )
 
 
-protocol.main(produce, consume, member)
+protocol.main(produce, consume, member, transact)

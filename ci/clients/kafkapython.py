@@ -49,6 +49,14 @@ def member(bootstrap, group, topic, leave):
     consumer.close()
 
 
+def transact(bootstrap, topic):
+    producer = kafka.KafkaProducer(bootstrap_servers=bootstrap, transactional_id=topic)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(topic, b"v")
+    producer.commit_transaction()
+
+
 def _poll(consumer, timeout_ms):
     for messages in consumer.poll(timeout_ms=timeout_ms).values():
         yield from messages
@@ -66,4 +74,4 @@ def _report(message):
     )
 
 
-protocol.main(produce, consume, member)
+protocol.main(produce, consume, member, transact)

@@ -1,10 +1,12 @@
 """What the three Python clients have in common: the command line and the JSON lines by which `cargo ci clients`
-drives them. It knows no client; each client's file hands its own `produce`, `consume` and `member` to `main`.
+drives them. It knows no client; each client's file hands its own `produce`, `consume`, `member` and `transact` to
+`main`.
 
   produce BOOTSTRAP CODEC        records as JSON lines on standard input, sent with acks=all in their order;
                                  prints where each went once all are acknowledged
   consume BOOTSTRAP TOPIC=COUNT  reads partition 0 of each topic from its beginning until COUNT records were seen
   member BOOTSTRAP GROUP TOPIC   joins a group, prints what it is given, and leaves when standard input closes
+  transact BOOTSTRAP TOPIC       sends a record in a transaction; prints the error that kept it from that, or null
 
 Bytes travel as hexadecimal text, null as null; a header is a pair of its key and value.
 """
@@ -92,7 +94,7 @@ class Leave:
         return self._closed.is_set()
 
 
-def main(produce, consume, member):
+def main(produce, consume, member, transact):
     """Runs the command that the suite asked for."""
     command, bootstrap, *rest = sys.argv[1:]
     if command == "produce":
@@ -101,6 +103,14 @@ def main(produce, consume, member):
         consume(bootstrap, Wanted(rest))
     elif command == "member":
         member(bootstrap, rest[0], rest[1], Leave())
+    elif command == "transact":
+        try:
+            transact(bootstrap, rest[0])
+            error = None
+        # Whatever a client throws is what its user sees.
+        except Exception as thrown:  # pylint: disable=broad-except
+            error = f"{type(thrown).__name__}: {thrown}"
+        _print({"error": error})
     else:
         sys.exit(f"no such command: {command}")
 

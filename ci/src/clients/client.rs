@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use super::record::{Expressible, Record, Seen};
@@ -78,6 +78,16 @@ impl Client {
             Client::Kcat => kcat::consume(bootstrap, wanted),
             Client::Confluent | Client::KafkaPython | Client::Aiokafka => python::consume(self, bootstrap, wanted),
             Client::Java => java::consume(bootstrap, wanted),
+        }
+    }
+
+    /// Sends a record in a transaction to a topic, whose name is the transactional id as well. The answer is what a user
+    /// sees when that does not work.
+    pub(crate) fn transact(self, bootstrap: &str, topic: &str) -> Result<Option<String>> {
+        match self {
+            Client::Kcat => bail!("kcat has no transactions"),
+            Client::Confluent | Client::KafkaPython | Client::Aiokafka => python::transact(self, bootstrap, topic),
+            Client::Java => java::transact(bootstrap, topic),
         }
     }
 

@@ -65,6 +65,16 @@ pub(crate) fn run_tool(class: &str, bootstrap: &str, arguments: &[&str]) -> Resu
         .with_context(|| format!("{class} {}", arguments.join(" ")))
 }
 
+/// Sends a record in a transaction; see [`super::client::Client::transact`].
+pub(super) fn transact(bootstrap: &str, topic: &str) -> Result<Option<String>> {
+    let mut command = tool("org.apache.kafka.tools.ProducerPerformance");
+    command.args(["--bootstrap-server", bootstrap, "--topic", topic, "--num-records", "1", "--record-size", "1"]);
+    command.args(["--throughput", "-1", "--transactional-id", topic, "--transaction-duration-ms", "1"]);
+    let finished = process::run(&mut command, &[], CASE_DEADLINE)?;
+    let status = finished.status.context("it did not end")?;
+    Ok((!status.success()).then(|| finished.last_words()))
+}
+
 /// Produces; see [`super::client::Client::produce`].
 pub(super) fn produce(bootstrap: &str, topic: &str, codec: Codec, records: &[Record]) -> Result<()> {
     let mut command = tool("org.apache.kafka.tools.ConsoleProducer");

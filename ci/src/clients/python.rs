@@ -35,6 +35,15 @@ pub(super) fn consume(client: Client, bootstrap: &str, wanted: &BTreeMap<String,
     finished.text().lines().map(record::from_line).collect()
 }
 
+/// Sends a record in a transaction; see [`Client::transact`].
+pub(super) fn transact(client: Client, bootstrap: &str, topic: &str) -> Result<Option<String>> {
+    let mut command = script(client, "transact", bootstrap);
+    command.arg(topic);
+    let finished = process::run(&mut command, &[], CASE_DEADLINE)?.success()?;
+    let said: serde_json::Value = serde_json::from_str(finished.text().lines().last().context("it said nothing")?)?;
+    Ok(said["error"].as_str().map(str::to_owned))
+}
+
 /// The command of a member; see [`Client::join`].
 pub(super) fn member(client: Client, bootstrap: &str, group: &str, topic: &str) -> Command {
     let mut command = script(client, "member", bootstrap);

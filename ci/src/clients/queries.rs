@@ -2,12 +2,17 @@
 //! time. Driven by the suite on the running broker.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::client::{Client, Codec};
 use super::{Suite, kcat, record};
+use crate::broker::Kind;
 use crate::raw::{ProducerIdentity, batch};
+
+/// An error that takes longer was a timeout; the clients' own are a minute.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs the cases; the short run has one client create a topic by writing to it.
 pub(super) fn run(suite: &mut Suite<'_>) {
@@ -17,6 +22,7 @@ pub(super) fn run(suite: &mut Suite<'_>) {
         let name = format!("{} writes to a topic that is not there", client.name());
         suite.results.case("queries", &name, || auto_create(&bootstrap, *client));
     }
+    transactions(suite);
     if suite.clients.contains(&Client::Kcat) {
         let broker = &suite.broker;
         suite.results.case("queries", "kcat lists the cluster", || {
@@ -34,6 +40,35 @@ pub(super) fn run(suite: &mut Suite<'_>) {
             }
             find_by_time(&bootstrap, first_ms)
         });
+    }
+}
+
+/// What a client that wants transactions is told. Barnabas has none yet, and every client must say so at once instead of
+/// running into its timeout.
+fn transactions(suite: &mut Suite<'_>) {
+    let able = suite.clients.iter().copied().filter(|client| *client != Client::Kcat);
+    let clients: Vec<Client> = if suite.options.short { able.take(1).collect() } else { able.collect() };
+    for client in clients {
+        let (broker, against) = (&suite.broker, suite.options.against);
+        let case = || -> Result<()> {
+            let topic = format!("transactions-of-{}", client.name());
+            broker.create_topic(&topic, 1, &[])?;
+            let began = Instant::now();
+            let said = client.transact(&broker.bootstrap(), &topic)?;
+            let took = began.elapsed();
+            match (against, said) {
+                (Kind::Kafka, None) => Ok(()),
+                (Kind::Kafka, Some(error)) => bail!("Kafka refused: {error}"),
+                (Kind::Barnabas, None) => bail!("a transaction of a broker without transactions went through"),
+                (Kind::Barnabas, Some(error)) => {
+                    println!("       {} says: {error}", client.name());
+                    ensure!(error.to_lowercase().contains("transaction"), "it does not say why: {error}");
+                    ensure!(took < TOLD_WITHIN, "it took {took:?} to say: {error}");
+                    Ok(())
+                }
+            }
+        };
+        suite.results.case("queries", &format!("{} asks for transactions", client.name()), case);
     }
 }
 

@@ -30,6 +30,11 @@ const BATCHED_FIND_SINCE: i16 = 4;
 const GROUP_KEY: i8 = 0;
 const TRANSACTION_KEY: i8 = 1;
 
+/// What a transactional producer is told, here and for its InitProducerId. The code that says it better,
+/// UNSUPPORTED_VERSION, is retried by librdkafka until its time is up; this one ends every client at once (librdkafka's
+/// `rd_kafka_idemp_check_error`, Java's `TransactionManager`).
+pub(crate) const NO_TRANSACTIONS: ErrorCode = ErrorCode::TransactionalIdAuthorizationFailed;
+
 /// Makes the input of a coordinator once it has given out a token.
 type MakeInput = Box<dyn FnOnce(Token) -> Input + Send>;
 
@@ -104,10 +109,14 @@ impl TopicNames for Names {
 /// FindCoordinator. Asking for the first group creates `__consumer_offsets`, as in Kafka.
 pub(crate) async fn find_coordinator(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let batched = call.version >= BATCHED_FIND_SINCE;
+    if request.key_type == TRANSACTION_KEY {
+        let (client, address) = (&call.client_id, call.peer.address);
+        tracing::warn!(target: "KafkaApis", "{client} at {address} wants transactions, which do not work yet");
+    }
     let keys = if batched { request.coordinator_keys } else { vec![request.key] };
     let outcome = match request.key_type {
         GROUP_KEY => super::topics::ensure_offsets_topic(call).await,
-        TRANSACTION_KEY => Err((ErrorCode::InvalidRequest, "transactions are not supported yet")),
+        TRANSACTION_KEY => Err((NO_TRANSACTIONS, "this broker does not have transactions: remove transactional.id")),
         _ => Err((ErrorCode::InvalidRequest, "unknown coordinator type")),
     };
     let mut coordinators: Vec<_> = keys.into_iter().map(|key| coordinator(call, key, outcome)).collect();

@@ -10,6 +10,7 @@ use barnabas_wire::message::{
     DescribeProducersRequest, DescribeProducersResponse, InitProducerIdRequest, InitProducerIdResponse,
 };
 
+use super::groups::NO_TRANSACTIONS;
 use crate::dispatch::Call;
 use crate::partition::Partition;
 use crate::shard::Shard;
@@ -25,7 +26,7 @@ pub(crate) async fn init(call: &Call, request: &InitProducerIdRequest) -> InitPr
     };
     match &request.transactional_id {
         Some(id) if id.is_empty() => return refused(ErrorCode::InvalidRequest),
-        Some(_) => return refused(ErrorCode::UnsupportedVersion),
+        Some(_) => return refused(NO_TRANSACTIONS),
         None => {}
     }
     match next_producer_id(&call.shard).await {

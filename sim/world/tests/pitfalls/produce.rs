@@ -272,3 +272,32 @@ fn every_codec_comes_back_as_it_was_sent() {
         append(&mut client, "t", b"last").await;
     });
 }
+
+/// Pitfall 32: what clients do not know they take for fatal, and what they know they may retry for ever. This code ends
+/// a transactional producer of every client at once.
+#[test]
+fn pitfall_32_a_transactional_producer_is_told_for_good() {
+    with_broker(20, &[], async |_, mut client| {
+        let due = ErrorCode::TransactionalIdAuthorizationFailed;
+        for version in 0..=5 {
+            let transactional_id = Some("t".to_owned());
+            let request = InitProducerIdRequest { transactional_id, ..InitProducerIdRequest::default() };
+            let answer = client.call(version, request).await;
+            assert!(is(answer.error_code, due), "v{version}: {answer:?}");
+            assert_eq!((answer.producer_id, answer.producer_epoch), (-1, -1), "v{version}");
+        }
+        for version in 1..=6 {
+            let batched = version >= 4;
+            let keys = if batched { vec!["t".to_owned()] } else { Vec::new() };
+            let key = if batched { String::new() } else { "t".to_owned() };
+            let request = FindCoordinatorRequest { key, key_type: 1, coordinator_keys: keys };
+            let answer = client.call(version, request).await;
+            let (code, message) = match answer.coordinators.first() {
+                Some(one) => (one.error_code, &one.error_message),
+                None => (answer.error_code, &answer.error_message),
+            };
+            assert!(is(code, due), "v{version}: {answer:?}");
+            assert!(message.as_ref().is_some_and(|text| text.contains("transaction")), "v{version}: {answer:?}");
+        }
+    });
+}
