@@ -36,6 +36,8 @@ struct Terms {
     committed_only: bool,
     version: i16,
     max_bytes: usize,
+    /// Whether the first partition with data gives a whole batch even when that is larger than every limit.
+    one_batch_anyway: bool,
 }
 
 /// One partition to read, and its place in the answer.
@@ -72,6 +74,7 @@ pub(crate) async fn serve(call: Call, request: FetchRequest) -> Outgoing {
         committed_only: request.isolation_level == READ_COMMITTED,
         version: call.version,
         max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(shard.fetch_bytes_max),
+        one_batch_anyway: true,
     };
     let deadline = shard.env.now().after_ms(i64::from(request.max_wait_ms));
     let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
@@ -179,8 +182,10 @@ async fn read_all(shard: &Rc<Shard>, context: &FetchContext, terms: Terms) -> (V
     for part in &parts {
         by_owner.entry(part.partition.shard(shard.data_shards)).or_default().push(*part);
     }
+    // Owners read at the same time and know nothing of one another, so that each gets its share of the bytes. Which
+    // partition is the first with data is known when all have answered.
     let owners = by_owner.len().max(1);
-    let share = Terms { max_bytes: terms.max_bytes / owners, ..terms };
+    let share = Terms { max_bytes: terms.max_bytes / owners, one_batch_anyway: owners == 1, ..terms };
     let asked: Vec<Local<'static, Vec<Reading>>> = by_owner
         .into_iter()
         .map(|(owner, parts)| {
@@ -194,7 +199,34 @@ async fn read_all(shard: &Rc<Shard>, context: &FetchContext, terms: Terms) -> (V
         let slot = reading.slot;
         readings[slot] = reading;
     }
+    if owners > 1 {
+        get_on(shard, &parts, terms, &mut readings).await;
+    }
     (readings, parts)
+}
+
+/// What Kafka promises of several limits at once: the first partition with data gives at least one batch, however small
+/// the limits and however large the batch, and the others keep to the limits. So an answer is at most one batch larger
+/// than its `max_bytes`.
+async fn get_on(shard: &Rc<Shard>, parts: &[ReadPart], terms: Terms, readings: &mut [Reading]) {
+    let has_data = |part: &&ReadPart| {
+        let reading = &readings[part.slot];
+        let data = &reading.data;
+        let end = if terms.committed_only { data.last_stable_offset } else { data.high_watermark };
+        reading.size_bytes > 0 || (!is_urgent(reading) && end > part.fetch_offset.0)
+    };
+    let Some(first) = parts.iter().find(has_data).copied().filter(|part| readings[part.slot].size_bytes == 0) else {
+        return;
+    };
+    let owner = first.partition.shard(shard.data_shards);
+    let read = shard.on(owner, move |shard| {
+        let shard = Rc::clone(shard);
+        Box::pin(async move { read_parts(&shard, vec![first], terms).await })
+    });
+    for reading in read.await {
+        let slot = reading.slot;
+        readings[slot] = reading;
+    }
 }
 
 fn resolve(shard: &Rc<Shard>, slot: usize, want: &FetchWant) -> Resolved {
@@ -230,11 +262,11 @@ fn empty_reading(slot: usize, partition: PartitionIndex, code: ErrorCode) -> Rea
     Reading { slot, data, segments: Vec::new(), size_bytes: 0, bound: Offset::UNKNOWN }
 }
 
-/// Reads on the owner, one partition after the other, until the bytes are used up. The first partition that has
-/// anything gives a whole batch even when that is larger than every limit, so that a reader always gets on.
+/// Reads on the owner, one partition after the other, until the bytes are used up. If the terms say so, the first
+/// partition that has anything gives a whole batch even when that is larger than every limit, so that a reader gets on.
 async fn read_parts(shard: &Rc<Shard>, parts: Vec<ReadPart>, terms: Terms) -> Vec<Reading> {
     let mut left = terms.max_bytes;
-    let mut nothing_yet = true;
+    let mut nothing_yet = terms.one_batch_anyway;
     let mut readings = Vec::with_capacity(parts.len());
     for part in parts {
         let reading = match shard.led_partition(part.partition) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use barnabas_sim_world::{RawClient, Visitor, play, requests, with_broker};
 use barnabas_wire::ErrorCode;
-use barnabas_wire::message::fetch::EpochEndOffset;
+use barnabas_wire::message::fetch::{EpochEndOffset, FetchPartition};
 use barnabas_wire::message::*;
 use barnabas_wire::record::BatchOptions;
 
@@ -46,6 +46,42 @@ fn pitfall_20_the_first_batch_comes_whole_whatever_the_limits() {
         }
         let answer = client.call(FETCH, requests::fetch("t", 0, 0)).await;
         assert_eq!(records(fetched(&answer)).len(), 2);
+    });
+}
+
+/// Partitions live on several shards, which read at the same time; the limits hold for all of them together.
+#[test]
+fn pitfall_20_the_first_partition_with_data_gets_on_and_the_others_keep_to_the_limits() {
+    const PARTITIONS: i32 = 8;
+    const BATCH_BYTES: usize = 6_000;
+    with_broker(12, &[], async |_, mut client| {
+        topic(&mut client, "t", PARTITIONS).await;
+        // Partition 0 stays empty.
+        for index in 1..PARTITIONS {
+            let batch = requests::batch(BatchOptions::default(), &[&[b'x'; 5_000]]);
+            let response = client.call(PRODUCE, requests::produce("t", index, -1, batch)).await;
+            assert_eq!(produced(&response).error_code, 0);
+        }
+        for first in 0..PARTITIONS {
+            let mut request = FetchRequest { max_bytes: 10_000, ..requests::fetch("t", 0, 0) };
+            let template = request.topics[0].partitions[0].clone();
+            let order = (0..PARTITIONS).map(|step| (first + step) % PARTITIONS);
+            request.topics[0].partitions =
+                order.map(|partition| FetchPartition { partition, ..template.clone() }).collect();
+            for max_bytes in [0, 1, 10_000] {
+                let answer = client.call(FETCH, FetchRequest { max_bytes, ..request.clone() }).await;
+                let sizes: Vec<(i32, usize)> = answer.responses[0]
+                    .partitions
+                    .iter()
+                    .map(|one| (one.partition_index, one.records.bytes().map_or(0, |bytes| bytes.len())))
+                    .collect();
+                let due = if first == 0 { 1 } else { first };
+                assert!(sizes.iter().any(|(index, size)| *index == due && *size > 0), "{due} is first: {sizes:?}");
+                let total: usize = sizes.iter().map(|(_, size)| size).sum();
+                let bound = usize::try_from(max_bytes).expect("small") + BATCH_BYTES;
+                assert!(total <= bound, "{total} bytes with {max_bytes}: {sizes:?}");
+            }
+        }
     });
 }
 
