@@ -13,7 +13,7 @@ use barnabas_base::{BrokerId, ClusterId, TopicPartition};
 pub use crate::controller::is_internal_topic as is_internal;
 use crate::image::{ClusterImage, PartitionImage, TopicImage};
 
-pub use configs::{describe_configs, list_config_resources};
+pub use configs::{Logger, describe_configs, list_config_resources};
 pub use features::{finalized_features, supported_features};
 pub use topics::{MetadataAnswer, missing_topic};
 

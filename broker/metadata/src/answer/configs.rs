@@ -11,13 +11,25 @@ use barnabas_wire::message::{
 };
 
 use crate::config::{
-    BrokerConfig, BrokerLayers, ConfigEntry, describe_broker, describe_broker_default, describe_topic,
+    BrokerConfig, BrokerLayers, ConfigEntry, ConfigSource, describe_broker, describe_broker_default, describe_topic,
 };
 use crate::controller::invalid_topic_name;
 use crate::image::{ClusterImage, ConfigResource, ResourceKind};
 
 /// First version of ListConfigResources that names kinds; before it, only subscriptions to client metrics are listed.
 const KINDS_SINCE: i16 = 1;
+
+/// `ConfigType.UNKNOWN`, which Kafka answers for log levels.
+const UNKNOWN_TYPE: i8 = 0;
+
+/// A source of log lines and the lowest level that it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logger {
+    /// Its name; `root` stands for all that are not listed.
+    pub name: &'static str,
+    /// Kafka's name of the level.
+    pub level: &'static str,
+}
 
 /// A refusal with Kafka's words.
 type Refused = (ErrorCode, String);
@@ -27,10 +39,11 @@ type Refused = (ErrorCode, String);
 pub fn describe_configs(
     image: &ClusterImage,
     broker: &BrokerConfig,
+    loggers: &[Logger],
     request: &DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|resource| {
-        let described = describe_resource(image, broker, resource);
+        let described = describe_resource(image, broker, loggers, resource);
         let (code, message, entries) = match described {
             Ok(entries) => (ErrorCode::None, None, entries),
             Err((code, message)) => (code, Some(message), Vec::new()),
@@ -53,6 +66,7 @@ pub fn describe_configs(
 fn describe_resource(
     image: &ClusterImage,
     broker: &BrokerConfig,
+    loggers: &[Logger],
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<ConfigEntry>, Refused> {
     let own = ConfigResource::broker(broker.node_id);
@@ -66,11 +80,18 @@ fn describe_resource(
         Some(ResourceKind::Topic) => describe_one_topic(image, &layers, name),
         Some(ResourceKind::Broker) if name.is_empty() => Ok(describe_broker_default(&layers)),
         Some(ResourceKind::Broker) => check_broker(broker.node_id, name).map(|()| describe_broker(&layers)),
-        // Log levels, metrics subscriptions and settings of groups do not exist here; that is an empty answer in Kafka.
-        Some(ResourceKind::BrokerLogger) => check_broker(broker.node_id, name).map(|()| Vec::new()),
-        Some(ResourceKind::ClientMetrics | ResourceKind::Group) if name.is_empty() => {
-            Err((ErrorCode::InvalidRequest, "Resource name must not be empty".to_owned()))
+        Some(ResourceKind::BrokerLogger) => {
+            check_logger_broker(broker.node_id, name).map(|()| loggers.iter().map(logger_entry).collect())
         }
+        // Subscriptions to client metrics do not exist here; that is an empty answer in Kafka.
+        Some(ResourceKind::ClientMetrics) if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Client metrics subscription name must not be empty".to_owned()))
+        }
+        Some(ResourceKind::Group) if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
+        }
+        // What Kafka lists for a group are settings of the consumer, share and Streams protocols, which this broker does
+        // not speak. Classic groups have none.
         Some(ResourceKind::ClientMetrics | ResourceKind::Group) => Ok(Vec::new()),
         None => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {}", resource.resource_type))),
     }
@@ -98,6 +119,31 @@ fn check_broker(own: BrokerId, name: &str) -> Result<(), Refused> {
             format!("Unexpected broker id, expected {own} or empty string, but received {name}"),
         )),
         Err(_) => Err((ErrorCode::InvalidRequest, format!("Broker id must be an integer, but it is: {name}"))),
+    }
+}
+
+/// Unlike for the settings of a broker, no name does not stand for all brokers.
+fn check_logger_broker(own: BrokerId, name: &str) -> Result<(), Refused> {
+    let refused = |message: String| Err((ErrorCode::InvalidRequest, message));
+    match name.parse::<i32>() {
+        _ if name.is_empty() => refused("Broker id must not be empty".to_owned()),
+        Ok(id) if id == own.0 => Ok(()),
+        Ok(_) => refused(format!("Unexpected broker id, expected {own} but received {name}")),
+        Err(_) => refused(format!("Broker id must be an integer, but it is: {name}")),
+    }
+}
+
+fn logger_entry(logger: &Logger) -> ConfigEntry {
+    ConfigEntry {
+        name: logger.name.to_owned(),
+        value: Some(logger.level.to_owned()),
+        // In Kafka they change at run time; here they are given when the process starts.
+        read_only: true,
+        source: ConfigSource::DynamicBrokerLogger,
+        is_sensitive: false,
+        synonyms: Vec::new(),
+        kind_code: UNKNOWN_TYPE,
+        documentation: "",
     }
 }
 

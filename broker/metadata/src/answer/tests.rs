@@ -229,7 +229,7 @@ fn configs_are_described_and_filtered() {
             include_synonyms: true,
             include_documentation: true,
         };
-        let mut response = describe_configs(&image, &broker_config(), &request);
+        let mut response = describe_configs(&image, &broker_config(), &[], &request);
         for version in barnabas_wire::message::DescribeConfigsResponse::VERSIONS {
             response.to_bytes(version).expect("the answer encodes");
         }

@@ -26,6 +26,8 @@ pub enum ConfigSource {
     StaticBroker,
     /// Kafka's default.
     Default,
+    /// The level of a logger.
+    DynamicBrokerLogger,
 }
 
 impl ConfigSource {
@@ -38,6 +40,7 @@ impl ConfigSource {
             Self::DynamicDefaultBroker => 3,
             Self::StaticBroker => 4,
             Self::Default => 5,
+            Self::DynamicBrokerLogger => 6,
         }
     }
 }
@@ -61,7 +64,7 @@ impl<'a> BrokerLayers<'a> {
     #[must_use]
     pub fn text(&self, source: ConfigSource, key: &str) -> Option<&'a str> {
         match source {
-            ConfigSource::DynamicTopic => None,
+            ConfigSource::DynamicTopic | ConfigSource::DynamicBrokerLogger => None,
             ConfigSource::DynamicBroker => self.dynamic_broker.get(key).map(String::as_str),
             ConfigSource::DynamicDefaultBroker => self.dynamic_default.get(key).map(String::as_str),
             ConfigSource::StaticBroker => self.statics.get(key).map(|value| value.text.as_str()),

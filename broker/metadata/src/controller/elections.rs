@@ -28,9 +28,9 @@ impl ControllerCore {
         let kind = match request.election_type {
             0 => ElectionType::Preferred,
             1 => ElectionType::Unclean,
-            _ => {
-                let error_code = ErrorCode::InvalidRequest.code();
-                return self.answered(ElectLeadersResponse { error_code, ..ElectLeadersResponse::default() });
+            unknown => {
+                let refusal = Refusal::invalid_request(format!("Unknown election type {unknown}"));
+                return self.answered(refused_as_a_whole(request, refusal));
             }
         };
         let mut work = self.work();
@@ -60,6 +60,20 @@ impl ControllerCore {
         };
         self.decided(work, response)
     }
+}
+
+/// Refuses every partition that was named as well, because version 0 has no other place for an error.
+fn refused_as_a_whole(request: &ElectLeadersRequest, refusal: Refusal) -> ElectLeadersResponse {
+    let (error_code, error_message) = code_and_message(&Err(refusal));
+    let results = request.topic_partitions.iter().flatten().map(|topic| {
+        let refused = topic.partitions.iter().map(|partition_id| PartitionResult {
+            partition_id: *partition_id,
+            error_code,
+            error_message: error_message.clone(),
+        });
+        ReplicaElectionResult { topic: topic.topic.clone(), partition_result: refused.collect() }
+    });
+    ElectLeadersResponse { throttle_time_ms: 0, error_code, replica_election_results: results.collect() }
 }
 
 /// What makes `broker`, which has just started, lead again what it led, and what lost its last leader with it.

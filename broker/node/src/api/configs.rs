@@ -1,6 +1,6 @@
 //! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs, ListConfigResources.
 
-use barnabas_metadata::answer;
+use barnabas_metadata::answer::{self, Logger};
 use barnabas_wire::message::{
     AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ListConfigResourcesRequest,
@@ -13,7 +13,37 @@ use crate::dispatch::Call;
 
 /// DescribeConfigs.
 pub(crate) fn describe(call: &Call, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
-    answer::describe_configs(&call.shard.image(), &call.shard.options.config, request)
+    answer::describe_configs(&call.shard.image(), &call.shard.options.config, &loggers(), request)
+}
+
+/// The sources of log lines with the levels that are written now.
+fn loggers() -> Vec<Logger> {
+    // `enabled!` asks for one source and level that are known when it is compiled.
+    macro_rules! levels {
+        ($($name:literal),* $(,)?) => {
+            vec![$(Logger { name: $name, level: match () {
+                () if tracing::enabled!(target: $name, tracing::Level::TRACE) => "TRACE",
+                () if tracing::enabled!(target: $name, tracing::Level::DEBUG) => "DEBUG",
+                () if tracing::enabled!(target: $name, tracing::Level::INFO) => "INFO",
+                () if tracing::enabled!(target: $name, tracing::Level::WARN) => "WARN",
+                () if tracing::enabled!(target: $name, tracing::Level::ERROR) => "ERROR",
+                () => "OFF",
+            } }),*]
+        };
+    }
+    levels![
+        "root",
+        "BarnabasServer",
+        "GroupCoordinator",
+        "KafkaApis",
+        "LogCleaner",
+        "LogManager",
+        "MetadataLoader",
+        "Partition",
+        "QuorumController",
+        "SnapshotGenerator",
+        "SocketServer",
+    ]
 }
 
 /// ListConfigResources.
