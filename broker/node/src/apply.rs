@@ -13,9 +13,10 @@ use barnabas_metadata::image::{ClusterImage, Delta, PartitionImage, ResourceKind
 use barnabas_runtime::Local;
 
 use crate::coordinator::GroupCoordinator;
+use crate::listener::ACCEPT_SHARD;
 use crate::partition::Partition;
 use crate::shard::Shard;
-use crate::topic::{is_offsets_topic, log_config, topic_config};
+use crate::topic::{broker_config, is_offsets_topic, log_config, topic_config};
 
 /// Logs that are opened at the same time: enough to keep the device busy, few enough to bound memory.
 const OPENING_AT_ONCE_MAX: usize = 64;
@@ -28,7 +29,7 @@ pub(crate) async fn apply(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta
         remove_topic(shard, topic).await;
     }
     change_partitions(shard, image, delta).await;
-    change_configs(shard, image, delta);
+    change_configs(shard, image, delta).await;
     reopen(shard, image).await;
 }
 
@@ -141,7 +142,7 @@ async fn open_partition(
 ) -> Option<Rc<Partition>> {
     let directory = choose_directory(shard, topic, id)?;
     let config = topic_config(&shard.options.config, image, &topic.name);
-    let log_config = log_config(&shard.options.config, &config);
+    let log_config = log_config(&broker_config(&shard.options.config, image), &config);
     let mut opened = Log::open(&directory, id, &topic.name, log_config.clone()).await;
     if matches!(opened, Err(OpenLogError::WrongTopic)) {
         // The deletion of an earlier topic of this name was decided, but its folder was not renamed before a stop.
@@ -208,8 +209,8 @@ fn choose_directory(shard: &Rc<Shard>, topic: &TopicImage, id: TopicPartition) -
 }
 
 /// Gives every log whose topic's configuration may have changed its new one. A dynamic configuration of brokers changes
-/// what topics without their own value have.
-fn change_configs(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
+/// what topics without their own value have, and the limits of connections.
+async fn change_configs(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
     let mut names = BTreeSet::new();
     let mut all = false;
     for resource in &delta.changed_configs {
@@ -222,12 +223,16 @@ fn change_configs(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
     if !all && names.is_empty() {
         return;
     }
+    let broker = broker_config(&shard.options.config, image);
     for partition in shard.partitions() {
         if all || names.contains(&*partition.topic_name) {
             let config = topic_config(&shard.options.config, image, &partition.topic_name);
             partition.set_min_in_sync_replicas(config.min_insync_replicas);
-            partition.log.update_config(log_config(&shard.options.config, &config));
+            partition.log.update_config(log_config(&broker, &config));
         }
+    }
+    if all && shard.id == ACCEPT_SHARD {
+        shard.change_connection_limits(shard.options.connection_limits(&broker)).await;
     }
 }
 

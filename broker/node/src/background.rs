@@ -13,6 +13,7 @@ use barnabas_runtime::{Either, Local, race};
 
 use crate::partition::Partition;
 use crate::shard::Shard;
+use crate::topic::broker_config;
 
 /// Starts the background work of all data shards.
 pub(crate) async fn start(shard: &Rc<Shard>) {
@@ -56,13 +57,14 @@ async fn retain(partition: &Partition) {
 
 /// Cleans the dirtiest log that is due, and rests for `log.cleaner.backoff.ms` when there is none.
 async fn cleaning(shard: Rc<Shard>) {
-    let cleaner = shard.options.config.logs.cleaner.clone();
-    if !cleaner.enable {
+    if !shard.options.config.logs.cleaner.enable {
         return;
     }
     let shards = i64::from(shard.data_shards);
-    let map_bytes = usize::try_from(cleaner.dedupe_buffer_bytes / shards).unwrap_or(usize::MAX);
     loop {
+        // Read again for each log: these settings may change while the broker runs.
+        let cleaner = broker_config(&shard.options.config, &shard.image()).logs.cleaner.clone();
+        let map_bytes = usize::try_from(cleaner.dedupe_buffer_bytes / shards).unwrap_or(usize::MAX);
         let Some(partition) = dirtiest(&shard).await else {
             shard.env.sleep(millis(cleaner.backoff_ms)).await;
             continue;

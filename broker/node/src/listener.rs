@@ -22,7 +22,7 @@ pub(crate) const ACCEPT_SHARD: ShardId = ShardId(0);
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Limits on connections.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionLimits {
     /// Most new connections a second (`max.connection.creation.rate`); more of them wait in the kernel's backlog.
     pub(crate) rate_max: u32,
@@ -37,7 +37,7 @@ pub(crate) struct ConnectionLimits {
 /// Counts connections against the limits. Lives on the accepting shard.
 #[derive(Debug)]
 pub(crate) struct ConnectionCounts {
-    limits: ConnectionLimits,
+    limits: RefCell<ConnectionLimits>,
     total: Cell<usize>,
     by_ip: RefCell<BTreeMap<IpAddr, usize>>,
     /// Limits of single hosts, by the addresses their names have.
@@ -49,7 +49,7 @@ pub(crate) struct ConnectionCounts {
 impl ConnectionCounts {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
         Self {
-            limits,
+            limits: RefCell::new(limits),
             total: Cell::new(0),
             by_ip: RefCell::default(),
             overrides: RefCell::default(),
@@ -63,23 +63,30 @@ impl ConnectionCounts {
         let (began, count) = self.second.get();
         let (began, count) = if now.since(began) >= SECOND { (now, 1) } else { (began, count + 1) };
         self.second.set((began, count));
-        (count >= self.limits.rate_max).then(|| began.after(SECOND))
+        (count >= self.limits.borrow().rate_max).then(|| began.after(SECOND))
     }
 
     /// Counts a connection, or says which limit it would pass.
     pub(crate) fn open(&self, ip: IpAddr) -> Result<(), &'static str> {
-        if self.total.get() >= self.limits.total_max {
+        let limits = self.limits.borrow();
+        if self.total.get() >= limits.total_max {
             return Err("max.connections");
         }
         let mut by_ip = self.by_ip.borrow_mut();
         let count = by_ip.entry(ip).or_insert(0);
         let own_max = self.overrides.borrow().get(&ip).copied();
-        if *count >= own_max.unwrap_or(self.limits.per_ip_max) {
+        if *count >= own_max.unwrap_or(limits.per_ip_max) {
             return Err("max.connections.per.ip");
         }
         *count += 1;
         self.total.set(self.total.get() + 1);
         Ok(())
+    }
+
+    /// Counts against other limits from here on.
+    fn change(&self, limits: ConnectionLimits, overrides: BTreeMap<IpAddr, usize>) {
+        *self.limits.borrow_mut() = limits;
+        *self.overrides.borrow_mut() = overrides;
     }
 
     /// Forgets a connection.
@@ -98,14 +105,29 @@ impl Shard {
     /// Looks up the hosts that have limits of their own. A name that cannot be resolved stops the start: its limit would
     /// silently not hold.
     pub(crate) async fn resolve_host_limits(&self) -> Result<(), String> {
-        for (host, limit) in &self.connections.limits.per_host_max {
+        let limits = self.options.connection_limits(&self.options.config);
+        let overrides = self.addresses_of(&limits).await?;
+        self.connections.change(limits, overrides);
+        Ok(())
+    }
+
+    /// Puts other limits in force while the broker runs. Connections that are open stay, and count.
+    pub(crate) async fn change_connection_limits(&self, limits: ConnectionLimits) {
+        match self.addresses_of(&limits).await {
+            Ok(overrides) => self.connections.change(limits, overrides),
+            Err(why) => tracing::error!(target: "SocketServer", "{why}; the limits of connections stay as they were"),
+        }
+    }
+
+    async fn addresses_of(&self, limits: &ConnectionLimits) -> Result<BTreeMap<IpAddr, usize>, String> {
+        let mut overrides = BTreeMap::new();
+        for (host, limit) in &limits.per_host_max {
             let addresses = self.env.net.resolve(host, 0).await;
             let addresses = addresses
                 .map_err(|error| format!("max.connections.per.ip.overrides: cannot resolve {host}: {error}"))?;
-            let limits = addresses.into_iter().map(|address| (address.ip(), *limit));
-            self.connections.overrides.borrow_mut().extend(limits);
+            overrides.extend(addresses.into_iter().map(|address| (address.ip(), *limit)));
         }
-        Ok(())
+        Ok(overrides)
     }
 
     /// Accepts on `listener` until the node stops.
@@ -167,6 +189,18 @@ mod tests {
         assert_eq!(counts.pace(start), None);
         assert_eq!(counts.pace(start.after_ms(10)), Some(start.after_ms(1_000)));
         assert_eq!(counts.pace(start.after_ms(1_000)), None, "a new second");
+    }
+
+    #[test]
+    fn other_limits_hold_for_those_that_are_there() {
+        let counts = counts(10, 10, u32::MAX);
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!([counts.open(ip), counts.open(ip)], [Ok(()), Ok(())]);
+        let limits = ConnectionLimits { per_ip_max: 2, ..counts.limits.borrow().clone() };
+        counts.change(limits, BTreeMap::new());
+        assert_eq!(counts.open(ip), Err("max.connections.per.ip"));
+        counts.close(ip);
+        assert_eq!(counts.open(ip), Ok(()));
     }
 
     #[test]

@@ -71,8 +71,9 @@ impl NodeOptions {
         self.config.network.connection_idle_max_ms.map(Duration::from_millis)
     }
 
-    pub(crate) fn connection_limits(&self) -> ConnectionLimits {
-        let network = &self.config.network;
+    /// Limits on connections under `config`, which is that of the start or one with dynamic values above it.
+    pub(crate) fn connection_limits(&self, config: &BrokerConfig) -> ConnectionLimits {
+        let network = &config.network;
         let overrides = network.connections_per_ip_overrides.iter();
         ConnectionLimits {
             rate_max: network.connection_creation_rate_max.max(1),

@@ -98,7 +98,7 @@ impl Shard {
             will_reopen: Cell::new(false),
             coordinators: RefCell::default(),
             controller: RefCell::default(),
-            connections: ConnectionCounts::new(options.connection_limits()),
+            connections: ConnectionCounts::new(options.connection_limits(&options.config)),
             open_connections: Cell::new(0),
             cluster_id: Cell::default(),
             stopped: Notify::new(),

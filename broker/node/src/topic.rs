@@ -1,5 +1,7 @@
 //! What a topic's configuration means to its logs, and which topic is the coordinators'. Pure translation for the shell.
 
+use std::borrow::Cow;
+
 use barnabas_commitlog::{CleanupPolicy, FlushPolicy, LogConfig};
 use barnabas_metadata::config::{
     BrokerConfig, BrokerLayers, CompressionType, FlushPolicy as ConfiguredFlush, TimestampType as ConfiguredTimestamp,
@@ -15,6 +17,17 @@ pub(crate) fn is_offsets_topic(name: &str) -> bool {
 }
 
 static ALL_BROKERS: ConfigResource = ConfigResource::all_brokers();
+
+/// The configuration of this broker under `image`: what it was started with, and dynamic values above that.
+pub(crate) fn broker_config<'a>(broker: &'a BrokerConfig, image: &ClusterImage) -> Cow<'a, BrokerConfig> {
+    let own = ConfigResource::broker(broker.node_id);
+    let (for_all, for_this) = (image.config(&ALL_BROKERS), image.config(&own));
+    // Thousands of partitions ask at a start.
+    if for_all.is_empty() && for_this.is_empty() {
+        return Cow::Borrowed(broker);
+    }
+    Cow::Owned(broker.with_dynamic(for_all, for_this))
+}
 
 /// The layers of this broker's configuration under `image`.
 pub(crate) fn layers<'a>(

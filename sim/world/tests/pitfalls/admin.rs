@@ -14,6 +14,8 @@ use crate::{append, is, topic};
 
 const TOPIC_RESOURCE: i8 = 2;
 const BROKER_RESOURCE: i8 = 4;
+const LOGGER_RESOURCE: i8 = 8;
+const GROUP_RESOURCE: i8 = 32;
 
 async fn created(client: &mut RawClient, version: i16, request: CreateTopicsRequest) -> CreatableTopicResult {
     let mut response = client.call(version, request).await;
@@ -252,6 +254,79 @@ fn elections_that_are_not_needed_are_not_held() {
             let due = [("nowhere", 0, unknown), ("nowhere", 5, unknown), ("t", 0, needless), ("t", 5, unknown)];
             assert_eq!(codes, due, "v{version}");
         }
+    });
+}
+
+/// Version 0 has no place for an error but at each partition.
+#[test]
+fn an_unknown_kind_of_election_is_refused_everywhere() {
+    with_broker(12, &[], async |_, mut client| {
+        topic(&mut client, "t", 1).await;
+        let asked = TopicPartitions { topic: "t".to_owned(), partitions: vec![0] };
+        let request = ElectLeadersRequest { election_type: 7, topic_partitions: Some(vec![asked]), timeout_ms: 30_000 };
+        for version in 1..=2 {
+            let answer = client.call(version, request.clone()).await;
+            assert!(is(answer.error_code, ErrorCode::InvalidRequest), "{answer:?}");
+            let partition = &answer.replica_election_results[0].partition_result[0];
+            assert!(is(partition.error_code, ErrorCode::InvalidRequest), "{answer:?}");
+            assert_eq!(partition.error_message.as_deref(), Some("Unknown election type 7"));
+        }
+    });
+}
+
+#[test]
+fn loggers_and_groups_are_described() {
+    with_broker(13, &[], async |_, mut client| {
+        let loggers = described(&mut client, LOGGER_RESOURCE, "1", None).await;
+        assert_eq!(loggers.error_code, 0, "{loggers:?}");
+        let root = loggers.configs.iter().find(|config| config.name == "root").expect("Kafka lists root");
+        // Source 6: the level of a logger.
+        assert_eq!((root.config_source, root.is_sensitive, root.value.is_some()), (6, false, true), "{root:?}");
+        let one = described(&mut client, LOGGER_RESOURCE, "1", Some(&["SocketServer"])).await;
+        assert_eq!(one.configs.len(), 1, "{one:?}");
+        let group = described(&mut client, GROUP_RESOURCE, "g", None).await;
+        assert_eq!((group.error_code, group.configs.len()), (0, 0), "{group:?}");
+        for (kind, name, message) in [
+            (LOGGER_RESOURCE, "", "Broker id must not be empty"),
+            (LOGGER_RESOURCE, "9", "Unexpected broker id, expected 1 but received 9"),
+            (GROUP_RESOURCE, "", "Group name must not be empty"),
+        ] {
+            let refused = described(&mut client, kind, name, None).await;
+            assert!(is(refused.error_code, ErrorCode::InvalidRequest), "{refused:?}");
+            assert_eq!(refused.error_message.as_deref(), Some(message));
+        }
+    });
+}
+
+/// Sets a key of all brokers.
+async fn set_for_all_brokers(client: &mut RawClient, key: &str, value: &str) {
+    let config = AlterableConfig { name: key.to_owned(), config_operation: 0, value: Some(value.to_owned()) };
+    let resource =
+        AlterConfigsResource { resource_type: BROKER_RESOURCE, resource_name: String::new(), configs: vec![config] };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    let answer = client.call(1, request).await;
+    assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
+}
+
+#[test]
+fn what_brokers_are_told_while_they_run_takes_effect_at_once() {
+    with_broker(14, &[], async |visitor, mut client| {
+        topic(&mut client, "t", 1).await;
+        set_for_all_brokers(&mut client, "message.max.bytes", "100").await;
+        let large = requests::batch(barnabas_wire::record::BatchOptions::default(), &[&[b'x'; 200]]);
+        let response = client.call(9, requests::produce("t", 0, -1, large)).await;
+        let code = response.responses[0].partition_responses[0].error_code;
+        assert!(is(code, ErrorCode::MessageTooLarge), "{response:?}");
+        // A broker that is full lets nobody in, and those that are there stay.
+        set_for_all_brokers(&mut client, "max.connections", "1").await;
+        let mut refused = visitor.connect().await;
+        assert!(refused.ask(0, ApiVersionsRequest::default()).await.is_err(), "max.connections is 1");
+        set_for_all_brokers(&mut client, "max.connections", "10").await;
+        set_for_all_brokers(&mut client, "max.connections.per.ip", "2").await;
+        let mut second = visitor.connect().await;
+        assert!(second.ask(0, ApiVersionsRequest::default()).await.is_ok());
+        let mut third = visitor.connect().await;
+        assert!(third.ask(0, ApiVersionsRequest::default()).await.is_err(), "max.connections.per.ip is 2");
     });
 }
 
