@@ -1,0 +1,348 @@
+//! Runs of the runner's binary, and what it says of each seed: one line of JSON a seed. Knows nothing of bugs but their
+//! names.
+//!
+//! ```text
+//! <binary> fuzz --lane L --from SEED --seeds N [--planted A,B] [--black-box-only] [--stop-at-first] --quiet-json
+//! <binary> replay FILE --quiet-json
+//! <binary> shrink SEED --lane L --planted A,B --out FILE --quiet-json
+//! ```
+//! `fuzz` and `replay` print a [`Line`] a seed, `shrink` one [`Shrunk`]. The exit code says nothing here.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use barnabas_plan::Lane;
+use serde_json::Value;
+
+/// A runner that says nothing for this long hangs.
+const SILENCE_MAX: Duration = Duration::from_secs(180);
+
+/// How a seed ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pass,
+    Fail,
+    Void,
+}
+
+/// What the runner says of one seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) seed: u64,
+    pub(crate) verdict: Verdict,
+    /// Who failed it: a checker's name, or `panic`.
+    pub(crate) checker: String,
+    /// What it said.
+    pub(crate) what: String,
+    /// The trace hash.
+    pub(crate) hash: String,
+    /// How often a planted bug was reached.
+    pub(crate) planted_hits: u64,
+}
+
+impl Line {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let json: Value = serde_json::from_str(text).with_context(|| format!("the runner said `{text}`"))?;
+        let word = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        let verdict = match json["verdict"].as_str() {
+            Some("pass") => Verdict::Pass,
+            Some("fail") => Verdict::Fail,
+            Some("void") => Verdict::Void,
+            _ => bail!("the runner gave no verdict: `{text}`"),
+        };
+        // Numbers above 2^53 do not survive every reader: a seed may be text too.
+        let seed = match &json["seed"] {
+            Value::String(text) => barnabas_plan::parse_seed(text),
+            other => other.as_u64(),
+        };
+        Ok(Self {
+            seed: seed.with_context(|| format!("the runner named no seed: `{text}`"))?,
+            verdict,
+            checker: word("checker"),
+            what: word("what"),
+            hash: word("hash"),
+            planted_hits: json["planted_hits"].as_u64().unwrap_or(0),
+        })
+    }
+}
+
+/// A range of seeds to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Range<'a> {
+    pub(crate) lane: Lane,
+    pub(crate) from: u64,
+    pub(crate) seeds: u64,
+    pub(crate) planted: &'a [String],
+    /// White-box checks and panics of the broker do not count.
+    pub(crate) is_black_box: bool,
+    pub(crate) stops_at_first: bool,
+}
+
+/// What a shrunk plan is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shrunk {
+    pub(crate) faults: u64,
+    pub(crate) operations: u64,
+    /// Wall time it took.
+    pub(crate) took_ms: u64,
+}
+
+/// Whoever can run seeds.
+pub(crate) trait Arena: Sync {
+    /// Runs the seeds of a range in order and hands each line to `each`, until it breaks.
+    fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<()>;
+    /// Runs a plan.
+    fn replay(&self, plan: &Path) -> Result<Line>;
+    /// Shrinks a failing seed into `out`.
+    fn shrink(&self, seed: u64, lane: Lane, planted: &[String], out: &Path) -> Result<Shrunk>;
+}
+
+/// A built runner.
+#[derive(Debug)]
+pub(crate) struct Binary {
+    path: PathBuf,
+    /// What comes before the verb.
+    prefix: Vec<PathBuf>,
+    silence_max: Duration,
+}
+
+impl Binary {
+    /// The runner at `path`.
+    pub(crate) const fn new(path: PathBuf) -> Self {
+        Self { path, prefix: Vec::new(), silence_max: SILENCE_MAX }
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(&self.prefix).arg(verb);
+        command
+    }
+
+    /// Runs `command` and hands out its lines; killed when `each` breaks.
+    fn lines(&self, mut command: Command, each: &mut dyn FnMut(&str) -> Result<ControlFlow<()>>) -> Result<()> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().with_context(|| self.path.display().to_string())?;
+        let mut running = Running::new(child);
+        loop {
+            match running.lines.recv_timeout(self.silence_max) {
+                Ok(line) if line.trim().is_empty() => {}
+                Ok(line) => {
+                    if each(&line)?.is_break() {
+                        return Ok(());
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return running.ended(),
+                Err(RecvTimeoutError::Timeout) => bail!("the runner hangs: {command:?}"),
+            }
+        }
+    }
+}
+
+/// A child that is killed when nobody listens any more.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    said: Option<thread::JoinHandle<VecDeque<String>>>,
+}
+
+/// Last lines of standard error that are kept.
+const SAID_LINES_MAX: usize = 8;
+
+impl Running {
+    fn new(mut child: Child) -> Self {
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let lines = read_lines(stdout);
+        let said = thread::spawn(move || {
+            let mut last = VecDeque::new();
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if last.len() == SAID_LINES_MAX {
+                    last.pop_front();
+                }
+                last.push_back(line);
+            }
+            last
+        });
+        Self { child, lines, said: Some(said) }
+    }
+
+    /// The runner closed its output: it ends by itself, with a code for "a seed failed" or for none.
+    fn ended(&mut self) -> Result<()> {
+        let status = self.child.wait().context("waiting for the runner")?;
+        let said = self.said.take().map(|reader| reader.join().unwrap_or_default()).unwrap_or_default();
+        // 0 and 1 are answers; anything else, and a signal, is an accident.
+        match status.code() {
+            Some(0 | 1) => Ok(()),
+            Some(_) | None => bail!("the runner died, {status}: {}", Vec::from(said).join(" | ")),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn read_lines(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout.take(u64::MAX)).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+impl Arena for Binary {
+    fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<()> {
+        let mut command = self.command("fuzz");
+        command.args(["--quiet-json", "--lane", range.lane.word()]);
+        command.args(["--from", &range.from.to_string(), "--seeds", &range.seeds.to_string()]);
+        if !range.planted.is_empty() {
+            command.args(["--planted", &range.planted.join(",")]);
+        }
+        if range.is_black_box {
+            command.arg("--black-box-only");
+        }
+        if range.stops_at_first {
+            command.arg("--stop-at-first");
+        }
+        self.lines(command, &mut |line| Ok(each(Line::parse(line)?)))
+    }
+
+    fn replay(&self, plan: &Path) -> Result<Line> {
+        let mut command = self.command("replay");
+        command.arg(plan).arg("--quiet-json");
+        let mut last = None;
+        self.lines(command, &mut |line| {
+            last = Some(Line::parse(line)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        last.with_context(|| format!("the runner said nothing of {}", plan.display()))
+    }
+
+    fn shrink(&self, seed: u64, lane: Lane, planted: &[String], out: &Path) -> Result<Shrunk> {
+        let mut command = self.command("shrink");
+        command.args([&format!("{seed:#x}"), "--lane", lane.word(), "--quiet-json"]);
+        command.args(["--planted", &planted.join(",")]).arg("--out").arg(out);
+        let mut last = None;
+        self.lines(command, &mut |line| {
+            let json: Value = serde_json::from_str(line).with_context(|| format!("the runner said `{line}`"))?;
+            let number = |key: &str| json[key].as_u64().with_context(|| format!("`{key}` is missing: `{line}`"));
+            last = Some(Shrunk {
+                faults: number("faults")?,
+                operations: number("operations")?,
+                took_ms: number("took_ms")?,
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        last.with_context(|| format!("the runner said nothing of shrinking {seed:#x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const PASS: &str = r#"{"seed":7,"lane":"durable","verdict":"pass","hash":"0xab","planted_hits":3}"#;
+    const FAIL: &str = r#"{"seed":"0x8","verdict":"fail","checker":"lost-write","what":"v1 is gone","hash":"0xcd"}"#;
+
+    /// A runner that is a shell script.
+    struct Script(PathBuf);
+
+    impl Script {
+        fn new(name: &str, body: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("barnabas-arena-{name}-{}", std::process::id()));
+            fs::write(&path, body).expect("the script is written");
+            Self(path)
+        }
+
+        fn binary(&self) -> Binary {
+            Binary { prefix: vec![self.0.clone()], ..Binary::new("/bin/sh".into()) }
+        }
+    }
+
+    impl Drop for Script {
+        fn drop(&mut self) {
+            drop(fs::remove_file(&self.0));
+        }
+    }
+
+    fn range(planted: &[String]) -> Range<'_> {
+        Range { lane: Lane::Durable, from: 7, seeds: 2, planted, is_black_box: true, stops_at_first: true }
+    }
+
+    fn collect(binary: &Binary, planted: &[String]) -> Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        binary.fuzz(&range(planted), &mut |line| {
+            lines.push(line);
+            ControlFlow::Continue(())
+        })?;
+        Ok(lines)
+    }
+
+    #[test]
+    fn lines_of_the_runner_are_read() {
+        let script = Script::new("reads", &format!("echo '{PASS}'\necho '{FAIL}'\nexit 1"));
+        let lines = collect(&script.binary(), &[]).expect("it runs");
+        assert_eq!((lines[0].seed, lines[0].verdict, lines[0].planted_hits), (7, Verdict::Pass, 3));
+        assert_eq!((lines[1].seed, lines[1].checker.as_str()), (8, "lost-write"));
+    }
+
+    #[test]
+    fn the_runner_is_told_what_to_run() {
+        let expected =
+            "fuzz --quiet-json --lane durable --from 7 --seeds 2 --planted M25,M81 --black-box-only --stop-at-first";
+        let script = Script::new("told", &format!("test \"$*\" = '{expected}' || exit 9\necho '{PASS}'"));
+        let planted = ["M25".to_owned(), "M81".to_owned()];
+        assert_eq!(collect(&script.binary(), &planted).expect("it is told so").len(), 1);
+        assert!(collect(&script.binary(), &[]).is_err());
+    }
+
+    #[test]
+    fn a_runner_that_dies_or_babbles_is_an_error() {
+        let dies = Script::new("dies", "echo 'out of memory' >&2\nexit 101");
+        let error = collect(&dies.binary(), &[]).expect_err("it dies").to_string();
+        assert!(error.contains("out of memory"), "{error}");
+        let babbles = Script::new("babbles", "echo hello");
+        assert!(collect(&babbles.binary(), &[]).is_err());
+    }
+
+    #[test]
+    fn a_runner_that_hangs_is_given_up_and_killed() {
+        let script = Script::new("hangs", "exec sleep 1000");
+        let binary = Binary { silence_max: Duration::from_millis(1), ..script.binary() };
+        let error = collect(&binary, &[]).expect_err("it hangs").to_string();
+        assert!(error.starts_with("the runner hangs"), "{error}");
+    }
+
+    #[test]
+    fn plans_are_replayed_and_seeds_shrunk() {
+        let body = format!(
+            "case $1 in\nreplay) echo '{FAIL}'; exit 1;;\nshrink) echo '{{\"faults\":2,\"operations\":5,\"took_ms\":90}}';;\nesac"
+        );
+        let script = Script::new("plans", &body);
+        let line = script.binary().replay(Path::new("a.plan")).expect("it runs");
+        assert_eq!(line.verdict, Verdict::Fail);
+        let shrunk = script.binary().shrink(8, Lane::Raw, &["M25".to_owned()], Path::new("b.plan"));
+        assert_eq!(shrunk.expect("it runs"), Shrunk { faults: 2, operations: 5, took_ms: 90 });
+    }
+}

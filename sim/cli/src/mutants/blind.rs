@@ -1,0 +1,303 @@
+//! The blind sample: mutants that nobody chose, drawn by a seed from what cargo-mutants can do to the crates that hold
+//! the promises, each built alone and given to the simulator, without any unit test.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use barnabas_base::Keyed;
+use barnabas_plan::Lane;
+use serde_json::Value;
+
+use super::arena::{Arena, Binary, Line, Range, Verdict};
+use super::copy::WorkspaceCopy;
+
+/// Crates that are drawn from.
+const PACKAGES: [&str; 4] = ["barnabas-commitlog", "barnabas-logstate", "barnabas-group", "barnabas-metadata"];
+/// What no simulated run can reach: the dump for people, and text for logs.
+const EXCLUDED_FILES: &str = "broker/commitlog/src/dump/**";
+const EXCLUDED_FUNCTIONS: &str = "::fmt ->";
+/// The tool and its release.
+const TOOL: &str = "cargo-mutants";
+const TOOL_VERSION: &str = "27.1.0";
+/// Builds of one mutant each: linking as a whole would cost more than it gives.
+const QUICK_BUILD: [&str; 2] = ["profile.release.lto=false", "profile.release.codegen-units=16"];
+/// Killed at least, of a hundred.
+const KILLED_PERCENT_MIN: usize = 70;
+
+/// A place in a file: line and column from 1, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    line: u64,
+    column: u64,
+}
+
+/// One mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mutant {
+    /// Where and what, in words.
+    name: String,
+    file: String,
+    from: Place,
+    to: Place,
+    replacement: String,
+}
+
+/// How many mutants, and how they are run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Blind {
+    /// Mutants that build.
+    pub(crate) count: usize,
+    /// Which ones.
+    pub(crate) draw_seed: u64,
+    /// Seeds of each lane.
+    pub(crate) lane_seeds: u64,
+}
+
+/// What became of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    Killed { checker: String, lane: Lane, after: u64 },
+    Survived,
+    DoesNotBuild,
+}
+
+impl Mutant {
+    fn read(json: &Value) -> Option<Self> {
+        let place = |end: &str| {
+            let place = &json["span"][end];
+            Some(Place { line: place["line"].as_u64()?, column: place["column"].as_u64()? })
+        };
+        let word = |key: &str| json[key].as_str().map(str::to_owned);
+        Some(Self {
+            name: word("name")?,
+            file: word("file")?,
+            from: place("start")?,
+            to: place("end")?,
+            replacement: word("replacement")?,
+        })
+    }
+
+    /// The file with the mutant in it.
+    fn apply(&self, text: &str) -> Result<String> {
+        let (from, to) = (position(text, self.from), position(text, self.to));
+        let (Some(from), Some(to)) = (from, to) else { anyhow::bail!("{}: there is no such place", self.name) };
+        ensure!(from <= to, "{}: it ends before it begins", self.name);
+        Ok(format!("{}{}{}", &text[..from], self.replacement, &text[to..]))
+    }
+}
+
+/// Bytes before a place.
+fn position(text: &str, place: Place) -> Option<usize> {
+    let mut start = 0;
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        if number == place.line {
+            let column = usize::try_from(place.column).ok()?.checked_sub(1)?;
+            let within = line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(column)?;
+            return Some(start + within);
+        }
+        start += line.len();
+    }
+    None
+}
+
+/// All of them in the order of the draw: each mutant's place depends on its name alone, not on what else there is.
+fn drawn(mut mutants: Vec<Mutant>, seed: u64) -> Vec<Mutant> {
+    let key = |mutant: &Mutant| {
+        let name = barnabas_base::keyed_hash(0, mutant.name.as_bytes());
+        (Keyed::new(seed, "blind mutant").with(name).below(u64::MAX), mutant.name.clone())
+    };
+    mutants.sort_by_cached_key(key);
+    mutants
+}
+
+/// Runs the sample; true when enough died.
+///
+/// # Errors
+/// The tool, the compiler or the runner cannot be run.
+pub(crate) fn run(blind: &Blind, root: &Path, folder: &Path, tools: &Path, out: &mut dyn Write) -> Result<bool> {
+    let copy = WorkspaceCopy::below(folder);
+    copy.plant(root, &[])?;
+    let all = list(&install(tools)?, copy.source())?;
+    writeln!(
+        out,
+        "{} mutants of {}; {} are drawn by {:#x}",
+        all.len(),
+        PACKAGES.join(", "),
+        blind.count,
+        blind.draw_seed
+    )?;
+    let healthy = copy.build("release", &QUICK_BUILD)?;
+    if let Fate::Killed { checker, lane, after } = judge(&Binary::new(healthy), blind.lane_seeds)? {
+        anyhow::bail!("without any mutant, {checker} fails a seed of {lane} after {after}");
+    }
+    let mut tally = Tally::default();
+    for mutant in drawn(all, blind.draw_seed) {
+        if tally.built() == blind.count {
+            break;
+        }
+        let fate = try_one(&copy, &mutant, blind.lane_seeds)?;
+        tally.count(&mutant, fate, out)?;
+    }
+    tally.write(out)
+}
+
+/// Builds and runs one mutant, and takes it out again.
+fn try_one(copy: &WorkspaceCopy, mutant: &Mutant, lane_seeds: u64) -> Result<Fate> {
+    let before = copy.read(&mutant.file)?;
+    copy.write(&mutant.file, &mutant.apply(&before)?)?;
+    let fate = match copy.build("release", &QUICK_BUILD) {
+        Ok(binary) => judge(&Binary::new(binary), lane_seeds),
+        Err(_) => Ok(Fate::DoesNotBuild),
+    };
+    copy.write(&mutant.file, &before)?;
+    fate
+}
+
+/// All lanes, until a seed fails. A runner that dies or hangs has found something too.
+fn judge(arena: &dyn Arena, lane_seeds: u64) -> Result<Fate> {
+    let mut after = 0;
+    for lane in Lane::ALL {
+        let mut checker = None;
+        let range =
+            Range { lane: *lane, from: 0, seeds: lane_seeds, planted: &[], is_black_box: false, stops_at_first: true };
+        let ran = arena.fuzz(&range, &mut |line: Line| {
+            after += 1;
+            match line.verdict {
+                Verdict::Pass | Verdict::Void => ControlFlow::Continue(()),
+                Verdict::Fail => {
+                    checker = Some(line.checker);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        let checker = checker.or_else(|| ran.is_err().then(|| "crash".to_owned()));
+        if let Some(checker) = checker {
+            return Ok(Fate::Killed { checker, lane: *lane, after });
+        }
+    }
+    Ok(Fate::Survived)
+}
+
+/// The tool below `tools`, installed when it is missing.
+fn install(tools: &Path) -> Result<PathBuf> {
+    let path = tools.join("bin").join(TOOL);
+    if !path.is_file() {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["install", TOOL, "--version", TOOL_VERSION, "--locked", "--quiet", "--root"]).arg(tools);
+        let status = cargo.status().context("cargo does not start")?;
+        ensure!(status.success(), "cargo install {TOOL}: {status}");
+    }
+    Ok(path)
+}
+
+/// Every mutant there is.
+fn list(tool: &Path, source: &Path) -> Result<Vec<Mutant>> {
+    let mut command = Command::new(tool);
+    command.current_dir(source).args(["mutants", "--list", "--json"]);
+    command.args(["--exclude", EXCLUDED_FILES, "--exclude-re", EXCLUDED_FUNCTIONS]);
+    command.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    let output = command.output().context("cargo-mutants does not start")?;
+    ensure!(output.status.success(), "cargo-mutants: {}", String::from_utf8_lossy(&output.stderr));
+    read_list(&output.stdout)
+}
+
+fn read_list(json: &[u8]) -> Result<Vec<Mutant>> {
+    let json: Value = serde_json::from_slice(json).context("cargo-mutants prints JSON")?;
+    let all = json.as_array().context("cargo-mutants prints a list")?;
+    all.iter().map(|one| Mutant::read(one).with_context(|| format!("not a mutant: {one}"))).collect()
+}
+
+/// What became of all.
+#[derive(Debug, Default)]
+struct Tally {
+    killed: usize,
+    survivors: Vec<String>,
+    by: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    fn built(&self) -> usize {
+        self.killed + self.survivors.len()
+    }
+
+    fn count(&mut self, mutant: &Mutant, fate: Fate, out: &mut dyn Write) -> Result<()> {
+        match fate {
+            Fate::DoesNotBuild => {}
+            Fate::Survived => {
+                writeln!(out, "SURVIVED  {}", mutant.name)?;
+                self.survivors.push(mutant.name.clone());
+            }
+            Fate::Killed { checker, lane, after } => {
+                writeln!(out, "killed    {} by {checker} in {lane} after {after} seeds", mutant.name)?;
+                self.killed += 1;
+                *self.by.entry(checker).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, out: &mut dyn Write) -> Result<bool> {
+        let built = self.built();
+        let by: Vec<String> = self.by.iter().map(|(checker, count)| format!("{checker} {count}")).collect();
+        writeln!(out, "{} of {built} killed ({})", self.killed, by.join(", "))?;
+        for survivor in &self.survivors {
+            writeln!(out, "  survived: {survivor}")?;
+        }
+        Ok(built > 0 && self.killed * 100 >= built * KILLED_PERCENT_MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hunt::tests_support::Fake;
+    use super::*;
+
+    const LIST: &str = r#"[{"name":"a.rs:2:5: replace f with 1","file":"a.rs","genre":"FnValue","package":"p",
+        "replacement":"1","span":{"start":{"line":2,"column":5},"end":{"line":2,"column":10}}}]"#;
+
+    #[test]
+    fn a_mutant_takes_the_place_of_its_span() {
+        let mutants = read_list(LIST.as_bytes()).expect("it is a list");
+        assert_eq!(mutants[0].apply("fn f() {\n    é + 2\n}\n").expect("it fits"), "fn f() {\n    1\n}\n");
+        assert!(mutants[0].apply("fn f() {}\n").is_err());
+        assert!(read_list(b"[{}]").is_err());
+    }
+
+    #[test]
+    fn the_draw_follows_the_seed_and_not_the_company() {
+        let named =
+            |name: u32| Mutant { name: name.to_string(), ..read_list(LIST.as_bytes()).expect("a list")[0].clone() };
+        let order = |mutants: Vec<Mutant>| mutants.into_iter().map(|mutant| mutant.name).collect::<Vec<_>>();
+        let all = order(drawn((0..20).map(named).collect(), 1));
+        assert_ne!(all, order(drawn((0..20).map(named).collect(), 2)));
+        let fewer = order(drawn((0..20).filter(|name| *name != 7).map(named).collect(), 1));
+        assert_eq!(fewer, all.into_iter().filter(|name| name != "7").collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_lane_has_a_say() {
+        let raw = |_: &[String], lane, seed, _| (lane == Lane::Raw && seed == 3).then_some("order");
+        let fate = judge(&Fake::new(raw), 5).expect("it runs");
+        let before = (Lane::ALL.len() as u64 - 1) * 5;
+        assert_eq!(fate, Fate::Killed { checker: "order".to_owned(), lane: Lane::Raw, after: before + 4 });
+        assert_eq!(judge(&Fake::new(|_: &[String], _, _, _| None), 5).expect("it runs"), Fate::Survived);
+    }
+
+    #[test]
+    fn seven_of_ten_must_die() {
+        let mutant = read_list(LIST.as_bytes()).expect("it is a list").remove(0);
+        let tally = |killed: usize, survived: usize| {
+            let (mut tally, mut out) = (Tally::default(), Vec::new());
+            let kill = Fate::Killed { checker: "I16".to_owned(), lane: Lane::Raw, after: 1 };
+            let fates =
+                vec![kill; killed].into_iter().chain(vec![Fate::Survived; survived]).chain([Fate::DoesNotBuild]);
+            fates.for_each(|fate| tally.count(&mutant, fate, &mut out).expect("memory takes everything"));
+            tally.write(&mut out).expect("memory takes everything")
+        };
+        assert!(tally(7, 3) && !tally(6, 4) && !tally(0, 0));
+    }
+}

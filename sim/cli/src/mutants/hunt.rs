@@ -1,0 +1,335 @@
+//! One planted bug against the campaign: which seed of its lanes finds it, by whom, after how many, and whether clients
+//! alone see it.
+
+use std::ops::ControlFlow;
+
+use barnabas_plan::Lane;
+
+use super::arena::{Arena, Line, Range, Verdict};
+use super::patch::{Bug, Kind};
+
+/// How much is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Seeds of a lane before the next is tried, and of each further range.
+    pub(crate) seeds: u64,
+    /// Seeds of each lane until a bug has survived.
+    pub(crate) survivor_seeds: u64,
+    /// Ranges of seeds over which the median is taken.
+    pub(crate) ranges: u64,
+}
+
+/// Stands for the checker when the runner died.
+const CRASH: &str = "crash";
+
+/// Ranges begin this far from one another, so that they never overlap.
+const RANGE_STRIDE: u64 = 1_000_000;
+
+/// A seed that found a bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kill {
+    pub(crate) lane: Lane,
+    pub(crate) seed: u64,
+    pub(crate) checker: String,
+    pub(crate) what: String,
+    /// How many seeds were run, this one included.
+    pub(crate) after: u64,
+}
+
+/// What became of a bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Found.
+    Killed(Kill),
+    /// Reached so often and never found.
+    Survived { hits: u64 },
+    /// No seed got there.
+    NeverReached,
+    /// The seed that "found" it fails without it too.
+    RedWithout(Kill),
+    /// Of the simulator: with it these bugs are not found any more, which is how it shows.
+    Blinds(Vec<String>),
+}
+
+/// All that is known of a bug after the hunt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hunted {
+    pub(crate) fate: Fate,
+    /// Seeds to kill in each range that killed it.
+    pub(crate) seeds_to_kill: Vec<u64>,
+    /// By clients alone; `None` where nobody asked.
+    pub(crate) black_box: Option<Option<Kill>>,
+    /// Seeds that were run.
+    pub(crate) seeds_run: u64,
+}
+
+impl Hunted {
+    /// Whether the bug counts as found, by clients too where they must see it.
+    pub(crate) const fn is_found(&self) -> bool {
+        let is_seen = !matches!(self.black_box, Some(None));
+        is_seen && matches!(self.fate, Fate::Killed(_) | Fate::Blinds(_))
+    }
+
+    /// The median over the ranges.
+    pub(crate) fn median_seeds(&self) -> Option<u64> {
+        let mut seeds = self.seeds_to_kill.clone();
+        seeds.sort_unstable();
+        seeds.get(seeds.len() / 2).copied()
+    }
+}
+
+/// Hunts `bug`.
+pub(crate) fn hunt(arena: &dyn Arena, bug: &Bug, effort: &Effort) -> Hunted {
+    let mut hunter = Hunter { arena, effort, seeds_run: 0, hits: 0 };
+    let planted = [bug.id.clone()];
+    let first = hunter.first_kill(bug, &planted, false);
+    let mut seeds_to_kill: Vec<u64> = first.iter().map(|kill| kill.after).collect();
+    let fate = match (first, &bug.kind) {
+        (Some(kill), _) => {
+            for number in 1..effort.ranges {
+                let range = hunter.range(kill.lane, number * RANGE_STRIDE, effort.seeds, &planted);
+                seeds_to_kill.extend(hunter.run(&range).map(|kill| kill.after));
+            }
+            hunter.confirm(kill)
+        }
+        (None, Kind::Harness { blinds }) => hunter.blinded(bug, blinds),
+        (None, Kind::Broker) if hunter.hits == 0 => Fate::NeverReached,
+        (None, Kind::Broker) => Fate::Survived { hits: hunter.hits },
+    };
+    let black_box = match (&fate, bug.harm.shows_to_clients()) {
+        (Fate::Killed(_), true) => Some(hunter.first_kill(bug, &planted, true)),
+        _ => None,
+    };
+    Hunted { fate, seeds_to_kill, black_box, seeds_run: hunter.seeds_run }
+}
+
+struct Hunter<'a> {
+    arena: &'a dyn Arena,
+    effort: &'a Effort,
+    seeds_run: u64,
+    hits: u64,
+}
+
+impl Hunter<'_> {
+    const fn range<'a>(&self, lane: Lane, from: u64, seeds: u64, planted: &'a [String]) -> Range<'a> {
+        Range { lane, from, seeds, planted, is_black_box: false, stops_at_first: true }
+    }
+
+    /// Every lane for a while, then every lane for long.
+    fn first_kill(&mut self, bug: &Bug, planted: &[String], is_black_box: bool) -> Option<Kill> {
+        let short = (0, self.effort.seeds);
+        let long = (self.effort.seeds, self.effort.survivor_seeds.saturating_sub(self.effort.seeds));
+        for (from, seeds) in [short, long] {
+            for lane in bug.lanes.iter().copied().filter(|_| seeds > 0) {
+                let range = Range { is_black_box, ..self.range(lane, from, seeds, planted) };
+                if let Some(kill) = self.run(&range) {
+                    return Some(Kill { after: from + kill.after, ..kill });
+                }
+            }
+        }
+        None
+    }
+
+    fn run(&mut self, range: &Range<'_>) -> Option<Kill> {
+        let mut after = 0;
+        let mut kill = None;
+        let hits = &mut self.hits;
+        let ran = self.arena.fuzz(range, &mut |line: Line| {
+            after += 1;
+            *hits += line.planted_hits;
+            match line.verdict {
+                Verdict::Pass | Verdict::Void => ControlFlow::Continue(()),
+                Verdict::Fail => {
+                    let Line { seed, checker, what, .. } = line;
+                    kill = Some(Kill { lane: range.lane, seed, checker, what, after });
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        self.seeds_run += after;
+        if let Err(error) = ran {
+            // A runner that dies or hangs has found something, if it does not do so without the bug.
+            let (seed, checker, what) = (range.from + after, CRASH.to_owned(), format!("{error:#}"));
+            return Some(Kill { lane: range.lane, seed, checker, what, after: after + 1 });
+        }
+        kill
+    }
+
+    /// A kill counts when its seed passes without the bug.
+    fn confirm(&mut self, kill: Kill) -> Fate {
+        let without = self.range(kill.lane, kill.seed, 1, &[]);
+        let is_red = self.run(&without).is_some();
+        if is_red { Fate::RedWithout(kill) } else { Fate::Killed(kill) }
+    }
+
+    /// A simulator that is broken and passes must hide bugs that are found otherwise: all of them.
+    fn blinded(&mut self, bug: &Bug, blinds: &[String]) -> Fate {
+        let hits = self.hits;
+        for blinded in blinds {
+            let planted = [blinded.clone(), bug.id.clone()];
+            for lane in &bug.lanes {
+                let range = self.range(*lane, 0, self.effort.seeds, &planted);
+                if self.run(&range).is_some() {
+                    return if hits == 0 { Fate::NeverReached } else { Fate::Survived { hits } };
+                }
+            }
+        }
+        if hits == 0 { Fate::NeverReached } else { Fate::Blinds(blinds.to_vec()) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    use std::cell::RefCell;
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use anyhow::Result;
+
+    use super::super::arena::Shrunk;
+    use super::*;
+
+    /// A runner whose seeds fail as `fails` says: by bugs, lane, seed and whether only clients judge.
+    pub(crate) struct Fake<F> {
+        pub(crate) fails: F,
+        pub(crate) hits: u64,
+        pub(crate) asked: Mutex<RefCell<Vec<String>>>,
+    }
+
+    impl<F: Fn(&[String], Lane, u64, bool) -> Option<&'static str> + Sync> Fake<F> {
+        pub(crate) fn new(fails: F) -> Self {
+            Self { fails, hits: 1, asked: Mutex::default() }
+        }
+
+        fn line(&self, seed: u64, found: Option<&'static str>, planted_hits: u64) -> Line {
+            Line {
+                seed,
+                verdict: if found.is_some() { Verdict::Fail } else { Verdict::Pass },
+                checker: found.unwrap_or_default().to_owned(),
+                what: String::new(),
+                hash: format!("{seed:#x}"),
+                planted_hits,
+            }
+        }
+    }
+
+    impl<F: Fn(&[String], Lane, u64, bool) -> Option<&'static str> + Sync> Arena for Fake<F> {
+        fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<()> {
+            let asked = self.asked.lock().expect("nobody panics");
+            asked.borrow_mut().push(format!("{} {}+{} {:?}", range.lane, range.from, range.seeds, range.planted));
+            for seed in range.from..range.from + range.seeds {
+                let found = (self.fails)(range.planted, range.lane, seed, range.is_black_box);
+                let hits = if range.planted.is_empty() { 0 } else { self.hits };
+                if each(self.line(seed, found, hits)).is_break() || found.is_some() && range.stops_at_first {
+                    break;
+                }
+            }
+            Ok(())
+        }
+
+        fn replay(&self, plan: &Path) -> Result<Line> {
+            let text = std::fs::read_to_string(plan)?;
+            let plan = barnabas_plan::Plan::parse(&text)?;
+            let found = (self.fails)(&plan.planted, plan.lane, plan.seed, false);
+            Ok(self.line(plan.seed, found, 0))
+        }
+
+        fn shrink(&self, seed: u64, lane: Lane, planted: &[String], out: &Path) -> Result<Shrunk> {
+            let mut plan = barnabas_plan::Plan::empty(seed, lane);
+            plan.planted = planted.to_vec();
+            std::fs::write(out, plan.to_string())?;
+            Ok(Shrunk { faults: 3, operations: 8, took_ms: 10 })
+        }
+    }
+
+    /// A bug without edits.
+    pub(crate) fn bug(id: &str, harm: &str, lanes: &str) -> Bug {
+        let text = format!(
+            "id {id}\ntitle t\nre-enacts r\nharm {harm}\nlanes {lanes}\nexpects lost-write\n\n@ file f\n@ find\nx\n@ replace\ny\n@ end\n"
+        );
+        Bug::parse(&text).expect("it is sound")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tests_support::{Fake, bug};
+    use super::*;
+
+    const EFFORT: Effort = Effort { seeds: 10, survivor_seeds: 30, ranges: 3 };
+
+    fn is_planted(planted: &[String], id: &str) -> bool {
+        planted.iter().any(|planted| planted == id)
+    }
+
+    #[test]
+    fn the_first_lane_that_finds_it_counts_and_is_confirmed() {
+        let fails = |planted: &[String], lane, seed, _| {
+            let is_found = is_planted(planted, "M25") && lane == Lane::Acks && seed % RANGE_STRIDE == 4;
+            is_found.then_some("lost-write")
+        };
+        let fake = Fake::new(fails);
+        let hunted = hunt(&fake, &bug("M25", "loses", "durable acks"), &EFFORT);
+        let Fate::Killed(kill) = &hunted.fate else { panic!("{:?}", hunted.fate) };
+        assert_eq!((kill.lane, kill.seed, kill.after, kill.checker.as_str()), (Lane::Acks, 4, 5, "lost-write"));
+        assert_eq!((hunted.median_seeds(), hunted.seeds_to_kill.len()), (Some(5), 3));
+        assert!(matches!(&hunted.black_box, Some(Some(_))));
+        assert!(hunted.is_found());
+        let asked = fake.asked.into_inner().expect("nobody panics").into_inner();
+        assert!(asked.contains(&"acks 4+1 []".to_owned()), "{asked:?}");
+    }
+
+    #[test]
+    fn a_survivor_is_given_more_seeds_and_told_from_one_never_reached() {
+        let hunted = hunt(&Fake::new(|_: &[String], _, _, _| None), &bug("M26", "loses", "durable raw"), &EFFORT);
+        assert_eq!((hunted.fate.clone(), hunted.seeds_run), (Fate::Survived { hits: 60 }, 60));
+        assert!(!hunted.is_found());
+        let never = Fake { hits: 0, ..Fake::new(|_: &[String], _, _, _| None) };
+        let hunted = hunt(&never, &bug("M26", "loses", "durable"), &EFFORT);
+        assert_eq!(hunted.fate, Fate::NeverReached);
+    }
+
+    #[test]
+    fn a_late_kill_counts_all_seeds_before_it() {
+        let late = |planted: &[String], _, seed, _| (is_planted(planted, "M26") && seed == 25).then_some("I16");
+        let hunted = hunt(&Fake::new(late), &bug("M26", "none", "durable"), &EFFORT);
+        assert_eq!(hunted.median_seeds(), Some(26));
+        assert_eq!(hunted.black_box, None);
+    }
+
+    #[test]
+    fn a_seed_that_fails_anyway_kills_nothing() {
+        let hunted = hunt(
+            &Fake::new(|_: &[String], _, seed, _| (seed == 3).then_some("order")),
+            &bug("M26", "none", "raw"),
+            &EFFORT,
+        );
+        assert!(matches!(hunted.fate, Fate::RedWithout(_)), "{:?}", hunted.fate);
+        assert!(!hunted.is_found());
+    }
+
+    #[test]
+    fn clients_must_see_what_harms_them() {
+        let inside = |planted: &[String], _, seed, is_black_box: bool| {
+            (is_planted(planted, "M25") && seed == 2 && !is_black_box).then_some("I16")
+        };
+        let hunted = hunt(&Fake::new(inside), &bug("M25", "loses", "durable"), &EFFORT);
+        assert_eq!(hunted.black_box, Some(None));
+        assert!(!hunted.is_found());
+    }
+
+    #[test]
+    fn a_broken_simulator_shows_by_what_it_hides() {
+        let mut harness = bug("M81", "none", "durable");
+        harness.kind = Kind::Harness { blinds: vec!["M25".to_owned()] };
+        let kind_disk = |planted: &[String], _, _, _| {
+            (is_planted(planted, "M25") && !is_planted(planted, "M81")).then_some("lost-write")
+        };
+        let hunted = hunt(&Fake::new(kind_disk), &harness, &EFFORT);
+        assert_eq!(hunted.fate, Fate::Blinds(vec!["M25".to_owned()]));
+        assert!(hunted.is_found());
+        let harmless = |planted: &[String], _, _, _| is_planted(planted, "M25").then_some("lost-write");
+        let hunted = hunt(&Fake::new(harmless), &harness, &EFFORT);
+        assert!(!hunted.is_found(), "{:?}", hunted.fate);
+    }
+}
