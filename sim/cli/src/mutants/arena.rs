@@ -37,7 +37,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Line {
     pub(crate) seed: u64,
     pub(crate) verdict: Verdict,
-    /// Who failed it: a checker's name, or `panic`.
+    /// Who failed it: a checker's name.
     pub(crate) checker: String,
     /// What it said.
     pub(crate) what: String,

@@ -19,7 +19,7 @@ enum Judge {
 fn judge(checker: &str) -> Judge {
     let is_invariant = checker.strip_prefix('I').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
     match checker {
-        "panic" | "assertion" => Judge::Panic,
+        "panicked" | "crash" => Judge::Panic,
         _ if is_invariant => Judge::Inside,
         _ => Judge::Outside,
     }
@@ -175,7 +175,7 @@ mod tests {
         score.count(&loses, &hunted(Fate::Killed(kill("lost-write", 3)), Some(Some(kill("lost-write", 4)))));
         score.count(&none, &hunted(Fate::Killed(kill("I16", 9)), None));
         assert!(score.passed());
-        score.count(&bug("M35", "duplicates", "raw"), &hunted(Fate::Killed(kill("panic", 1)), Some(None)));
+        score.count(&bug("M35", "duplicates", "raw"), &hunted(Fate::Killed(kill("panicked", 1)), Some(None)));
         assert!(!score.passed(), "clients did not see it");
         let text = text(|out| score.write(out));
         assert!(text.contains("2 of 3 planted bugs found"), "{text}");
