@@ -19,7 +19,7 @@ enum Judge {
 fn judge(checker: &str) -> Judge {
     let is_invariant = checker.strip_prefix('I').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
     match checker {
-        "panicked" | "crash" => Judge::Panic,
+        "panic" | "panicked" | "crash" => Judge::Panic,
         _ if is_invariant => Judge::Inside,
         _ => Judge::Outside,
     }
