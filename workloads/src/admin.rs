@@ -1,274 +1,207 @@
-//! Operations that ask one question and wait for its answer: administration, offset queries, committed offsets. Carried out
-//! on a [`Life`] by `script`.
+//! Administration: topics that are created, deleted, grown and configured, each by one request.
 
-use barnabas_base::{LeaderEpoch, Offset, PartitionIndex, TimestampMs};
-use barnabas_client::{CallError, Destination};
-use barnabas_history::{Call, CallId, LogName, Outcome, Reply};
-use barnabas_plan::{GroupName, OffsetSpec, TopicName};
+use barnabas_base::Uuid;
+use barnabas_client::{Address, Client, ClientConfig, Destination};
+use barnabas_history::{Call, Outcome, Reply};
+use barnabas_plan::{PlannedTopic, TopicName};
+use barnabas_runtime::Env;
 use barnabas_wire::message::create_partitions::CreatePartitionsTopic;
-use barnabas_wire::message::create_topics::CreatableTopic;
-use barnabas_wire::message::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
+use barnabas_wire::message::create_topics::{CreatableTopic, CreatableTopicConfig, CreatableTopicResult};
 use barnabas_wire::message::delete_topics::DeleteTopicState;
 use barnabas_wire::message::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use barnabas_wire::message::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
-use barnabas_wire::message::offset_fetch::OffsetFetchRequestTopic;
 use barnabas_wire::message::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    IncrementalAlterConfigsRequest, ListOffsetsRequest, OffsetFetchRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest,
 };
 use barnabas_wire::{ErrorCode, RequestBody, ResponseBody};
 
-use crate::life::Life;
+use crate::Driver;
+use crate::record::partition_index;
+use crate::session::{Answer, Purpose, Session, error_of, unanswered};
 
-/// OffsetFetch with one group.
-const OFFSET_FETCH_VERSION_MAX: i16 = 7;
-/// ConfigResource.Type.TOPIC.
-const RESOURCE_TOPIC: i8 = 2;
-/// How long the broker may take for an administrative request, in milliseconds.
-const TIMEOUT_MS: i32 = 8_000;
+/// How long the broker may take to do it, in milliseconds.
+const TIMEOUT_MS: i32 = 4_000;
+/// IncrementalAlterConfigs' type of topics.
+const TOPIC_RESOURCE: i8 = 2;
+/// IncrementalAlterConfigs' operation that sets a value.
+const SET: i8 = 0;
+/// How long topics may take to be there before the safety phase.
+const SET_UP_MS: i64 = 60_000;
+/// How long one request may take then.
+const SET_UP_ASK_MS: i64 = 10_000;
 
-type Answer = Result<(i16, ResponseBody), CallError>;
+impl Session {
+    pub(crate) async fn create(&mut self, topic: TopicName, partitions: u32) {
+        let call = self.call(Call::Create { topic, partitions });
+        let topics = vec![CreatableTopic {
+            name: topic.to_string(),
+            num_partitions: partition_index(partitions).0,
+            replication_factor: -1,
+            ..Default::default()
+        }];
+        let request = CreateTopicsRequest { topics, timeout_ms: TIMEOUT_MS, validate_only: false };
+        let answer = self.ask(Destination::Controller, request).await;
+        let outcome = match &answer {
+            Ok((_, ResponseBody::CreateTopics(response))) => response.topics.first().map(created),
+            _ => None,
+        };
+        self.end_change(call, outcome, &answer);
+    }
 
-/// The outcome of an answer that is an error code and, when there is none, a reply.
-pub(crate) fn judged(code: i16, reply: impl FnOnce() -> Reply) -> Outcome {
-    match ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError) {
-        ErrorCode::None => Outcome::Ok(reply()),
-        code @ (ErrorCode::RequestTimedOut
-        | ErrorCode::UnknownServerError
-        | ErrorCode::NotLeaderOrFollower
-        | ErrorCode::NotController
-        | ErrorCode::KafkaStorageError) => Outcome::Unknown(code.name().to_owned()),
-        code => Outcome::Failed(code.name().to_owned()),
+    pub(crate) async fn drop_topic(&mut self, topic: TopicName) {
+        let call = self.call(Call::Drop { topic });
+        // Of versions up to 5 the list of names is, from then on the other.
+        let request = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState { name: Some(topic.to_string()), topic_id: Uuid::ZERO }],
+            topic_names: vec![topic.to_string()],
+            timeout_ms: TIMEOUT_MS,
+        };
+        let answer = self.ask(Destination::Controller, request).await;
+        let code = match &answer {
+            Ok((_, ResponseBody::DeleteTopics(response))) => response.responses.first().map(|one| one.error_code),
+            _ => None,
+        };
+        self.end_change(call, code.map(done), &answer);
+    }
+
+    pub(crate) async fn grow(&mut self, topic: TopicName, partitions: u32) {
+        let call = self.call(Call::Grow { topic, partitions });
+        let topics = vec![CreatePartitionsTopic {
+            name: topic.to_string(),
+            count: partition_index(partitions).0,
+            assignments: None,
+        }];
+        let request = CreatePartitionsRequest { topics, timeout_ms: TIMEOUT_MS, validate_only: false };
+        let answer = self.ask(Destination::Controller, request).await;
+        let code = match &answer {
+            Ok((_, ResponseBody::CreatePartitions(response))) => response.results.first().map(|one| one.error_code),
+            _ => None,
+        };
+        self.end_change(call, code.map(done), &answer);
+    }
+
+    pub(crate) async fn configure(&mut self, topic: TopicName, key: &str, value: &str) {
+        let (name, text) = (key.to_owned(), value.to_owned());
+        let call = self.call(Call::Configure { topic, key: name.clone(), value: text.clone() });
+        let resources = vec![AlterConfigsResource {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: topic.to_string(),
+            configs: vec![AlterableConfig { name, config_operation: SET, value: Some(text) }],
+        }];
+        let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
+        let answer = self.ask(Destination::Controller, request).await;
+        let code = match &answer {
+            Ok((_, ResponseBody::IncrementalAlterConfigs(response))) => {
+                response.responses.first().map(|one| one.error_code)
+            }
+            _ => None,
+        };
+        self.end_change(call, code.map(done), &answer);
+    }
+
+    /// Ends the call of a change, after which metadata is asked for again.
+    fn end_change(&mut self, call: barnabas_history::CallId, outcome: Option<Outcome>, answer: &Answer) {
+        self.recorder.end(call, outcome.unwrap_or_else(|| unanswered(answer)));
+        let now = self.env.now();
+        for purpose in [Purpose::Work, Purpose::Read, Purpose::Group] {
+            if self.client(purpose).cluster().topics().next().is_some() {
+                self.client_mut(purpose).refresh_metadata(now);
+            }
+        }
     }
 }
 
-/// An answer that is none, or of another kind.
-pub(crate) fn unanswered(answer: &Answer) -> Outcome {
-    match answer {
-        Err(
-            error @ (CallError::Refused(_) | CallError::Unsupported | CallError::Overloaded | CallError::Encode(_)),
-        ) => Outcome::Failed(error.to_string()),
-        Err(error @ (CallError::TimedOut | CallError::Disconnected)) => Outcome::Unknown(error.to_string()),
-        Ok((_, body)) => Outcome::Unknown(format!("an answer to {} that says nothing", body.api_key().name())),
-    }
-}
-
-fn index(partition: u32) -> i32 {
-    i32::try_from(partition).unwrap_or(i32::MAX)
-}
-
-pub(crate) async fn create(life: &mut Life, topic: TopicName, partitions: u32) {
-    let call = life.recorder.call(life.by, Call::Create { topic, partitions });
-    let creatable = CreatableTopic {
-        name: topic.to_string(),
-        num_partitions: index(partitions),
-        replication_factor: -1,
-        ..CreatableTopic::default()
-    };
-    let request = CreateTopicsRequest { topics: vec![creatable], timeout_ms: TIMEOUT_MS, validate_only: false };
-    let answer = life.ask(Destination::Controller, RequestBody::CreateTopics(request), None).await;
-    let outcome = match &answer {
-        Ok((_, ResponseBody::CreateTopics(response))) => match response.topics.first() {
-            Some(result) => judged(result.error_code, || Reply::Created { id: result.topic_id }),
-            None => unanswered(&answer),
-        },
-        _ => unanswered(&answer),
-    };
-    life.recorder.end(call, outcome);
-    life.client.refresh_metadata(life.env.now());
-}
-
-pub(crate) async fn drop_topic(life: &mut Life, topic: TopicName) {
-    let call = life.recorder.call(life.by, Call::Drop { topic });
-    let state = DeleteTopicState { name: Some(topic.to_string()), ..DeleteTopicState::default() };
-    let request =
-        DeleteTopicsRequest { topics: vec![state], topic_names: vec![topic.to_string()], timeout_ms: TIMEOUT_MS };
-    let answer = life.ask(Destination::Controller, RequestBody::DeleteTopics(request), None).await;
-    let outcome = match &answer {
-        Ok((_, ResponseBody::DeleteTopics(response))) => match response.responses.first() {
-            Some(result) => judged(result.error_code, || Reply::Done),
-            None => unanswered(&answer),
-        },
-        _ => unanswered(&answer),
-    };
-    life.recorder.end(call, outcome);
-    life.client.refresh_metadata(life.env.now());
-}
-
-pub(crate) async fn grow(life: &mut Life, topic: TopicName, partitions: u32) {
-    let call = life.recorder.call(life.by, Call::Grow { topic, partitions });
-    let wanted = CreatePartitionsTopic { name: topic.to_string(), count: index(partitions), assignments: None };
-    let request = CreatePartitionsRequest { topics: vec![wanted], timeout_ms: TIMEOUT_MS, validate_only: false };
-    let answer = life.ask(Destination::Controller, RequestBody::CreatePartitions(request), None).await;
-    let outcome = match &answer {
-        Ok((_, ResponseBody::CreatePartitions(response))) => match response.results.first() {
-            Some(result) => judged(result.error_code, || Reply::Done),
-            None => unanswered(&answer),
-        },
-        _ => unanswered(&answer),
-    };
-    life.recorder.end(call, outcome);
-    life.client.refresh_metadata(life.env.now());
-}
-
-pub(crate) async fn configure(life: &mut Life, topic: TopicName, key: &str, value: &str) {
-    let (key, value) = (key.to_owned(), value.to_owned());
-    let call = life.recorder.call(life.by, Call::Configure { topic, key: key.clone(), value: value.clone() });
-    let config = AlterableConfig { name: key, value: Some(value), ..AlterableConfig::default() };
-    let resource =
-        AlterConfigsResource { resource_type: RESOURCE_TOPIC, resource_name: topic.to_string(), configs: vec![config] };
-    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
-    let answer = life.ask(Destination::Controller, RequestBody::IncrementalAlterConfigs(request), None).await;
-    let outcome = match &answer {
-        Ok((_, ResponseBody::IncrementalAlterConfigs(response))) => match response.responses.first() {
-            Some(result) => judged(result.error_code, || Reply::Done),
-            None => unanswered(&answer),
-        },
-        _ => unanswered(&answer),
-    };
-    life.recorder.end(call, outcome);
-}
-
-/// An offset of a log, as a bare query.
-pub(crate) async fn list_offset(
-    life: &mut Life,
-    topic: TopicName,
-    partition: u32,
-    timestamp: i64,
-) -> Result<(Offset, TimestampMs, LeaderEpoch), Outcome> {
-    let asked =
-        ListOffsetsPartition { partition_index: index(partition), timestamp, ..ListOffsetsPartition::default() };
-    let topics = vec![ListOffsetsTopic { name: topic.to_string(), partitions: vec![asked] }];
-    let request = ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() };
-    let destination = Destination::Leader(topic.to_string(), PartitionIndex(index(partition)));
-    let answer = life.ask(destination, RequestBody::ListOffsets(request), None).await;
-    let found = match &answer {
-        Ok((_, ResponseBody::ListOffsets(response))) => {
-            response.topics.first().and_then(|topic| topic.partitions.first())
-        }
-        _ => None,
-    };
-    let Some(found) = found else { return Err(unanswered(&answer)) };
-    match judged(found.error_code, || Reply::Done) {
-        Outcome::Ok(_) => Ok((Offset(found.offset), TimestampMs(found.timestamp), LeaderEpoch(found.leader_epoch))),
-        refused => Err(refused),
-    }
-}
-
-pub(crate) async fn offsets(life: &mut Life, topic: TopicName, partition: u32, spec: OffsetSpec) {
-    let now = life.env.wall();
-    let (asked, timestamp) = match spec {
-        OffsetSpec::Earliest => (-2, TimestampMs(-1)),
-        OffsetSpec::Latest => (-1, TimestampMs(-1)),
-        OffsetSpec::MaxTimestamp => (-3, TimestampMs(-1)),
-        // Some seconds ago: in the middle of what was sent.
-        OffsetSpec::Timestamp => {
-            let then = now.saturating_add_ms(-5_000);
-            (then.0, then)
-        }
-    };
-    let call = life.recorder.call(life.by, Call::Offsets { topic, partition, spec, timestamp });
-    let outcome = match list_offset(life, topic, partition, asked).await {
-        Ok((offset, timestamp, epoch)) => {
-            Outcome::Ok(Reply::Offset { log: life.log(topic, partition), offset, timestamp, epoch })
-        }
+fn created(result: &CreatableTopicResult) -> Outcome {
+    match error_of(result.error_code) {
+        Ok(()) => Outcome::Ok(Reply::Created { id: result.topic_id }),
         Err(outcome) => outcome,
-    };
-    life.recorder.end(call, outcome);
+    }
 }
 
-pub(crate) async fn trim(life: &mut Life, topic: TopicName, partition: u32, percent: u32) {
-    // What there is to trim is asked for first: a plan does not know offsets.
-    let Ok((start, ..)) = list_offset(life, topic, partition, -2).await else { return };
-    let Ok((end, ..)) = list_offset(life, topic, partition, -1).await else { return };
-    let before = Offset(start.0 + (end.0 - start.0) * i64::from(percent.min(100)) / 100);
-    let call = life.recorder.call(life.by, Call::Trim { topic, partition, before });
-    let outcome = delete_records(life, topic, partition, before).await;
-    life.recorder.end(call, outcome);
+fn done(code: i16) -> Outcome {
+    error_of(code).err().unwrap_or(Outcome::Ok(Reply::Done))
 }
 
-async fn delete_records(life: &mut Life, topic: TopicName, partition: u32, before: Offset) -> Outcome {
-    let partitions = vec![DeleteRecordsPartition { partition_index: index(partition), offset: before.0 }];
-    let topics = vec![DeleteRecordsTopic { name: topic.to_string(), partitions }];
-    let request = DeleteRecordsRequest { topics, timeout_ms: TIMEOUT_MS };
-    let destination = Destination::Leader(topic.to_string(), PartitionIndex(index(partition)));
-    let answer = life.ask(destination, RequestBody::DeleteRecords(request), None).await;
-    let found = match &answer {
-        Ok((_, ResponseBody::DeleteRecords(response))) => {
-            response.topics.first().and_then(|topic| topic.partitions.first())
+/// Creates the topics of a plan before the safety phase, and waits until each partition has a leader.
+///
+/// # Errors
+/// What could not be created, or did not appear in time.
+pub async fn set_up(env: Env, bootstrap: Vec<Address>, topics: Vec<PlannedTopic>) -> Result<(), String> {
+    let config = ClientConfig { client_id: "set-up".to_owned(), bootstrap, auto_create_topics: false };
+    let mut set_up = SetUp { driver: Driver::new(&env), client: Client::new(config), env };
+    let deadline = set_up.env.now().after_ms(SET_UP_MS);
+    for topic in &topics {
+        set_up.create(topic, deadline).await?;
+    }
+    for topic in &topics {
+        let now = set_up.env.now();
+        set_up.client.want_topic(now, &topic.name.to_string());
+        while !set_up.is_led(topic) {
+            if set_up.env.now() >= deadline {
+                return Err(format!("{} has not all its leaders in time", topic.name));
+            }
+            set_up.turn(deadline).await;
         }
-        _ => None,
-    };
-    let Some(found) = found else { return unanswered(&answer) };
-    let log = life.log(topic, partition);
-    judged(found.error_code, || Reply::Trimmed { log, low_watermark: Offset(found.low_watermark) })
-}
-
-pub(crate) async fn committed(life: &mut Life, group: GroupName, topic: TopicName) {
-    let partitions = life.partitions(topic).await;
-    let call = life.recorder.call(life.by, Call::Committed { group, topic });
-    let outcome = fetch_committed(life, group, topic, &partitions).await;
-    end_committed(life, call, outcome);
-}
-
-fn end_committed(life: &Life, call: CallId, outcome: Result<Vec<(LogName, Offset)>, Outcome>) {
-    let outcome = outcome.map_or_else(|outcome| outcome, |offsets| Outcome::Ok(Reply::Committed { offsets }));
-    life.recorder.end(call, outcome);
-}
-
-/// The committed offsets of a group for the partitions of a topic.
-async fn fetch_committed(
-    life: &mut Life,
-    group: GroupName,
-    topic: TopicName,
-    partitions: &[PartitionIndex],
-) -> Result<Vec<(LogName, Offset)>, Outcome> {
-    let asked = OffsetFetchRequestTopic {
-        name: topic.to_string(),
-        partition_indexes: partitions.iter().map(|partition| partition.0).collect(),
-    };
-    let request =
-        OffsetFetchRequest { group_id: group.to_string(), topics: Some(vec![asked]), ..OffsetFetchRequest::default() };
-    let destination = Destination::Coordinator(group.to_string());
-    let answer = life.ask(destination, RequestBody::OffsetFetch(request), Some(OFFSET_FETCH_VERSION_MAX)).await;
-    let Ok((_, ResponseBody::OffsetFetch(response))) = &answer else { return Err(unanswered(&answer)) };
-    if response.error_code == ErrorCode::NotCoordinator.code() {
-        life.client.forget_coordinator(&group.to_string());
     }
-    let answered = response.topics.iter().flat_map(|topic| &topic.partitions);
-    let refused = answered.clone().map(|partition| partition.error_code).find(|code| *code != 0);
-    let code = if response.error_code != 0 { response.error_code } else { refused.unwrap_or(0) };
-    if let refused @ (Outcome::Failed(_) | Outcome::Unknown(_)) = judged(code, || Reply::Done) {
-        return Err(refused);
+    Ok(())
+}
+
+/// The client that creates topics.
+struct SetUp {
+    env: Env,
+    client: Client,
+    driver: Driver,
+}
+
+impl SetUp {
+    async fn turn(&mut self, deadline: barnabas_base::Monotonic) {
+        self.driver.perform(&mut self.client);
+        self.driver.wait(&mut self.client, deadline).await;
     }
-    let known = answered.filter(|partition| partition.committed_offset >= 0);
-    Ok(known
-        .map(|partition| {
-            (life.log(topic, partition.partition_index.unsigned_abs()), Offset(partition.committed_offset))
+
+    async fn create(&mut self, topic: &PlannedTopic, deadline: barnabas_base::Monotonic) -> Result<(), String> {
+        let config =
+            |(name, value): (&String, &String)| CreatableTopicConfig { name: name.clone(), value: Some(value.clone()) };
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: topic.name.to_string(),
+                num_partitions: partition_index(topic.partitions).0,
+                replication_factor: -1,
+                assignments: Vec::new(),
+                configs: topic.configs.iter().map(config).collect(),
+            }],
+            timeout_ms: TIMEOUT_MS,
+            validate_only: false,
+        };
+        while self.env.now() < deadline {
+            let (now, request) = (self.env.now(), RequestBody::CreateTopics(request.clone()));
+            let tag = self.client.call(now, Destination::Controller, request, None, SET_UP_ASK_MS);
+            let answer = loop {
+                match self.client.poll_event() {
+                    Some(event) if event.tag == tag => break event.reply,
+                    Some(_) => {}
+                    None => self.turn(deadline.after_ms(SET_UP_ASK_MS)).await,
+                }
+            };
+            let Ok((_, ResponseBody::CreateTopics(response))) = answer else { continue };
+            let Some(result) = response.topics.first() else { continue };
+            let code = ErrorCode::from_code(result.error_code).unwrap_or(ErrorCode::UnknownServerError);
+            match code {
+                ErrorCode::None | ErrorCode::TopicAlreadyExists => return Ok(()),
+                code if code.is_retriable() => {}
+                code => {
+                    let reason = result.error_message.as_deref().unwrap_or_default();
+                    return Err(format!("{} cannot be created: {} {reason}", topic.name, code.name()));
+                }
+            }
+        }
+        Err(format!("{} is not created in time", topic.name))
+    }
+
+    fn is_led(&self, topic: &PlannedTopic) -> bool {
+        let known = self.client.cluster().topic(&topic.name.to_string());
+        known.is_some_and(|known| {
+            known.partitions.len() == usize::try_from(topic.partitions).expect("u32 fits")
+                && known.partitions.values().all(|partition| partition.leader.is_some())
         })
-        .collect())
-}
-
-/// As [`committed`], asked again until it is answered or time is up: for the final read.
-pub(crate) async fn committed_surely(life: &mut Life, group: GroupName, topic: TopicName) -> Result<(), String> {
-    const ATTEMPTS_MAX: u32 = 60;
-    let partitions = life.partitions(topic).await;
-    let mut refusal = String::new();
-    for _ in 0..ATTEMPTS_MAX {
-        let call = life.recorder.call(life.by, Call::Committed { group, topic });
-        let outcome = fetch_committed(life, group, topic, &partitions).await;
-        let is_answered = outcome.is_ok();
-        if let Err(Outcome::Failed(reason) | Outcome::Unknown(reason)) = &outcome {
-            refusal.clone_from(reason);
-        }
-        end_committed(life, call, outcome);
-        if is_answered {
-            return Ok(());
-        }
-        let later = life.env.now().after_ms(1_000);
-        while life.env.now() < later {
-            life.turn(later).await;
-        }
     }
-    Err(format!("committed offsets of {group}: {refusal}"))
 }

@@ -17,7 +17,7 @@ const NEWS_MAX: usize = 1_024;
 const FRAMES_MAX: usize = 1_024;
 
 /// What happened on a connection.
-enum News {
+pub(crate) enum News {
     Connected(LinkId, queue::Sender<Bytes>),
     Bytes(LinkId, Bytes),
     Closed(LinkId, String),
@@ -60,15 +60,24 @@ impl Driver {
     pub async fn wait(&mut self, client: &mut Client, deadline: Monotonic) {
         let deadline = client.next_wakeup().map_or(deadline, |wakeup| wakeup.min(deadline));
         let env = self.env.clone();
-        let first = env.timeout_at(deadline, self.news.receive()).await.flatten();
-        if let Some(first) = first {
-            self.tell(client, first);
-            while let Some(more) = self.news.try_receive() {
-                self.tell(client, more);
-            }
+        if let Some(first) = env.timeout_at(deadline, self.next_news()).await {
+            self.take_news(client, first);
         }
         let now = self.env.now();
         client.on_timeout(now);
+    }
+
+    /// Waits until something happens. To be handed to [`take_news`](Self::take_news); dropped, it has taken nothing.
+    pub(crate) async fn next_news(&mut self) -> News {
+        self.news.receive().await.expect("the driver itself holds a sender")
+    }
+
+    /// Tells the client what happened first and whatever has happened since.
+    pub(crate) fn take_news(&mut self, client: &mut Client, first: News) {
+        self.tell(client, first);
+        while let Some(more) = self.news.try_receive() {
+            self.tell(client, more);
+        }
     }
 
     fn tell(&mut self, client: &mut Client, news: News) {

@@ -1,18 +1,23 @@
-//! Client state machines that carry out a plan's operations and record what they saw, over the same seam as the broker.
+//! Client state machines that record what they saw, over the same seam as the broker.
 //!
-//! They judge nothing: evidence goes to the checkers. The simulated world drives them, and so may real processes.
+//! They judge nothing: a history goes to the checkers. The simulated world drives them, and so may real processes.
 
 mod admin;
+mod client;
 mod driver;
-mod life;
+mod everything;
+mod group;
+mod queries;
 mod raw;
-mod raw_client;
-mod read;
+mod reading;
+mod record;
 mod recorder;
-mod script;
+mod session;
+mod tricks;
 
+pub use admin::set_up;
+pub use client::{ClientEnd, Script, run_client};
 pub use driver::Driver;
-pub use raw_client::{NoAnswer, RawClient};
-pub use read::{read_everything, set_up};
+pub use everything::read_everything;
+pub use raw::{NoAnswer, RawClient};
 pub use recorder::Recorder;
-pub use script::{ClientEnd, Script, run_client};

@@ -1,439 +1,274 @@
-//! Raw tricks: what a client without manners does, each with what the broker has to make of it. A trick that the broker
-//! took wrongly is recorded as failed, with what went wrong; one that could not be played to its end is unknown.
+//! A client without manners: sends any request in any version, or any bytes, and shows what comes back.
+//!
+//! Knows frames, versions and correlation ids; retries nothing, remembers nothing of the cluster. Protocol tests drive
+//! it from a task on a simulated machine.
 
-use barnabas_base::{ProducerEpoch, ProducerId, Sequence};
-use barnabas_client::Destination;
-use barnabas_history::{Call, Outcome, Payload, Reply};
-use barnabas_plan::{RawTrick, TopicName};
-use barnabas_wire::message::fetch::{FetchPartition, FetchTopic};
-use barnabas_wire::message::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use barnabas_wire::message::produce::{PartitionProduceData, TopicProduceData};
-use barnabas_wire::message::{
-    FetchRequest, InitProducerIdRequest, MetadataRequest, OffsetCommitRequest, ProduceRequest,
-};
-use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor, ProducerFields};
-use barnabas_wire::{ErrorCode, RequestBody, ResponseBody};
-use bytes::Bytes;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::life::Life;
-use crate::{NoAnswer, RawClient};
+use barnabas_client::Address;
+use barnabas_runtime::{Env, ReadHalf, Segment, WriteHalf};
+use barnabas_wire::{ApiKey, Message, Request, RequestBody, RequestHeader, ResponseBody, Segment as WireSegment};
+use bytes::{Buf, Bytes, BytesMut};
 
-/// Produce and Fetch with names.
-const PRODUCE_VERSION: i16 = 9;
-const FETCH_VERSION: i16 = 12;
-/// Connections of a flood.
-const FLOOD: usize = 40;
+/// An answer that takes longer than this in simulated time counts as none.
+const ANSWER_MAX: Duration = Duration::from_secs(120);
+/// Bytes asked for in one read.
+const READ_BYTES: usize = 64 * 1024;
+/// Bytes of the size in front of every frame.
+const FRAME_PREFIX_BYTES: usize = 4;
 
-/// The next answer of a connection, which is of this API.
-macro_rules! answer {
-    ($connection:expr, $api:ident) => {
-        match $connection.receive().await? {
-            ResponseBody::$api(response) => response,
-            other => return Err(Stop::Wrong(format!("an answer to {} came", other.api_key().name()))),
+/// Why no answer came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The broker finished the stream at the end of a frame.
+    Closed,
+    /// The stream broke off, or was reset.
+    Broken(io::ErrorKind),
+    /// Nothing came for a long simulated time.
+    Silence,
+    /// The frame is no answer to the oldest request in flight.
+    Unreadable(String),
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the connection was closed"),
+            Self::Broken(kind) => write!(f, "the connection broke: {kind}"),
+            Self::Silence => write!(f, "no answer within {} s", ANSWER_MAX.as_secs()),
+            Self::Unreadable(why) => write!(f, "the answer cannot be read: {why}"),
         }
-    };
-}
-
-/// Why a trick ended early.
-enum Stop {
-    /// The broker took it wrongly.
-    Wrong(String),
-    /// The connection or the broker went away.
-    Gone(String),
-}
-
-impl From<NoAnswer> for Stop {
-    fn from(error: NoAnswer) -> Self {
-        Self::Gone(error.to_string())
     }
 }
 
-type Played = Result<(), Stop>;
-
-/// Plays a trick and records how the broker took it.
-pub(crate) async fn play(life: &mut Life, trick: RawTrick, topic: TopicName, partition: u32) {
-    let call = life.recorder.call(life.by, Call::Raw { trick: trick.to_string() });
-    let played = play_on(life, trick, topic, partition).await;
-    let outcome = match played {
-        Ok(()) => Outcome::Ok(Reply::Done),
-        Err(Stop::Wrong(what)) => Outcome::Failed(what),
-        Err(Stop::Gone(why)) => Outcome::Unknown(why),
-    };
-    life.recorder.end(call, outcome);
+/// A request whose answer is due.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
 }
 
-async fn play_on(life: &mut Life, trick: RawTrick, topic: TopicName, partition: u32) -> Played {
-    let mut stage = Stage::new(life, topic, partition).await?;
-    match trick {
-        RawTrick::Garbage => stage.is_closed_after(&[0x00, 0x00, 0x00, 0x08, 0x7f, 0xff, 0x7f, 0xff, 1, 2, 3, 4]).await,
-        RawTrick::HalfFrame => stage.half_frame().await,
-        RawTrick::HugeFrame => stage.is_closed_after(&[0x7f, 0xff, 0xff, 0xff]).await,
-        RawTrick::FlippedRequest => stage.flipped_request().await,
-        RawTrick::WrongCrc => stage.wrong_crc().await,
-        RawTrick::SendAndVanish => stage.send_and_vanish().await,
-        RawTrick::TwiceAtOnce => stage.twice_at_once().await,
-        RawTrick::ReplayOld => stage.replay_old().await,
-        RawTrick::ZombieEpoch => stage.zombie_epoch().await,
-        RawTrick::SequenceGap => stage.sequence_gap().await,
-        RawTrick::SequenceWrap => stage.sequence_wrap().await,
-        RawTrick::ParkedFetch => stage.parked_fetch().await,
-        RawTrick::LostFetchAnswer => stage.lost_fetch_answer().await,
-        RawTrick::StaleCommit => stage.stale_commit().await,
-        RawTrick::StaticTwin => stage.old_versions().await,
-        RawTrick::ConnectionFlood => stage.connection_flood().await,
-        RawTrick::OldVersions => stage.old_versions().await,
+/// One connection to the broker.
+pub struct RawClient {
+    env: Env,
+    read: Box<dyn ReadHalf>,
+    write: Box<dyn WriteHalf>,
+    arrived: BytesMut,
+    in_flight: VecDeque<InFlight>,
+    next_correlation_id: i32,
+}
+
+impl RawClient {
+    /// Connects.
+    ///
+    /// # Errors
+    /// That nobody listens there.
+    pub async fn connect(env: &Env, address: &Address) -> io::Result<Self> {
+        let host = env.net.resolve(&address.host, address.port).await?;
+        let to: SocketAddr = *host.first().ok_or(io::ErrorKind::NotFound)?;
+        let stream = env.net.connect(to).await?;
+        Ok(Self {
+            env: env.clone(),
+            read: stream.read,
+            write: stream.write,
+            arrived: BytesMut::new(),
+            in_flight: VecDeque::new(),
+            next_correlation_id: 1,
+        })
     }
-}
 
-/// A connection to the leader and a place to write to.
-struct Stage<'a> {
-    life: &'a mut Life,
-    topic: TopicName,
-    partition: u32,
-    address: barnabas_client::Address,
-    connection: RawClient,
-}
+    /// Sends a request and returns its correlation id; its answer is the next after those of earlier requests.
+    ///
+    /// # Errors
+    /// That the connection is gone.
+    ///
+    /// # Panics
+    /// When `version` cannot carry the request: the test asks for something that cannot be said.
+    pub async fn send(&mut self, version: i16, request: impl Into<RequestBody>) -> Result<i32, NoAnswer> {
+        let body = request.into();
+        let correlation_id = self.send_unanswered(version, &body).await?;
+        self.in_flight.push_back(InFlight { api: body.api_key(), version, correlation_id });
+        Ok(correlation_id)
+    }
 
-impl<'a> Stage<'a> {
-    async fn new(life: &'a mut Life, topic: TopicName, partition: u32) -> Result<Self, Stop> {
-        let known = life.client.cluster().brokers().next().map(|broker| broker.address.clone());
-        let address = match known {
-            Some(address) => address,
-            None => {
-                let request = MetadataRequest { topics: Some(Vec::new()), ..MetadataRequest::default() };
-                drop(life.ask(Destination::Any, RequestBody::Metadata(request), None).await);
-                let known = life.client.cluster().brokers().next().map(|broker| broker.address.clone());
-                known.ok_or_else(|| Stop::Gone("no broker is known".to_owned()))?
-            }
+    /// Sends a request that has no answer.
+    ///
+    /// # Errors
+    /// That the connection is gone.
+    ///
+    /// # Panics
+    /// As [`RawClient::send`].
+    pub async fn send_unanswered(&mut self, version: i16, body: &RequestBody) -> Result<i32, NoAnswer> {
+        let correlation_id = self.next_correlation_id;
+        self.next_correlation_id += 1;
+        let header = RequestHeader {
+            api_key: body.api_key(),
+            api_version: version,
+            correlation_id,
+            client_id: Some("raw".to_owned()),
         };
-        let connection = connect(life, &address).await?;
-        Ok(Self { life, topic, partition, address, connection })
+        let frame = match body.to_frame(&header) {
+            Ok(segments) => segments,
+            Err(error) => panic!("{} v{version} cannot carry this request: {error}", body.api_key().name()),
+        };
+        let segments: Vec<Segment> = frame.into_iter().map(in_memory).collect();
+        self.write.send(&segments).await.map_err(|error| broken(&error))?;
+        Ok(correlation_id)
     }
 
-    async fn another(&self) -> Result<RawClient, Stop> {
-        connect(self.life, &self.address).await
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// That the connection is gone.
+    pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) -> Result<(), NoAnswer> {
+        let segments = [Segment::Bytes(bytes.into())];
+        self.write.send(&segments).await.map_err(|error| broken(&error))
     }
 
-    /// Bytes after which the broker has to close the connection, and nothing else.
-    async fn is_closed_after(&mut self, bytes: &'static [u8]) -> Played {
-        self.connection.send_bytes(Bytes::from_static(bytes)).await?;
-        match self.connection.frame().await {
-            Err(NoAnswer::Closed | NoAnswer::Broken(_)) => Ok(()),
-            Err(NoAnswer::Silence) => Err(Stop::Wrong("a connection with garbage stays open".to_owned())),
-            Err(NoAnswer::Unreadable(_)) | Ok(_) => Err(Stop::Wrong("garbage was answered".to_owned())),
-        }
+    /// Finishes the sending half: the broker sees the end of the stream.
+    ///
+    /// # Errors
+    /// That the connection is gone.
+    pub async fn finish(&mut self) -> Result<(), NoAnswer> {
+        self.write.finish().await.map_err(|error| broken(&error))
     }
 
-    /// A frame that never comes whole must not hold up anybody else.
-    async fn half_frame(&mut self) -> Played {
-        self.connection.send_bytes(Bytes::from_static(&[0, 0, 1, 0, 0, 3])).await?;
-        let mut other = self.another().await?;
-        let request = MetadataRequest { topics: Some(Vec::new()), ..MetadataRequest::default() };
-        other.send(8, RequestBody::Metadata(request)).await?;
-        other.frame().await?;
-        Ok(())
+    /// The next frame without its size, whatever it is.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn frame(&mut self) -> Result<Bytes, NoAnswer> {
+        self.frame_within(ANSWER_MAX).await
     }
 
-    async fn flipped_request(&mut self) -> Played {
-        let mut bytes = vec![0, 0, 0, 40, 0, 1, 0, 12];
-        let noise = self.life.next_value().0;
-        bytes.extend((0..36_u64).map(|index| noise.wrapping_mul(index | 1).to_le_bytes()[3]));
-        self.connection.send_bytes(Bytes::from(bytes)).await?;
-        match self.connection.frame().await {
-            Err(NoAnswer::Silence) => Err(Stop::Wrong("a broken request is never answered".to_owned())),
-            Ok(_) | Err(_) => Ok(()),
-        }
-    }
-
-    async fn wrong_crc(&mut self) -> Played {
-        let mut batch = self.batch(None)?.to_vec();
-        let last = batch.len() - 1;
-        batch[last] ^= 0x40;
-        match self.produce(Bytes::from(batch), -1).await? {
-            (ErrorCode::CorruptMessage | ErrorCode::InvalidRecord, _) => Ok(()),
-            (code, _) => Err(Stop::Wrong(format!("a batch with a wrong CRC was answered with {}", code.name()))),
-        }
-    }
-
-    async fn send_and_vanish(&mut self) -> Played {
-        let records = self.batch(None)?;
-        let request = self.request(records, 0);
-        self.connection.send_unanswered(PRODUCE_VERSION, &RequestBody::Produce(request)).await?;
-        Ok(())
-    }
-
-    /// The same batch on two connections at once: one place in the log.
-    async fn twice_at_once(&mut self) -> Played {
-        let batch = self.idempotent_batch(0).await?;
-        let mut other = self.another().await?;
-        let request = RequestBody::Produce(self.request(batch, -1));
-        self.connection.send(PRODUCE_VERSION, request.clone()).await?;
-        other.send(PRODUCE_VERSION, request).await?;
-        let first = produced(answer!(self.connection, Produce))?;
-        let second = produced(answer!(other, Produce))?;
-        agree(first, second)
-    }
-
-    async fn replay_old(&mut self) -> Played {
-        let batch = self.idempotent_batch(0).await?;
-        let first = self.produce(batch.clone(), -1).await?;
-        if first.0 != ErrorCode::None {
-            return Err(Stop::Gone(first.0.name().to_owned()));
-        }
-        let mut other = self.another().await?;
-        other.send(PRODUCE_VERSION, RequestBody::Produce(self.request(batch, -1))).await?;
-        let second = produced(answer!(other, Produce))?;
-        agree(first, second)
-    }
-
-    async fn zombie_epoch(&mut self) -> Played {
-        let id = self.producer_id().await?;
-        let fields =
-            |epoch, sequence| ProducerFields { id, epoch: ProducerEpoch(epoch), base_sequence: Sequence(sequence) };
-        let newer = self.batch(Some(fields(1, 0)))?;
-        if self.produce(newer, -1).await?.0 != ErrorCode::None {
-            return Err(Stop::Gone("the newer epoch was not taken".to_owned()));
-        }
-        let zombie = self.batch(Some(fields(0, 0)))?;
-        match self.produce(zombie, -1).await?.0 {
-            ErrorCode::None => Err(Stop::Wrong("a batch of an older epoch was appended".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    async fn sequence_gap(&mut self) -> Played {
-        let id = self.producer_id().await?;
-        let fields = |sequence| ProducerFields { id, epoch: ProducerEpoch(0), base_sequence: Sequence(sequence) };
-        let first = self.batch(Some(fields(0)))?;
-        if self.produce(first, -1).await?.0 != ErrorCode::None {
-            return Err(Stop::Gone("the first batch was not taken".to_owned()));
-        }
-        let gap = self.batch(Some(fields(7)))?;
-        match self.produce(gap, -1).await?.0 {
-            ErrorCode::None => Err(Stop::Wrong("a batch behind a gap was appended".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    /// After 2^31 − 1 comes 0.
-    async fn sequence_wrap(&mut self) -> Played {
-        let id = self.producer_id().await?;
-        for sequence in [i32::MAX, 0, 1] {
-            let fields = ProducerFields { id, epoch: ProducerEpoch(0), base_sequence: Sequence(sequence) };
-            let batch = self.batch(Some(fields))?;
-            match self.produce(batch, -1).await?.0 {
-                ErrorCode::None => {}
-                code @ (ErrorCode::OutOfOrderSequenceNumber | ErrorCode::InvalidRecord) => {
-                    return Err(Stop::Wrong(format!("sequence {sequence} was answered with {}", code.name())));
+    /// As [`RawClient::frame`], but not longer than `limit`: what arrived until then is kept.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn frame_within(&mut self, limit: Duration) -> Result<Bytes, NoAnswer> {
+        let deadline = self.env.now().after(limit);
+        loop {
+            if let Some(mut prefix) = self.arrived.get(..FRAME_PREFIX_BYTES) {
+                let size = prefix.get_i32();
+                let Ok(size) = usize::try_from(size) else {
+                    return Err(NoAnswer::Unreadable(format!("a frame of {size} bytes")));
+                };
+                if self.arrived.len() >= FRAME_PREFIX_BYTES + size {
+                    self.arrived.advance(FRAME_PREFIX_BYTES);
+                    return Ok(self.arrived.split_to(size).freeze());
                 }
-                code => return Err(Stop::Gone(code.name().to_owned())),
+            }
+            let reading = self.read.read(&mut self.arrived, READ_BYTES);
+            match self.env.timeout_at(deadline, reading).await {
+                None => return Err(NoAnswer::Silence),
+                Some(Ok(0)) if self.arrived.is_empty() => return Err(NoAnswer::Closed),
+                Some(Ok(0)) => return Err(NoAnswer::Broken(io::ErrorKind::UnexpectedEof)),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(broken(&error)),
             }
         }
-        Ok(())
     }
 
-    /// A long poll in front of another request: answers keep their order.
-    async fn parked_fetch(&mut self) -> Played {
-        let fetch = self.fetch(0, -1, i64::MAX - 1);
-        let first = self.connection.send(FETCH_VERSION, RequestBody::Fetch(fetch)).await?;
-        let request = MetadataRequest { topics: Some(Vec::new()), ..MetadataRequest::default() };
-        let second = self.connection.send(8, RequestBody::Metadata(request)).await?;
-        for expected in [first, second] {
-            let frame = self.connection.frame().await?;
-            let found = frame.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
-            if found != Some(expected) {
-                return Err(Stop::Wrong(format!("answer {found:?} came where {expected} was due")));
-            }
-        }
-        Ok(())
+    /// The answer to the oldest request in flight: of its correlation id and its version, read to the last byte.
+    ///
+    /// # Errors
+    /// Why there is none.
+    ///
+    /// # Panics
+    /// When nothing is in flight.
+    pub async fn receive(&mut self) -> Result<ResponseBody, NoAnswer> {
+        let frame = self.frame().await?;
+        self.read_answer(frame)
     }
 
-    /// An answer of a fetch session that was lost is asked for again: nothing may be skipped (KIP-227, H38).
-    async fn lost_fetch_answer(&mut self) -> Played {
-        let opened = self.fetched(self.fetch(0, 0, 0)).await?;
-        if opened.0 == 0 {
-            return Ok(());
-        }
-        let (session, first) = opened;
-        let mut other = self.another().await?;
-        let mut again = self.fetch(session, 1, 0);
-        again.topics.clear();
-        other.send(FETCH_VERSION, RequestBody::Fetch(again.clone())).await?;
-        let answered = fetched(&answer!(other, Fetch))?;
-        let mut third = self.another().await?;
-        third.send(FETCH_VERSION, RequestBody::Fetch(again)).await?;
-        match fetched(&answer!(third, Fetch)) {
-            Ok((0, _)) | Err(_) => Ok(()),
-            Ok((_, offsets)) if offsets == answered.1 || offsets == first => Ok(()),
-            Ok((_, offsets)) => Err(Stop::Wrong(format!(
-                "a lost answer that began at {:?} was followed by one that begins at {offsets:?}",
-                answered.1
-            ))),
-        }
+    /// As [`RawClient::receive`], but not longer than `limit`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    ///
+    /// # Panics
+    /// When nothing is in flight.
+    pub async fn receive_within(&mut self, limit: Duration) -> Result<ResponseBody, NoAnswer> {
+        let frame = self.frame_within(limit).await?;
+        self.read_answer(frame)
     }
 
-    async fn stale_commit(&mut self) -> Played {
-        let partition = OffsetCommitRequestPartition {
-            partition_index: i32::try_from(self.partition).unwrap_or(0),
-            committed_offset: 0,
-            ..OffsetCommitRequestPartition::default()
+    fn read_answer(&mut self, frame: Bytes) -> Result<ResponseBody, NoAnswer> {
+        let due = self.in_flight.pop_front().expect("an answer is awaited for a request");
+        let read = ResponseBody::from_frame(due.api, due.version, frame);
+        let (header, body) = read.map_err(|error| NoAnswer::Unreadable(error.to_string()))?;
+        if header.correlation_id != due.correlation_id {
+            let (expected, got) = (due.correlation_id, header.correlation_id);
+            return Err(NoAnswer::Unreadable(format!("correlation id {got} where {expected} is due")));
+        }
+        Ok(body)
+    }
+
+    /// Sends a request and reads its answer; nothing else is in flight.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    ///
+    /// # Panics
+    /// As [`RawClient::send`].
+    pub async fn ask(&mut self, version: i16, request: impl Into<RequestBody>) -> Result<ResponseBody, NoAnswer> {
+        assert!(self.in_flight.is_empty(), "one request at a time");
+        self.send(version, request).await?;
+        self.receive().await
+    }
+
+    /// Sends a request that has to be answered, and returns the answer in its own type.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn call<R>(&mut self, version: i16, request: R) -> R::Response
+    where
+        R: Request + Into<RequestBody>,
+    {
+        let frame = match self.send(version, request).await {
+            Ok(_) => self.frame().await,
+            Err(error) => Err(error),
         };
-        let topic = OffsetCommitRequestTopic {
-            name: self.topic.to_string(),
-            partitions: vec![partition],
-            ..OffsetCommitRequestTopic::default()
-        };
-        let request = OffsetCommitRequest {
-            group_id: "g0".to_owned(),
-            generation_id_or_member_epoch: 1_000_000,
-            member_id: "nobody".to_owned(),
-            topics: vec![topic],
-            ..OffsetCommitRequest::default()
-        };
-        self.connection.send(8, RequestBody::OffsetCommit(request)).await?;
-        let answer = answer!(self.connection, OffsetCommit);
-        let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
-        if codes.into_iter().any(|code| code == 0) {
-            return Err(Stop::Wrong("a commit of a generation that never was has been accepted".to_owned()));
+        let due = self.in_flight.pop_front();
+        let outcome = frame.and_then(|frame| decode::<R>(version, due.map_or(0, |due| due.correlation_id), frame));
+        match outcome {
+            Ok(response) => response,
+            Err(error) => panic!("{} v{version}: {error}", R::NAME),
         }
-        Ok(())
-    }
-
-    async fn connection_flood(&mut self) -> Played {
-        let mut idle = Vec::new();
-        for _ in 0..FLOOD {
-            idle.push(self.another().await?);
-        }
-        let mut last = self.another().await?;
-        let request = MetadataRequest { topics: Some(Vec::new()), ..MetadataRequest::default() };
-        last.send(8, RequestBody::Metadata(request)).await?;
-        last.frame().await?;
-        drop(idle);
-        Ok(())
-    }
-
-    /// The oldest versions that old librdkafka speaks.
-    async fn old_versions(&mut self) -> Played {
-        let request = MetadataRequest { topics: Some(Vec::new()), ..MetadataRequest::default() };
-        self.connection.send(1, RequestBody::Metadata(request)).await?;
-        self.connection.frame().await?;
-        let fetch = self.fetch(0, -1, 0);
-        self.connection.send(4, RequestBody::Fetch(fetch)).await?;
-        self.connection.frame().await?;
-        Ok(())
-    }
-
-    /// One batch of one record that the history knows of.
-    fn batch(&mut self, producer: Option<ProducerFields>) -> Result<Bytes, Stop> {
-        let value = self.life.next_value();
-        let (topic, partition) = (self.topic, self.partition);
-        let timestamp = self.life.env.wall();
-        let call = Call::Send {
-            topic,
-            partition,
-            value,
-            key: None,
-            tombstone: false,
-            acks: 1,
-            idempotent: producer.is_some(),
-            timestamp,
-        };
-        // Its answer is the trick's, so that it stays open: whether it is in the log, nobody promises.
-        self.life.recorder.call(self.life.by, call);
-        let payload = Payload { value, topic, partition }.encode(60);
-        let mut builder = BatchBuilder::new(BatchOptions { producer, ..BatchOptions::default() });
-        let built = builder.append(timestamp, None, Some(&payload), std::iter::empty());
-        built.map_err(|error| Stop::Gone(error.to_string()))?;
-        builder.build(&mut Compressor::new()).map(Bytes::from).map_err(|error| Stop::Gone(error.to_string()))
-    }
-
-    async fn idempotent_batch(&mut self, sequence: i32) -> Result<Bytes, Stop> {
-        let id = self.producer_id().await?;
-        self.batch(Some(ProducerFields { id, epoch: ProducerEpoch(0), base_sequence: Sequence(sequence) }))
-    }
-
-    async fn producer_id(&mut self) -> Result<ProducerId, Stop> {
-        let request = InitProducerIdRequest {
-            transactional_id: None,
-            transaction_timeout_ms: i32::MAX,
-            ..InitProducerIdRequest::default()
-        };
-        self.connection.send(4, RequestBody::InitProducerId(request)).await?;
-        let answer = answer!(self.connection, InitProducerId);
-        match answer.error_code {
-            0 => Ok(ProducerId(answer.producer_id)),
-            code => Err(Stop::Gone(format!("no producer id: error {code}"))),
-        }
-    }
-
-    fn request(&self, records: Bytes, acks: i16) -> ProduceRequest {
-        let partition_data =
-            vec![PartitionProduceData { index: i32::try_from(self.partition).unwrap_or(0), records: records.into() }];
-        let topic = TopicProduceData { name: self.topic.to_string(), partition_data, ..TopicProduceData::default() };
-        ProduceRequest { transactional_id: None, acks, timeout_ms: 10_000, topic_data: vec![topic] }
-    }
-
-    async fn produce(&mut self, records: Bytes, acks: i16) -> Result<(ErrorCode, i64), Stop> {
-        let request = RequestBody::Produce(self.request(records, acks));
-        self.connection.send(PRODUCE_VERSION, request).await?;
-        produced(answer!(self.connection, Produce))
-    }
-
-    fn fetch(&self, session_id: i32, session_epoch: i32, offset: i64) -> FetchRequest {
-        let partition = FetchPartition {
-            partition: i32::try_from(self.partition).unwrap_or(0),
-            fetch_offset: offset,
-            partition_max_bytes: 500,
-            ..FetchPartition::default()
-        };
-        let topic = FetchTopic { topic: self.topic.to_string(), partitions: vec![partition], ..FetchTopic::default() };
-        FetchRequest {
-            max_wait_ms: 200,
-            min_bytes: 1,
-            max_bytes: 1_000_000,
-            session_id,
-            session_epoch,
-            topics: vec![topic],
-            ..FetchRequest::default()
-        }
-    }
-
-    async fn fetched(&mut self, request: FetchRequest) -> Result<(i32, Vec<i64>), Stop> {
-        self.connection.send(FETCH_VERSION, RequestBody::Fetch(request)).await?;
-        fetched(&answer!(self.connection, Fetch))
     }
 }
 
-async fn connect(life: &Life, address: &barnabas_client::Address) -> Result<RawClient, Stop> {
-    RawClient::connect(&life.env, address).await.map_err(|error| Stop::Gone(error.to_string()))
-}
-
-fn produced(response: barnabas_wire::message::ProduceResponse) -> Result<(ErrorCode, i64), Stop> {
-    let partitions = response.responses.first().and_then(|topic| topic.partition_responses.first());
-    let partition = partitions.ok_or_else(|| Stop::Wrong("an answer without the partition".to_owned()))?;
-    let code = ErrorCode::from_code(partition.error_code).unwrap_or(ErrorCode::UnknownServerError);
-    Ok((code, partition.base_offset))
-}
-
-/// Session and base offsets of the batches of a fetch's only partition.
-fn fetched(response: &barnabas_wire::message::FetchResponse) -> Result<(i32, Vec<i64>), Stop> {
-    if response.error_code != 0 {
-        return Err(Stop::Gone(format!("a fetch was answered with {}", response.error_code)));
+impl fmt::Debug for RawClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawClient").field("in_flight", &self.in_flight).finish_non_exhaustive()
     }
-    let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
-    let offsets = partitions.filter_map(|partition| {
-        let bytes = partition.records.bytes()?;
-        bytes.first_chunk().map(|chunk| i64::from_be_bytes(*chunk))
-    });
-    Ok((response.session_id, offsets.collect()))
 }
 
-/// Two answers to one idempotent batch speak of one place in the log.
-fn agree(first: (ErrorCode, i64), second: (ErrorCode, i64)) -> Played {
-    match (first, second) {
-        ((ErrorCode::None, one), (ErrorCode::None, other)) if one != other => {
-            Err(Stop::Wrong(format!("one idempotent batch was answered with offsets {one} and {other}")))
-        }
-        _ => Ok(()),
+fn decode<R: Request>(version: i16, correlation_id: i32, frame: Bytes) -> Result<R::Response, NoAnswer> {
+    let unreadable = |why: String| NoAnswer::Unreadable(why);
+    let mut decoder = barnabas_wire::Decoder::new(frame);
+    let header = barnabas_wire::ResponseHeader::decode(R::KEY, version, &mut decoder);
+    let header = header.map_err(|error| unreadable(error.to_string()))?;
+    if header.correlation_id != correlation_id {
+        return Err(unreadable(format!("correlation id {} where {correlation_id} is due", header.correlation_id)));
     }
+    let response = R::Response::decode(version, &mut decoder).map_err(|error| unreadable(error.to_string()))?;
+    decoder.finish().map_err(|error| unreadable(error.to_string()))?;
+    Ok(response)
+}
+
+fn in_memory(segment: WireSegment) -> Segment {
+    match segment {
+        WireSegment::Bytes(bytes) => Segment::Bytes(bytes),
+        WireSegment::External { .. } => unreachable!("a request carries its records itself"),
+    }
+}
+
+fn broken(error: &io::Error) -> NoAnswer {
+    NoAnswer::Broken(error.kind())
 }

@@ -1,4 +1,4 @@
-//! [`Recorder`]: where the workloads write what they did and saw, with the time of the world rather than their own.
+//! [`Recorder`]: where clients write down what they ask for and what they are answered.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use barnabas_base::Monotonic;
 use barnabas_history::{Call, CallId, ClientLife, Evidence, Outcome, Step, What};
+use barnabas_plan::{ClientName, Plan};
 
-/// Adds steps to the evidence of a run. Clones add to the same.
+/// Where steps go, with world time. Clones are the same recorder.
 #[derive(Clone)]
 pub struct Recorder {
     evidence: Rc<RefCell<Evidence>>,
@@ -16,7 +17,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder whose steps carry the time that `now` gives.
+    /// A recorder that adds to `evidence`, in which nobody else numbers calls.
     #[must_use]
     pub fn new(evidence: Rc<RefCell<Evidence>>, now: Rc<dyn Fn() -> Monotonic>) -> Self {
         Self { evidence, now, next_call: Rc::default() }
@@ -33,15 +34,29 @@ impl Recorder {
         self.evidence.borrow().steps.iter().any(is_wanted)
     }
 
-    /// A call begins.
+    /// Reads the plan that is carried out.
+    pub(crate) fn of_plan<T>(&self, read: impl FnOnce(&Plan) -> T) -> T {
+        read(&self.evidence.borrow().plan)
+    }
+
+    /// The calls of a client that have not ended, the last ones first.
+    #[must_use]
+    pub fn open_calls(&self, client: ClientName) -> Vec<String> {
+        let evidence = self.evidence.borrow();
+        let open = evidence.calls().into_iter().rev().filter(|view| view.by.client == client && view.ended.is_none());
+        open.map(|view| format!("{:?}", view.call)).collect()
+    }
+
+    /// Adds the beginning of a call and names it.
+    #[must_use]
     pub fn call(&self, by: ClientLife, call: Call) -> CallId {
         let id = CallId(self.next_call.get());
-        self.next_call.set(id.0 + 1);
+        self.next_call.set(id.0.checked_add(1).expect("a run has fewer calls than 2³²"));
         self.push(What::Invoked { id, by, call });
         id
     }
 
-    /// A call ends.
+    /// Adds the end of a call.
     pub fn end(&self, id: CallId, outcome: Outcome) {
         self.push(What::Ended { id, outcome });
     }
@@ -49,6 +64,6 @@ impl Recorder {
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recorder").field("calls", &self.next_call.get()).finish_non_exhaustive()
+        f.debug_struct("Recorder").field("next_call", &self.next_call).finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use barnabas_base::{BrokerId, Monotonic, Offset, PartitionIndex, TimestampMs};
+use barnabas_base::{BrokerId, Monotonic, Offset, PartitionIndex, TimestampMs, Uuid};
 use barnabas_wire::message::fetch::{FetchPartition, FetchTopic, PartitionData};
 use barnabas_wire::message::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use barnabas_wire::message::{FetchRequest, FetchResponse, ListOffsetsRequest};
@@ -78,6 +78,8 @@ pub enum StartAt {
 pub struct Received {
     /// Its topic.
     pub topic: String,
+    /// The topic's incarnation; zero when the broker does not say.
+    pub topic_id: Uuid,
     /// Its partition.
     pub partition: PartitionIndex,
     /// Its offset.
@@ -207,12 +209,18 @@ impl Consumer {
     /// Whether every partition was read up to where its log ended at the last fetch.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
+        self.received.is_empty() && self.unfinished().next().is_none()
+    }
+
+    /// Partitions that are not read up to where their logs ended at the last fetch.
+    pub fn unfinished(&self) -> impl Iterator<Item = (&str, PartitionIndex)> {
         let at_end = |slot: &Slot| match (slot.position, slot.high_watermark) {
             (Position::At(offset), Some(high_watermark)) => offset >= high_watermark,
             (Position::Failed, _) => true,
             (Position::At(_), None) | (Position::Wanted(_), _) => false,
         };
-        self.received.is_empty() && self.slots.values().all(at_end)
+        let unfinished = self.slots.iter().filter(move |(_, slot)| !at_end(slot));
+        unfinished.map(|((topic, partition), _)| (topic.as_str(), *partition))
     }
 
     /// The next record.
@@ -398,17 +406,18 @@ impl Consumer {
             let by_id = version > NAMES_UNTIL_VERSION;
             let name = if by_id { client.cluster().topic_name(topic.topic_id) } else { Some(topic.topic.as_str()) };
             let Some(name) = name.map(str::to_owned) else { continue };
+            let topic_id = client.cluster().topic_id(&name);
             for data in &topic.partitions {
                 let key = (name.clone(), PartitionIndex(data.partition_index));
                 // A partition that was unassigned meanwhile, or one that nobody asked for.
                 if keys.contains(&key) {
-                    self.on_partition(now, client, &key, data);
+                    self.on_partition(now, client, &key, topic_id, data);
                 }
             }
         }
     }
 
-    fn on_partition(&mut self, now: Monotonic, client: &mut Client, key: &Key, data: &PartitionData) {
+    fn on_partition(&mut self, now: Monotonic, client: &mut Client, key: &Key, topic_id: Uuid, data: &PartitionData) {
         let code = known_code(data.error_code);
         let slot = self.slots.get_mut(key).expect("the key is of a slot");
         match code {
@@ -416,7 +425,7 @@ impl Consumer {
                 slot.attempt = 0;
                 slot.high_watermark = Some(Offset(data.high_watermark));
                 let bytes = data.records.bytes().cloned().unwrap_or_default();
-                if let Err(error) = self.read(key, &bytes) {
+                if let Err(error) = self.read(key, topic_id, &bytes) {
                     self.fail(key, None, error.to_string());
                 }
             }
@@ -431,7 +440,7 @@ impl Consumer {
     }
 
     /// Takes the records of a fetch at and behind the position.
-    fn read(&mut self, key: &Key, bytes: &Bytes) -> Result<(), RecordError> {
+    fn read(&mut self, key: &Key, topic_id: Uuid, bytes: &Bytes) -> Result<(), RecordError> {
         let slot = self.slots.get_mut(key).expect("the key is of a slot");
         let Position::At(mut position) = slot.position else { return Ok(()) };
         for batch in batches(bytes, Tail::MayBeCut) {
@@ -448,6 +457,7 @@ impl Consumer {
                     let share = |field: &[u8]| payload.share(field);
                     self.received.push_back(Received {
                         topic: key.0.clone(),
+                        topic_id,
                         partition: key.1,
                         offset: record.offset,
                         timestamp: record.timestamp,

@@ -6,15 +6,17 @@
 //! [`Membership`] make their requests through it and take their replies from [`Client::poll_event`]. They are polled
 //! after anything the client was told: what they wait for may be metadata, which is nobody's event.
 //!
-//! It is no client for everybody: no TLS, no transactions, one request at a time for each partition, no interceptors.
+//! It is no client for everybody: no TLS, no transactions, no interceptors.
 
 mod assignor;
 mod client;
 mod cluster;
 mod connection;
 mod consumer;
+mod lane;
 mod limits;
 mod membership;
+mod partitioner;
 mod producer;
 mod protocol;
 
@@ -24,11 +26,11 @@ pub use cluster::{Address, Broker, Cluster, ParseAddressError, Partition, Topic}
 pub use connection::{Connection, ConnectionError};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerError, Received, StartAt};
 pub use limits::{
-    CALLS_MAX, CALLS_PER_CONNECTION_MAX, MEMBERSHIP_TOPICS_MAX, QUEUED_RECORDS_MAX, RESPONSE_BYTES_MAX,
-    RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS, UNREAD_RECORDS_MAX,
+    BATCHES_IN_FLIGHT_MAX, CALLS_MAX, CALLS_PER_CONNECTION_MAX, MEMBERSHIP_TOPICS_MAX, QUEUED_RECORDS_MAX,
+    RESPONSE_BYTES_MAX, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS, UNREAD_RECORDS_MAX,
 };
 pub use membership::{MemberConfig, MemberEvent, Membership};
-pub use producer::{Delivery, DeliveryError, Producer, ProducerConfig, RecordToSend};
+pub use producer::{Attempts, Delivery, DeliveryError, Producer, ProducerConfig, RecordToSend};
 pub use protocol::{Subscription, decode_assignment, decode_subscription, encode_assignment, encode_subscription};
 
 use std::fmt;
@@ -50,6 +52,25 @@ pub enum CallError {
     Refused(ErrorCode),
     /// More calls are under way than the client keeps.
     Overloaded,
+}
+
+/// Whether a broker that answers with this error may have done what was asked all the same.
+///
+/// A leader that steps down after an append answers NOT_LEADER_OR_FOLLOWER (KAFKA-13574), a failed sync leaves a record
+/// on the disk that was never acknowledged, and a coordinator translates both into errors of its own.
+#[must_use]
+pub const fn leaves_open(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotLeaderOrFollower
+            | ErrorCode::NotEnoughReplicasAfterAppend
+            | ErrorCode::RequestTimedOut
+            | ErrorCode::UnknownServerError
+            | ErrorCode::NetworkException
+            | ErrorCode::KafkaStorageError
+            | ErrorCode::NotCoordinator
+            | ErrorCode::CoordinatorNotAvailable
+    )
 }
 
 impl fmt::Display for CallError {

@@ -15,6 +15,9 @@ pub const RETRY_BACKOFF_MS: i64 = 100;
 /// Longest such pause, in milliseconds (`retry.backoff.max.ms`).
 pub const RETRY_BACKOFF_MAX_MS: i64 = 1_000;
 
+/// Batches of one partition a producer has under way at once: so many the broker remembers of each producer.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 5;
+
 /// Records a producer holds that are not delivered; its owner waits beyond it.
 pub const QUEUED_RECORDS_MAX: usize = 100_000;
 

@@ -1,29 +1,27 @@
 //! [`Producer`]: records to batches, batches to leaders, in order, each delivered or given up with a reason.
 //!
-//! Without `idempotent` one batch of a partition is under way at a time, so that order survives retries. With it up to
-//! five are: sequences keep their order, and the broker drops what it has already (KIP-98). Not transactional. Driven
-//! through a [`Client`].
+//! With `idempotent` up to five batches of a partition are under way at once and the broker keeps their order and drops
+//! what it has already (KIP-98); without it order survives retries only with one. Not transactional. Driven through a
+//! [`Client`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use barnabas_base::{Monotonic, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use barnabas_base::{Monotonic, Offset, PartitionIndex, ProducerEpoch, ProducerId, TimestampMs, Uuid};
 use barnabas_wire::message::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
 use barnabas_wire::message::{InitProducerIdRequest, ProduceRequest};
-use barnabas_wire::record::{BatchBuilder, BatchOptions, Compression, Compressor, Header, ProducerFields};
-use barnabas_wire::{ErrorCode, Records, RequestBody, ResponseBody};
+use barnabas_wire::record::{Compression, Compressor};
+use barnabas_wire::{ErrorCode, RequestBody, ResponseBody};
 use bytes::Bytes;
 
 use crate::client::{Client, Destination, Event, Tag};
-use crate::limits::{QUEUED_RECORDS_MAX, backoff_ms};
-use crate::{CallError, Cluster};
+use crate::lane::{Lane, OutOfOrder, Queued, Recipe};
+use crate::limits::{BATCHES_IN_FLIGHT_MAX, QUEUED_RECORDS_MAX, backoff_ms};
+use crate::partitioner::murmur2;
+use crate::{CallError, Cluster, leaves_open};
 
 /// From this version on Produce names topics by id.
 const NAMES_UNTIL_VERSION: i16 = 12;
-/// Batches of one partition under way of which the broker recognises each (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
-const IDEMPOTENT_IN_FLIGHT_MAX: usize = 5;
-/// Seed of Kafka's partitioner (`Utils.murmur2`).
-const MURMUR2_SEED: u32 = 0x9747_b28c;
 
 /// Settings of a producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +30,9 @@ pub struct ProducerConfig {
     pub acks: i16,
     /// `enable.idempotence`; needs `acks` −1.
     pub idempotent: bool,
+    /// Batches of one partition under way at once, at most [`BATCHES_IN_FLIGHT_MAX`]: the broker remembers no more of them.
+    /// Without `idempotent` more than one may change the order.
+    pub in_flight_max: usize,
     /// `batch.size`, in bytes before compression.
     pub batch_bytes: usize,
     /// `compression.type`.
@@ -40,8 +41,6 @@ pub struct ProducerConfig {
     pub delivery_timeout_ms: i64,
     /// `request.timeout.ms`.
     pub request_timeout_ms: i32,
-    /// Batches of one partition under way at once: 1, or up to 5 when idempotent.
-    pub in_flight_max: usize,
 }
 
 impl Default for ProducerConfig {
@@ -49,11 +48,11 @@ impl Default for ProducerConfig {
         Self {
             acks: -1,
             idempotent: true,
+            in_flight_max: BATCHES_IN_FLIGHT_MAX,
             batch_bytes: 16 * 1024,
             compression: Compression::None,
             delivery_timeout_ms: 120_000,
             request_timeout_ms: 30_000,
-            in_flight_max: 1,
         }
     }
 }
@@ -77,7 +76,7 @@ pub struct RecordToSend {
 
 impl RecordToSend {
     /// About how many bytes it takes in a batch.
-    fn size_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         const OVERHEAD: usize = 16;
         let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers = self.headers.iter().map(|(key, value)| key.len() + len(value) + OVERHEAD).sum::<usize>();
@@ -96,9 +95,21 @@ pub struct Delivery {
     pub partition: Option<PartitionIndex>,
     /// Its offset (unknown with `acks` 0), or why it was given up.
     pub result: Result<Offset, DeliveryError>,
-    /// Whether a record that was given up may be in the log all the same: an attempt was not answered, or by an error
-    /// that leaves it open.
-    pub in_doubt: bool,
+    /// The incarnation of the topic it was sent to; zero when that is not known.
+    pub topic_id: Uuid,
+    /// How it was tried.
+    pub attempts: Attempts,
+}
+
+/// The attempts to deliver one record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// How many were made.
+    pub made: u32,
+    /// Whether one of them got no answer, or one that leaves open whether the record was appended.
+    pub open: bool,
+    /// What the last one that failed was answered.
+    pub last_error: Option<ErrorCode>,
 }
 
 /// Why a record was given up.
@@ -139,43 +150,6 @@ impl fmt::Display for DeliveryError {
 
 impl std::error::Error for DeliveryError {}
 
-#[derive(Debug)]
-struct Queued {
-    ordinal: u64,
-    record: RecordToSend,
-    deadline: Monotonic,
-}
-
-/// A batch of one partition, built once: a retry must carry the same bytes.
-#[derive(Debug)]
-struct Batch {
-    records: Records,
-    producer: Option<ProducerFields>,
-    ordinals: Vec<u64>,
-    deadline: Monotonic,
-    attempt: u32,
-    /// The call that carries it, while one does.
-    call: Option<Tag>,
-    in_doubt: bool,
-}
-
-/// What waits for one partition, in order.
-#[derive(Debug, Default)]
-struct Lane {
-    queue: VecDeque<Queued>,
-    /// Built and neither delivered nor given up, by sequence.
-    batches: VecDeque<Batch>,
-    not_before: Monotonic,
-    next_sequence: i32,
-}
-
-impl Lane {
-    /// The first batch that no call carries.
-    fn first_idle(&self) -> Option<usize> {
-        self.batches.iter().position(|batch| batch.call.is_none())
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Identity {
     /// Not idempotent.
@@ -188,13 +162,6 @@ enum Identity {
     Known(ProducerId, ProducerEpoch),
 }
 
-impl Identity {
-    /// Whether a batch with these fields was made under it.
-    fn is(self, fields: ProducerFields) -> bool {
-        matches!(self, Self::Known(id, epoch) if id == fields.id && epoch == fields.epoch)
-    }
-}
-
 type LaneKey = (String, PartitionIndex);
 
 /// The producer.
@@ -204,12 +171,15 @@ pub struct Producer {
     /// Records whose partition is not chosen yet: the topic's partitions are not known.
     unplaced: VecDeque<Queued>,
     lanes: BTreeMap<LaneKey, Lane>,
+    /// Whose batch a call carries.
+    calls: BTreeMap<Tag, LaneKey>,
     next_ordinal: u64,
     undelivered: usize,
     /// Whose turn it is among partitions, for records without key.
     turn: u32,
     deliveries: VecDeque<Delivery>,
     compressor: Compressor,
+    polled_at: Monotonic,
 }
 
 impl Producer {
@@ -217,8 +187,8 @@ impl Producer {
     #[must_use]
     pub fn new(config: ProducerConfig) -> Self {
         assert!(!config.idempotent || config.acks == -1, "an idempotent producer waits for all replicas");
-        let batches_max = if config.idempotent { IDEMPOTENT_IN_FLIGHT_MAX } else { 1 };
-        assert!((1..=batches_max).contains(&config.in_flight_max), "more batches under way could change their order");
+        let in_flight = 1..=BATCHES_IN_FLIGHT_MAX;
+        assert!(in_flight.contains(&config.in_flight_max), "the broker remembers a few batches of a producer");
         let identity = if config.idempotent {
             Identity::Wanted { not_before: Monotonic::ZERO, attempt: 0 }
         } else {
@@ -229,11 +199,13 @@ impl Producer {
             identity,
             unplaced: VecDeque::new(),
             lanes: BTreeMap::new(),
+            calls: BTreeMap::new(),
             next_ordinal: 0,
             undelivered: 0,
             turn: 0,
             deliveries: VecDeque::new(),
             compressor: Compressor::new(),
+            polled_at: Monotonic::ZERO,
         }
     }
 
@@ -269,10 +241,7 @@ impl Producer {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Monotonic> {
         let unplaced = self.unplaced.front().map(|queued| queued.deadline);
-        let lanes = self.lanes.values().filter_map(|lane| {
-            let idle = lane.first_idle()?;
-            Some(lane.not_before.min(lane.batches[idle].deadline))
-        });
+        let lanes = self.lanes.values().filter_map(|lane| lane.next_wakeup(self.polled_at));
         let identity = match self.identity {
             Identity::Wanted { not_before, .. } if self.undelivered > 0 => Some(not_before),
             _ => None,
@@ -282,13 +251,21 @@ impl Producer {
 
     /// Sends what can be sent.
     pub fn poll(&mut self, now: Monotonic, client: &mut Client) {
+        self.polled_at = now;
         self.place(now, client);
-        if self.undelivered == 0 || !self.has_identity(now, client) {
+        if self.undelivered == 0 {
             return;
         }
-        let keys: Vec<LaneKey> = self.lanes.keys().cloned().collect();
-        for key in keys {
-            self.poll_lane(now, &key, client);
+        let busy: Vec<LaneKey> =
+            self.lanes.iter().filter(|(_, lane)| lane.is_busy()).map(|(key, _)| key.clone()).collect();
+        for key in &busy {
+            self.expire(now, key);
+            self.settle(key);
+        }
+        self.look_for_identity(now, client);
+        for key in &busy {
+            self.build(key);
+            self.transmit(now, key, client);
         }
     }
 
@@ -300,13 +277,8 @@ impl Producer {
             self.on_identity(now, attempt, event);
             return true;
         }
-        let carries = |batch: &Batch| batch.call == Some(event.tag);
-        let found = self.lanes.iter().find_map(|(key, lane)| {
-            let index = lane.batches.iter().position(carries)?;
-            Some((key.clone(), index))
-        });
-        let Some((key, index)) = found else { return false };
-        self.on_produced(now, client, &key, index, &event.reply);
+        let Some(key) = self.calls.remove(&event.tag) else { return false };
+        self.on_produced(now, client, &key, event);
         true
     }
 
@@ -352,25 +324,20 @@ impl Producer {
         i32::try_from(chosen).ok().map(PartitionIndex)
     }
 
-    fn has_identity(&mut self, now: Monotonic, client: &mut Client) -> bool {
-        match self.identity {
-            Identity::None | Identity::Known(..) => true,
-            Identity::Asked(..) => false,
-            Identity::Wanted { not_before, attempt } => {
-                if now >= not_before {
-                    let request = InitProducerIdRequest {
-                        transactional_id: None,
-                        transaction_timeout_ms: i32::MAX,
-                        ..Default::default()
-                    };
-                    let timeout_ms = i64::from(self.config.request_timeout_ms);
-                    let request = RequestBody::InitProducerId(request);
-                    let tag = client.call(now, Destination::Any, request, None, timeout_ms);
-                    self.identity = Identity::Asked(tag, attempt);
-                }
-                false
-            }
+    fn look_for_identity(&mut self, now: Monotonic, client: &mut Client) {
+        let Identity::Wanted { not_before, attempt } = self.identity else { return };
+        if now < not_before || self.undelivered == 0 {
+            return;
         }
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            transaction_timeout_ms: i32::MAX,
+            producer_id: ProducerId::NONE.0,
+            producer_epoch: ProducerEpoch::NONE.0,
+        };
+        let timeout_ms = i64::from(self.config.request_timeout_ms);
+        let tag = client.call(now, Destination::Any, RequestBody::InitProducerId(request), None, timeout_ms);
+        self.identity = Identity::Asked(tag, attempt);
     }
 
     fn on_identity(&mut self, now: Monotonic, attempt: u32, event: &Event) {
@@ -383,130 +350,108 @@ impl Producer {
         };
     }
 
-    /// Sends the batches of a partition that may go, in order.
-    fn poll_lane(&mut self, now: Monotonic, key: &LaneKey, client: &mut Client) {
-        self.give_up_late(now, key);
-        loop {
-            let lane = self.lanes.get_mut(key).expect("lanes are never removed");
-            if lane.first_idle().is_none() && lane.batches.len() < self.config.in_flight_max {
-                self.build_batch(key);
-            }
-            let lane = self.lanes.get_mut(key).expect("lanes are never removed");
-            let Some(index) = lane.first_idle() else { return };
+    /// Gives up what is older than `delivery.timeout.ms` and not under way.
+    fn expire(&mut self, now: Monotonic, key: &LaneKey) {
+        let is_late = |batch: &crate::lane::Batch| batch.call.is_none() && now >= batch.deadline;
+        while self.lane(key).batches.front().is_some_and(is_late) {
+            self.give_up_batch(key, 0, &DeliveryError::TimedOut);
+        }
+        while self.lane(key).queue.front().is_some_and(|queued| now >= queued.deadline) {
+            let queued = self.lane(key).queue.pop_front().expect("there was one");
+            self.give_up(&queued, Some(key.1), DeliveryError::TimedOut);
+        }
+    }
+
+    /// After a batch was given up an idempotent producer starts over under a new id: whether the batch is in the log is
+    /// not known, and so the next sequence is not either.
+    fn settle(&mut self, key: &LaneKey) {
+        let Some((id, epoch)) = self.lane(key).settle() else { return };
+        if self.identity == Identity::Known(id, epoch) {
+            self.identity = Identity::Wanted { not_before: Monotonic::ZERO, attempt: 0 };
+        }
+    }
+
+    fn build(&mut self, key: &LaneKey) {
+        let identity = match self.identity {
+            Identity::None => None,
+            Identity::Known(id, epoch) => Some((id, epoch)),
+            Identity::Wanted { .. } | Identity::Asked(..) => return,
+        };
+        let recipe = Recipe { batch_bytes: self.config.batch_bytes, compression: self.config.compression };
+        let lane = self.lanes.get_mut(key).expect("lanes are never removed");
+        let mut failed = Vec::new();
+        while !lane.queue.is_empty() && lane.batches.len() < self.config.in_flight_max && lane.may_build(identity) {
+            failed.extend(lane.build(recipe, &mut self.compressor));
+        }
+        for (queued, reason) in failed {
+            self.give_up(&queued, Some(key.1), DeliveryError::Build(reason));
+        }
+    }
+
+    fn transmit(&mut self, now: Monotonic, key: &LaneKey, client: &mut Client) {
+        let in_flight_max = self.config.in_flight_max;
+        while let Some(position) = self.lane(key).next_to_send(in_flight_max) {
+            let lane = self.lane(key);
             if now < lane.not_before {
                 return;
             }
-            let request = self.request(key, index, client);
-            let version_cap = client.cluster().topic_id(&key.0).is_zero().then_some(NAMES_UNTIL_VERSION);
+            let current_id = client.cluster().topic_id(&key.0);
+            let batch = &mut lane.batches[position];
+            if batch.attempts.made == 0 {
+                batch.topic_id = current_id;
+            } else if !current_id.is_zero() && batch.topic_id != current_id {
+                let error = DeliveryError::Refused(ErrorCode::UnknownTopicId, None);
+                self.give_up_batch(key, position, &error);
+                continue;
+            }
+            let (topic_id, records) = (batch.topic_id, batch.records.clone());
+            let partition_data = vec![PartitionProduceData { index: key.1.0, records }];
+            let request = ProduceRequest {
+                transactional_id: None,
+                acks: self.config.acks,
+                timeout_ms: self.config.request_timeout_ms,
+                topic_data: vec![TopicProduceData { name: key.0.clone(), topic_id, partition_data }],
+            };
+            let version_cap = topic_id.is_zero().then_some(NAMES_UNTIL_VERSION);
             let destination = Destination::Leader(key.0.clone(), key.1);
             let timeout_ms = i64::from(self.config.request_timeout_ms);
             let call = client.call(now, destination, RequestBody::Produce(request), version_cap, timeout_ms);
-            let lane = self.lanes.get_mut(key).expect("lanes are never removed");
-            lane.batches[index].call = Some(call);
+            self.lane(key).sent(position, call);
+            self.calls.insert(call, key.clone());
         }
     }
 
-    fn request(&self, key: &LaneKey, index: usize, client: &Client) -> ProduceRequest {
-        let (topic, partition) = key;
-        let records = self.lanes[key].batches[index].records.clone();
-        let partition_data = vec![PartitionProduceData { index: partition.0, records }];
-        let topic_id = client.cluster().topic_id(topic);
-        ProduceRequest {
-            transactional_id: None,
-            acks: self.config.acks,
-            timeout_ms: self.config.request_timeout_ms,
-            topic_data: vec![TopicProduceData { name: topic.clone(), topic_id, partition_data }],
-        }
-    }
-
-    /// Gives up the batches whose time is up and that no call carries.
-    fn give_up_late(&mut self, now: Monotonic, key: &LaneKey) {
-        let is_late = |batch: &Batch| batch.call.is_none() && now >= batch.deadline;
-        while let Some(index) = self.lanes[key].batches.iter().position(is_late) {
-            self.finish_batch(key, index, &Err(DeliveryError::TimedOut));
-        }
-    }
-
-    /// Puts as many queued records into a batch as fit; at least one.
-    fn build_batch(&mut self, key: &LaneKey) {
-        let lane = self.lanes.get_mut(key).expect("lanes are never removed");
-        let Some(first) = lane.queue.front() else { return };
-        let deadline = first.deadline;
-        // Batches of an identity that was given up come to their end first, or order would be lost.
-        let is_foreign = |batch: &Batch| batch.producer.is_some_and(|fields| !self.identity.is(fields));
-        if lane.batches.iter().any(is_foreign) {
-            return;
-        }
-        let producer = match self.identity {
-            Identity::Known(id, epoch) => {
-                Some(ProducerFields { id, epoch, base_sequence: Sequence(lane.next_sequence) })
-            }
-            Identity::None | Identity::Wanted { .. } | Identity::Asked(..) => None,
-        };
-        let options = BatchOptions { compression: self.config.compression, producer, ..Default::default() };
-        let mut builder = BatchBuilder::new(options);
-        let mut ordinals = Vec::new();
-        while let Some(queued) = lane.queue.front() {
-            let full = builder.plain_bytes() + queued.record.size_bytes() > self.config.batch_bytes;
-            if !builder.is_empty() && full {
-                break;
-            }
-            let queued = lane.queue.pop_front().expect("there was one");
-            if let Err(error) = append(&mut builder, &queued.record) {
-                let error = DeliveryError::Build(error.to_string());
-                self.undelivered -= 1;
-                self.deliveries.push_back(delivery(queued.ordinal, key, Err(error), false));
-                continue;
-            }
-            ordinals.push(queued.ordinal);
-        }
-        if ordinals.is_empty() {
-            return;
-        }
-        match builder.build(&mut self.compressor) {
-            Ok(bytes) => {
-                let count = i32::try_from(ordinals.len()).expect("a batch has at most 2³¹ records");
-                lane.next_sequence = Sequence(lane.next_sequence).plus(count).0;
-                let records = bytes.into();
-                let batch = Batch { records, producer, ordinals, deadline, attempt: 0, call: None, in_doubt: false };
-                lane.batches.push_back(batch);
-            }
-            Err(error) => {
-                let error = DeliveryError::Build(error.to_string());
-                self.undelivered -= ordinals.len();
-                let failed = ordinals.into_iter().map(|ordinal| delivery(ordinal, key, Err(error.clone()), false));
-                self.deliveries.extend(failed);
-            }
-        }
-    }
-
-    fn on_produced(
-        &mut self,
-        now: Monotonic,
-        client: &mut Client,
-        key: &LaneKey,
-        index: usize,
-        reply: &Result<(i16, ResponseBody), CallError>,
-    ) {
-        let outcome = self.outcome(key, reply);
-        let lane = self.lanes.get_mut(key).expect("the lane was found by its call");
-        let batch = &mut lane.batches[index];
+    fn on_produced(&mut self, now: Monotonic, client: &mut Client, key: &LaneKey, event: &Event) {
+        let outcome = self.outcome_of(key, &event.reply);
+        let lane = self.lane(key);
+        let position = lane.batches.iter().position(|batch| batch.call == Some(event.tag));
+        let position = position.expect("a call has a batch");
+        let batch = &mut lane.batches[position];
         batch.call = None;
-        match outcome {
-            Ok(base_offset) => self.finish_batch(key, index, &Ok(base_offset)),
-            // One before it is not in yet: this one goes again behind it.
-            Err(Setback::OutOfOrder(_)) if index > 0 => batch.attempt += 1,
-            Err(Setback::OutOfOrder(error) | Setback::Final(error)) => self.finish_batch(key, index, &Err(error)),
-            Err(Setback::Retry { in_doubt }) => {
-                batch.in_doubt |= in_doubt;
-                lane.not_before = now.after_ms(backoff_ms(batch.attempt));
-                batch.attempt += 1;
+        let setback = match outcome {
+            Ok(base_offset) => return self.deliver_batch(key, position, base_offset),
+            Err(setback) => setback,
+        };
+        batch.attempts.open |= setback.leaves_open();
+        batch.attempts.last_error = setback.code().or(batch.attempts.last_error);
+        match setback {
+            Setback::Final(error) => self.give_up_batch(key, position, &error),
+            Setback::OutOfOrder => match lane.on_out_of_order(position) {
+                OutOfOrder::Waits => lane.pause(now, position),
+                OutOfOrder::Rebuilt => {}
+                OutOfOrder::Lost => {
+                    let error = DeliveryError::Refused(ErrorCode::OutOfOrderSequenceNumber, None);
+                    self.give_up_batch(key, position, &error);
+                }
+            },
+            Setback::NotAnswered | Setback::Refused(_) => {
+                lane.pause(now, position);
                 client.forget_leader(now, &key.0, key.1);
             }
         }
     }
 
-    fn outcome(&self, key: &LaneKey, reply: &Result<(i16, ResponseBody), CallError>) -> Result<Offset, Setback> {
+    fn outcome_of(&self, key: &LaneKey, reply: &Result<(i16, ResponseBody), CallError>) -> Result<Offset, Setback> {
         match reply {
             Ok((_, ResponseBody::Produce(_))) if self.config.acks == 0 => Ok(Offset::UNKNOWN),
             Ok((_, ResponseBody::Produce(response))) => {
@@ -520,35 +465,41 @@ impl Producer {
             Err(CallError::Refused(code)) if !code.is_retriable() => {
                 Err(Setback::Final(DeliveryError::Refused(*code, None)))
             }
-            Err(CallError::Unsupported) => Err(Setback::Final(DeliveryError::Call(CallError::Unsupported))),
-            Err(CallError::Encode(error)) => Err(Setback::Final(DeliveryError::Call(CallError::Encode(*error)))),
-            Err(CallError::TimedOut | CallError::Disconnected) => Err(Setback::Retry { in_doubt: true }),
-            // It was never sent.
-            Err(CallError::Overloaded | CallError::Refused(_)) => Err(Setback::Retry { in_doubt: false }),
+            Err(error @ (CallError::Unsupported | CallError::Encode(_))) => {
+                Err(Setback::Final(DeliveryError::Call(error.clone())))
+            }
+            Err(CallError::Refused(code)) => Err(Setback::Refused(*code)),
+            Err(CallError::Overloaded) => Err(Setback::Refused(ErrorCode::BrokerNotAvailable)),
+            Err(CallError::TimedOut | CallError::Disconnected) => Err(Setback::NotAnswered),
         }
     }
 
-    /// The batch is delivered or given up. After a failure an idempotent producer starts over under a new id: whether
-    /// the batch is in the log is not known, and so the next sequence is not either.
-    fn finish_batch(&mut self, key: &LaneKey, index: usize, result: &Result<Offset, DeliveryError>) {
-        let lane = self.lanes.get_mut(key).expect("lanes are never removed");
-        let batch = lane.batches.remove(index).expect("only batches finish");
-        self.undelivered -= batch.ordinals.len();
-        for (position, ordinal) in (0_i64..).zip(batch.ordinals) {
-            let result = result.clone().map(|base| if base.0 < 0 { base } else { base.plus(position) });
-            self.deliveries.push_back(delivery(ordinal, key, result, batch.in_doubt));
+    fn deliver_batch(&mut self, key: &LaneKey, position: usize, base_offset: Offset) {
+        let batch = self.lane(key).batches.remove(position).expect("only batches are delivered");
+        self.undelivered -= batch.queued.len();
+        for (position, queued) in (0_i64..).zip(&batch.queued) {
+            let offset = if base_offset.0 < 0 { base_offset } else { base_offset.plus(position) };
+            let (topic_id, attempts) = (batch.topic_id, batch.attempts);
+            self.deliveries.push_back(delivery(queued, Some(key.1), Ok(offset), topic_id, attempts));
         }
-        let is_current = batch.producer.is_some_and(|fields| self.identity.is(fields));
-        if result.is_err() && is_current {
-            self.identity = Identity::Wanted { not_before: Monotonic::ZERO, attempt: 0 };
-            self.lanes.values_mut().for_each(|lane| lane.next_sequence = 0);
+    }
+
+    fn give_up_batch(&mut self, key: &LaneKey, position: usize, error: &DeliveryError) {
+        let batch = self.lane(key).give_up(position);
+        self.undelivered -= batch.queued.len();
+        for queued in &batch.queued {
+            let result = Err(error.clone());
+            self.deliveries.push_back(delivery(queued, Some(key.1), result, batch.topic_id, batch.attempts));
         }
     }
 
     fn give_up(&mut self, queued: &Queued, partition: Option<PartitionIndex>, error: DeliveryError) {
         self.undelivered -= 1;
-        let (ordinal, topic) = (queued.ordinal, queued.record.topic.clone());
-        self.deliveries.push_back(Delivery { ordinal, topic, partition, result: Err(error), in_doubt: false });
+        self.deliveries.push_back(delivery(queued, partition, Err(error), Uuid::ZERO, Attempts::default()));
+    }
+
+    fn lane(&mut self, key: &LaneKey) -> &mut Lane {
+        self.lanes.get_mut(key).expect("lanes are never removed")
     }
 }
 
@@ -558,14 +509,34 @@ impl fmt::Debug for Producer {
     }
 }
 
+/// Why an attempt did not deliver its batch.
 enum Setback {
-    /// Again, after a pause.
-    Retry {
-        in_doubt: bool,
-    },
-    /// A batch before it is missing: again when one is under way, the end otherwise.
-    OutOfOrder(DeliveryError),
+    /// Nobody knows what became of it; it is made again.
+    NotAnswered,
+    /// Refused for now; it is made again.
+    Refused(ErrorCode),
+    /// The broker misses what comes before the batch.
+    OutOfOrder,
+    /// There is no use in trying again.
     Final(DeliveryError),
+}
+
+impl Setback {
+    const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused(code) | Self::Final(DeliveryError::Refused(code, _)) => Some(*code),
+            Self::OutOfOrder => Some(ErrorCode::OutOfOrderSequenceNumber),
+            Self::NotAnswered | Self::Final(_) => None,
+        }
+    }
+
+    const fn leaves_open(&self) -> bool {
+        match (self, self.code()) {
+            (Self::NotAnswered, _) => true,
+            (_, Some(code)) => leaves_open(code),
+            (_, None) => false,
+        }
+    }
 }
 
 fn outcome_of(partition: &PartitionProduceResponse) -> Result<Offset, Setback> {
@@ -573,29 +544,21 @@ fn outcome_of(partition: &PartitionProduceResponse) -> Result<Offset, Setback> {
     match code {
         // The broker has the batch already, from an attempt whose answer was lost.
         ErrorCode::None | ErrorCode::DuplicateSequenceNumber => Ok(Offset(partition.base_offset)),
-        ErrorCode::OutOfOrderSequenceNumber => {
-            Err(Setback::OutOfOrder(DeliveryError::Refused(code, partition.error_message.clone())))
-        }
-        code if code.is_retriable() => Err(Setback::Retry { in_doubt: leaves_open(code) }),
+        ErrorCode::OutOfOrderSequenceNumber => Err(Setback::OutOfOrder),
+        code if code.is_retriable() => Err(Setback::Refused(code)),
         code => Err(Setback::Final(DeliveryError::Refused(code, partition.error_message.clone()))),
     }
 }
 
-/// Whether an error may come after the append (KAFKA-13574).
-const fn leaves_open(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::NotLeaderOrFollower
-            | ErrorCode::NotEnoughReplicasAfterAppend
-            | ErrorCode::RequestTimedOut
-            | ErrorCode::UnknownServerError
-            | ErrorCode::KafkaStorageError
-    )
-}
-
-fn delivery(ordinal: u64, key: &LaneKey, result: Result<Offset, DeliveryError>, in_doubt: bool) -> Delivery {
-    let in_doubt = in_doubt && result.is_err();
-    Delivery { ordinal, topic: key.0.clone(), partition: Some(key.1), result, in_doubt }
+fn delivery(
+    queued: &Queued,
+    partition: Option<PartitionIndex>,
+    result: Result<Offset, DeliveryError>,
+    topic_id: Uuid,
+    attempts: Attempts,
+) -> Delivery {
+    let topic = queued.record.topic.clone();
+    Delivery { ordinal: queued.ordinal, topic, partition, result, topic_id, attempts }
 }
 
 /// Whether a record names a partition that its topic is known not to have.
@@ -603,50 +566,4 @@ fn lacks_partition(cluster: &Cluster, record: &RecordToSend) -> bool {
     let topic = cluster.topic(&record.topic);
     let chosen = record.partition.zip(topic);
     chosen.is_some_and(|(partition, topic)| !topic.partitions.contains_key(&partition))
-}
-
-fn append(builder: &mut BatchBuilder, record: &RecordToSend) -> Result<(), barnabas_wire::record::BuildError> {
-    let headers = record.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() });
-    builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), headers)
-}
-
-/// MurmurHash2 as Kafka's clients compute it, so that a key goes to the same partition from everywhere.
-fn murmur2(data: &[u8]) -> u32 {
-    const MULTIPLIER: u32 = 0x5bd1_e995;
-    const SHIFT: u32 = 24;
-    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    let mut hash = MURMUR2_SEED ^ length;
-    let mut chunks = data.chunks_exact(4);
-    for chunk in &mut chunks {
-        let mut word = u32::from_le_bytes(chunk.try_into().expect("chunks_exact yields 4 bytes"));
-        word = word.wrapping_mul(MULTIPLIER);
-        word ^= word >> SHIFT;
-        word = word.wrapping_mul(MULTIPLIER);
-        hash = hash.wrapping_mul(MULTIPLIER) ^ word;
-    }
-    let rest = chunks.remainder();
-    for (index, byte) in rest.iter().enumerate() {
-        hash ^= u32::from(*byte) << (8 * index);
-    }
-    if !rest.is_empty() {
-        hash = hash.wrapping_mul(MULTIPLIER);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(MULTIPLIER);
-    hash ^ (hash >> 15)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_hash_as_in_kafka() {
-        // Values of org.apache.kafka.common.utils.Utils.murmur2, which is signed.
-        let signed = |text: &str| murmur2(text.as_bytes()).cast_signed();
-        assert_eq!(signed("21"), -973_932_308);
-        assert_eq!(signed("foobar"), -790_332_482);
-        assert_eq!(signed("a-little-bit-long-string"), -985_981_536);
-        assert_eq!(signed("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8"), -58_897_971);
-    }
 }

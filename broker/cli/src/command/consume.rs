@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use barnabas_base::{Monotonic, Offset, PartitionIndex, TimestampMs};
-use barnabas_client::{
-    Consumer, ConsumerConfig, ConsumerError, MemberConfig, MemberEvent, Membership, Received, StartAt,
-};
+use barnabas_client::{Consumer, ConsumerConfig, MemberConfig, MemberEvent, Membership, Received, StartAt};
 use barnabas_runtime::{Either, race};
 use barnabas_runtime_tokio::{Signal, Signals};
 use bytes::Bytes;
@@ -14,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::topic_partitions::TopicPartitions;
 use crate::client::{ClusterArgs, Session, run};
-use crate::output::{Cause, Failure, complain};
+use crate::output::{Failure, complain};
 
 /// How often a group member commits what was printed, in milliseconds (`auto.commit.interval.ms`).
 const COMMIT_INTERVAL_MS: i64 = 5_000;
@@ -23,7 +21,6 @@ const FAREWELL_MS: i64 = 5_000;
 
 /// Options of `barnabas consume`.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Consume {
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -58,18 +55,6 @@ pub(crate) struct Consume {
     #[arg(long)]
     print_headers: bool,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  barnabas consume orders                               what comes from here on, until Ctrl-C
-  barnabas consume orders --from-beginning --exit-at-end
-  barnabas consume orders:0,2 --offset 1500 --max-messages 10 --print-position
-  barnabas consume orders --offset @1767225600000       from the first record of that time on
-  barnabas consume orders --group billing               commits what was printed
-  barnabas consume orders --from-beginning --format json
-
-A partition that cannot be read is named on standard error with its offset. The others go on; the exit status is 1 when
-none is left, and 3 when some are.";
 
 fn parse_start(text: &str) -> Result<StartAt, String> {
     let number = |text: &str| text.parse::<i64>().ok().filter(|number| *number >= 0);
@@ -131,8 +116,7 @@ struct Printing {
     committed: BTreeMap<(String, PartitionIndex), Offset>,
     commits_in_flight: u32,
     is_assigned: bool,
-    /// Partitions that are read no more.
-    failures: Vec<ConsumerError>,
+    failed_partitions: usize,
 }
 
 impl Printing {
@@ -152,7 +136,7 @@ impl Printing {
             committed: BTreeMap::new(),
             commits_in_flight: 0,
             is_assigned: false,
-            failures: Vec::new(),
+            failed_partitions: 0,
         }
     }
 
@@ -231,10 +215,8 @@ impl Printing {
         }
         self.on_member_events()?;
         while let Some(error) = self.consumer.poll_error() {
-            session.out.complain(&Cause { message: error.to_string(), code: error.code })?;
-            if error.is_final {
-                self.failures.push(error);
-            }
+            self.failed_partitions += 1;
+            complain(&error.to_string());
         }
         if session.driver.now() >= self.next_commit {
             self.commit(session);
@@ -258,7 +240,6 @@ impl Printing {
                     for (topic, partition) in assigned {
                         self.consumer.unassign(&topic, partition);
                     }
-                    self.failures.clear();
                     self.committed.clear();
                     self.is_assigned = false;
                 }
@@ -316,13 +297,11 @@ impl Printing {
 
     /// Whether it is time to stop, and how.
     fn outcome(&self, session: &Session) -> Option<Result<(), Failure>> {
-        let failed = self.failures.len();
-        let code = self.failures.first().and_then(|error| error.code);
+        let failed = self.failed_partitions;
         if failed > 0 && failed >= self.consumer.assigned().count() {
-            return Some(Err(Failure::refused("no partition can be read").with_code(code)));
+            return Some(Err(Failure::refused("no partition can be read")));
         }
-        let partly = || Failure::partly("some partitions could not be read").with_code(code);
-        let done = if failed == 0 { Ok(()) } else { Err(partly()) };
+        let done = if failed == 0 { Ok(()) } else { Err(Failure::partly("some partitions could not be read")) };
         if self.limits.messages.is_some_and(|limit| self.printed >= limit) {
             return Some(done);
         }
@@ -427,11 +406,14 @@ fn insert_bytes(fields: &mut serde_json::Map<String, Value>, name: &str, bytes: 
 
 #[cfg(test)]
 mod tests {
+    use barnabas_base::Uuid;
+
     use super::*;
 
     fn record() -> Received {
         Received {
             topic: "t".to_owned(),
+            topic_id: Uuid::ZERO,
             partition: PartitionIndex(1),
             offset: Offset(2),
             timestamp: TimestampMs(3),

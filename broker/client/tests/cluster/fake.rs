@@ -179,8 +179,12 @@ impl Fake {
             error_code = ErrorCode::NotLeaderOrFollower.code();
         }
         let mut base_offset = -1;
+        let records = data.records.bytes().expect("records");
+        if error_code == 0 && !self.is_in_sequence(index, records) {
+            error_code = ErrorCode::OutOfOrderSequenceNumber.code();
+        }
         if error_code == 0 {
-            base_offset = self.append(index, data.records.bytes().expect("records"));
+            base_offset = self.append(index, records);
         }
         let response = PartitionProduceResponse { index: data.index, error_code, base_offset, ..Default::default() };
         let topic = TopicProduceResponse {
@@ -189,6 +193,15 @@ impl Fake {
             partition_responses: vec![response],
         };
         ResponseBody::Produce(ProduceResponse { responses: vec![topic], ..Default::default() })
+    }
+
+    /// Whether a batch is the first of its producer, follows the last one, or is in the log already.
+    fn is_in_sequence(&self, partition: usize, records: &Bytes) -> bool {
+        let parse = |bytes: &Bytes| barnabas_wire::record::BatchHeader::parse(bytes).expect("a batch");
+        let header = parse(records);
+        let own = self.logs[partition].iter().map(parse).filter(|one| one.producer_id == header.producer_id);
+        let expected = own.map(|one| one.base_sequence.0 + one.record_count).last();
+        !header.has_producer() || header.base_sequence.0 <= expected.unwrap_or(0)
     }
 
     /// Appends a batch, once a producer and sequence.

@@ -150,6 +150,92 @@ fn a_refused_batch_is_given_up_and_the_next_starts_over() {
     assert_eq!(results(&deliver(&mut net, &mut producer)), [(1, Ok(0))]);
 }
 
+/// A producer that has five batches of one record under way, for the numbers 0 to 4 and what comes after.
+fn five_in_flight(net: &mut Net, count: u32) -> Producer {
+    let mut producer =
+        Producer::new(ProducerConfig { batch_bytes: 1, delivery_timeout_ms: 20_000, ..Default::default() });
+    for number in 0..count {
+        producer.send(net.now, record(&number.to_string(), 0));
+    }
+    producer
+}
+
+fn values_in_log(net: &mut Net) -> String {
+    let mut consumer = Consumer::new(ConsumerConfig::default());
+    consumer.assign(TOPIC, PartitionIndex(0), StartAt::Beginning);
+    let count = usize::try_from(net.cluster.ends[0]).expect("not negative");
+    consume(net, &mut consumer, count).into_iter().map(|(_, _, value)| value).collect()
+}
+
+#[test]
+fn five_batches_are_under_way_and_retries_keep_their_order() {
+    let mut net = Net::new();
+    let mut producer = five_in_flight(&mut net, 8);
+    // The first is refused, so that those behind it are early; later an answer is lost with its connection.
+    net.cluster.refuse(ApiKey::Produce, ErrorCode::NotEnoughReplicas);
+    let mut most = 0;
+    let mut lost = false;
+    let mut deliveries = Vec::new();
+    while producer.undelivered() > 0 {
+        producer.poll(net.now, &mut net.client);
+        let before = net.cluster.seen.len();
+        let events = net.settle();
+        most = most.max(net.cluster.seen[before..].iter().filter(|(_, api)| *api == ApiKey::Produce).count());
+        let idle = events.is_empty();
+        for event in events {
+            producer.on_event(net.now, &mut net.client, &event);
+        }
+        if !lost && net.cluster.ends[0] >= 2 {
+            net.cluster.lost_answers.insert(ApiKey::Produce, 1);
+            lost = true;
+        }
+        if idle {
+            net.wake(producer.next_wakeup(), LIMIT);
+        }
+        deliveries.extend(std::iter::from_fn(|| producer.poll_delivery()));
+    }
+    assert_eq!(most, 5, "as many as the broker remembers");
+    let expected: Vec<(u64, Result<i64, DeliveryError>)> =
+        (0..8_u64).map(|number| (number, Ok(number.cast_signed()))).collect();
+    assert_eq!(results(&deliveries), expected);
+    assert!(deliveries[1].attempts.made > 1 && !deliveries[1].attempts.open, "early, which is a definite answer");
+    assert_eq!(values_in_log(&mut net), "01234567");
+    assert_eq!(net.cluster.logs[0].len(), 8, "what was there already is recognised");
+}
+
+#[test]
+fn what_is_behind_a_batch_that_was_given_up_goes_on_in_order() {
+    let mut net = Net::new();
+    let mut producer = five_in_flight(&mut net, 7);
+    net.cluster.refuse(ApiKey::Produce, ErrorCode::MessageTooLarge);
+    let deliveries = deliver(&mut net, &mut producer);
+    let given_up: Vec<u64> = deliveries.iter().filter(|one| one.result.is_err()).map(|one| one.ordinal).collect();
+    assert_eq!(given_up, [0], "the others surely did not get in, and are sent under another id");
+    assert!(!deliveries[0].attempts.open);
+    assert_eq!(values_in_log(&mut net), "123456");
+}
+
+#[test]
+fn an_attempt_without_an_answer_leaves_a_delivery_open() {
+    let mut net = Net::new();
+    let mut producer = five_in_flight(&mut net, 1);
+    net.cluster.silent.push(ApiKey::Produce);
+    let deliveries = deliver(&mut net, &mut producer);
+    assert_eq!(results(&deliveries), [(0, Err(DeliveryError::TimedOut))]);
+    assert!(deliveries[0].attempts.open && deliveries[0].attempts.made > 0);
+    assert_eq!(net.cluster.ends[0], 1, "and it is in the log indeed");
+}
+
+#[test]
+fn records_without_a_producer_id_are_given_up_in_time() {
+    let mut net = Net::new();
+    let mut producer = five_in_flight(&mut net, 1);
+    net.cluster.silent.push(ApiKey::InitProducerId);
+    let deliveries = deliver(&mut net, &mut producer);
+    assert_eq!(results(&deliveries), [(0, Err(DeliveryError::TimedOut))]);
+    assert_eq!((deliveries[0].attempts.open, deliveries[0].attempts.made), (false, 0));
+}
+
 #[test]
 fn records_for_a_topic_that_never_appears_are_given_up() {
     let mut net = Net::new();
@@ -236,23 +322,6 @@ fn damage_is_told_with_its_place_and_not_asked_for_again() {
     consumer.poll(net.now.after_ms(60_000), &mut net.client);
     net.settle();
     assert_eq!(net.cluster.seen.len(), asked);
-}
-
-#[test]
-fn a_consumer_that_tries_in_vain_says_so_once_and_goes_on() {
-    let mut net = Net::new();
-    let mut producer = Producer::new(ProducerConfig::default());
-    producer.send(net.now, record("v", 0));
-    deliver(&mut net, &mut producer);
-    let mut consumer = Consumer::new(ConsumerConfig::default());
-    consumer.assign(TOPIC, PartitionIndex(0), StartAt::Offset(Offset(0)));
-    for _ in 0..8 {
-        net.cluster.refuse(ApiKey::Fetch, ErrorCode::KafkaStorageError);
-    }
-    let error = complaint(&mut net, &mut consumer);
-    assert_eq!(error.to_string(), "t-0 at offset 0: KAFKA_STORAGE_ERROR, trying again");
-    assert_eq!(consume(&mut net, &mut consumer, 1), [(0, 0, "v".to_owned())]);
-    assert_eq!(consumer.poll_error(), None);
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! [`run_client`]: carries out what a plan has one client do, one operation after the other, none before its time.
+
+use std::rc::Rc;
+
+use barnabas_base::Monotonic;
+use barnabas_client::Address;
+use barnabas_history::What;
+use barnabas_plan::{Action, Lane, Operation, PlannedClient};
+use barnabas_runtime::Env;
+
+use crate::Recorder;
+use crate::session::Session;
+
+/// What one client is to do.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The client.
+    pub client: PlannedClient,
+    /// Brokers to ask first.
+    pub bootstrap: Vec<Address>,
+    /// Its operations, by time; times count from the beginning of the safety phase and include the quiet stretch.
+    pub operations: Rc<[Operation]>,
+    /// What is promised.
+    pub lane: Lane,
+}
+
+/// How one life of a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientEnd {
+    /// By its own crash: its machine is to be killed, and its next life begins with this operation.
+    Crashed {
+        /// Position among the operations.
+        next: usize,
+    },
+    /// Every operation is done, every send has ended, no membership is left.
+    Done,
+}
+
+/// Lives the life `life` of a client: its operations from `from` on.
+///
+/// A life after the first begins with [`What::Reborn`]. Calls that are under way when it crashes stay without an end.
+/// `elapsed_ms` is the world's time since the safety phase began.
+pub async fn run_client(
+    env: Env,
+    script: Rc<Script>,
+    from: usize,
+    life: u32,
+    elapsed_ms: Rc<dyn Fn() -> u64>,
+    recorder: Recorder,
+) -> ClientEnd {
+    let mut session = Session::new(env, Rc::clone(&script), life, recorder);
+    if life > 0 {
+        session.recorder.push(What::Reborn { by: session.by });
+    }
+    for (position, operation) in script.operations.iter().enumerate().skip(from) {
+        session.idle_until(operation.at_ms, &*elapsed_ms).await;
+        if operation.action == (Action::Crash {}) {
+            return ClientEnd::Crashed { next: position + 1 };
+        }
+        session.perform(&operation.action).await;
+    }
+    session.finish().await;
+    ClientEnd::Done
+}
+
+impl Session {
+    /// Keeps everything going until the safety phase is `at_ms` old.
+    async fn idle_until(&mut self, at_ms: u64, elapsed_ms: &dyn Fn() -> u64) {
+        loop {
+            let left_ms = at_ms.saturating_sub(elapsed_ms());
+            if left_ms == 0 {
+                return;
+            }
+            // By the client's own clock, which may run differently: it looks again.
+            let until = self.env.now().after_ms(i64::try_from(left_ms).expect("plans are short"));
+            self.turn(until).await;
+        }
+    }
+
+    async fn perform(&mut self, action: &Action) {
+        match *action {
+            Action::Send { topic, partition, records, bytes } => {
+                for _ in 0..records {
+                    self.send(topic, partition, None, Some(bytes));
+                }
+            }
+            Action::Put { topic, partition, key, bytes } => self.send(topic, partition, Some(key), Some(bytes)),
+            Action::Delete { topic, partition, key } => self.send(topic, partition, Some(key), None),
+            Action::Assign { topic, from_start } => self.assign(topic, from_start).await,
+            Action::Poll { wait_ms } => self.poll(wait_ms).await,
+            Action::Join { group, topic, instance } => self.join(group, topic, instance).await,
+            Action::Commit {} => self.commit().await,
+            Action::Leave {} => self.leave("leaves").await,
+            Action::Committed { group, topic } => {
+                self.committed(group, topic).await;
+            }
+            Action::Offsets { topic, partition, spec } => {
+                self.offsets(topic, partition, spec).await;
+            }
+            Action::Trim { topic, partition, percent } => self.trim(topic, partition, percent).await,
+            Action::Create { topic, partitions } => self.create(topic, partitions).await,
+            Action::Drop { topic } => self.drop_topic(topic).await,
+            Action::Grow { topic, partitions } => self.grow(topic, partitions).await,
+            Action::Configure { topic, ref key, ref value } => self.configure(topic, key, value).await,
+            Action::Raw { trick, topic, partition } => self.play(trick, topic, partition).await,
+            Action::Crash {} => unreachable!("a crash ends the life before it is performed"),
+        }
+    }
+
+    /// Waits for the end of every send and ends the membership.
+    async fn finish(&mut self) {
+        while self.undelivered() > 0 {
+            self.turn(Monotonic::NEVER).await;
+        }
+        self.leave("is done").await;
+    }
+}

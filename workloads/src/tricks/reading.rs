@@ -1,0 +1,127 @@
+//! Tricks of readers: a fetch that holds up its own connection, and a fetch session whose answer got lost.
+
+use barnabas_base::Offset;
+use barnabas_wire::message::fetch::{FetchPartition, FetchTopic};
+use barnabas_wire::message::{FetchRequest, FetchResponse};
+use barnabas_wire::record::{Tail, batches};
+use barnabas_wire::{ApiKey, ErrorCode, ResponseBody};
+
+use super::{ANSWER_MAX, FETCH_VERSION, Stage, Trouble, code_of, name_of};
+use crate::RawClient;
+use crate::record::partition_index;
+
+/// ListOffsets behind a parked fetch.
+const LIST_OFFSETS_VERSION: i16 = 5;
+/// How long a fetch is parked.
+const PARKED_MS: i32 = 1_500;
+const FETCH_BYTES: i32 = 64 * 1024;
+
+impl Stage<'_> {
+    fn fetch(&self, offset: Offset, session_id: i32, session_epoch: i32) -> FetchRequest {
+        let partition = FetchPartition {
+            partition: partition_index(self.log.partition).0,
+            fetch_offset: offset.0,
+            partition_max_bytes: FETCH_BYTES,
+            ..Default::default()
+        };
+        let (topic, topic_id) = (self.log.topic.to_string(), self.log.id);
+        FetchRequest {
+            max_wait_ms: 0,
+            min_bytes: 1,
+            max_bytes: FETCH_BYTES,
+            session_id,
+            session_epoch,
+            topics: vec![FetchTopic { topic, topic_id, partitions: vec![partition] }],
+            ..Default::default()
+        }
+    }
+
+    async fn end_of_log(&self, raw: &mut RawClient) -> Result<Offset, Trouble> {
+        raw.send(LIST_OFFSETS_VERSION, self.latest()).await?;
+        let answer = raw.receive_within(ANSWER_MAX).await?;
+        let ResponseBody::ListOffsets(response) = answer else {
+            return Err(Trouble::Broken("ListOffsets is answered by something else".to_owned()));
+        };
+        let partition = response.topics.iter().flat_map(|topic| &topic.partitions).next();
+        match partition {
+            Some(partition) if partition.error_code == 0 => Ok(Offset(partition.offset)),
+            Some(partition) => Err(Trouble::Unclear(name_of(partition.error_code))),
+            None => Err(Trouble::Broken("ListOffsets is answered without its partition".to_owned())),
+        }
+    }
+
+    /// Answers come in the order of the requests, whatever waits.
+    pub(super) async fn parked_fetch(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.connect().await?;
+        let end = self.end_of_log(&mut raw).await?;
+        let parked = FetchRequest { max_wait_ms: PARKED_MS, min_bytes: FETCH_BYTES, ..self.fetch(end, 0, -1) };
+        raw.send(FETCH_VERSION, parked).await?;
+        raw.send(LIST_OFFSETS_VERSION, self.latest()).await?;
+        raw.send(FETCH_VERSION, self.fetch(end, 0, -1)).await?;
+        for expected in [ApiKey::Fetch, ApiKey::ListOffsets, ApiKey::Fetch] {
+            let answer = raw.receive_within(ANSWER_MAX).await?;
+            if answer.api_key() != expected {
+                let (came, due) = (answer.api_key().name(), expected.name());
+                return Err(Trouble::Broken(format!("{came} where {due} is due")));
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer that got lost is asked for again: nothing may be skipped.
+    pub(super) async fn lost_fetch_answer(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.connect().await?;
+        let opened = fetched(&mut raw, self.fetch(Offset(0), 0, 0)).await?;
+        let partition = opened.responses.iter().flat_map(|topic| &topic.partitions).next();
+        let Some(start) = partition.filter(|data| data.error_code == 0).map(|data| data.log_start_offset) else {
+            return Err(Trouble::Unclear("the session does not begin with the partition".to_owned()));
+        };
+        if opened.session_id == 0 {
+            return Ok(());
+        }
+        let from = Offset(start.max(0));
+        raw.send(FETCH_VERSION, self.fetch(from, opened.session_id, 1)).await?;
+        drop(raw);
+        let mut again = self.connect().await?;
+        let end = self.end_of_log(&mut again).await?;
+        let repeated = fetched(&mut again, self.fetch(from, opened.session_id, 1)).await?;
+        match code_of(repeated.error_code) {
+            ErrorCode::None => self.nothing_is_skipped(&repeated, from, end),
+            ErrorCode::InvalidFetchSessionEpoch | ErrorCode::FetchSessionIdNotFound => Ok(()),
+            code => Err(Trouble::Unclear(format!("a fetch in a session: {}", code.name()))),
+        }
+    }
+
+    fn nothing_is_skipped(&self, response: &FetchResponse, from: Offset, end: Offset) -> Result<(), Trouble> {
+        let data = response.responses.iter().flat_map(|topic| &topic.partitions).next();
+        let Some(data) = data else {
+            let is_empty = from >= end;
+            let skipped = || Trouble::Broken(format!("{} of {from} to {end} were skipped", self.log.topic));
+            return if is_empty { Ok(()) } else { Err(skipped()) };
+        };
+        if data.error_code != 0 {
+            return Err(Trouble::Unclear(name_of(data.error_code)));
+        }
+        let bytes = data.records.bytes().cloned().unwrap_or_default();
+        let first = batches(&bytes, Tail::MayBeCut).next();
+        match first {
+            // Compaction and trims leave gaps: only a partition that is known to be dense proves a skip, and the start
+            // of a log is where its first batch is.
+            Some(Ok(batch)) if batch.header().base_offset > from && data.log_start_offset <= from.0 => {
+                Err(Trouble::Unclear(format!("the log begins with {} behind {from}", batch.header().base_offset)))
+            }
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(Trouble::Broken(format!("a batch cannot be read: {error}"))),
+            None if from >= end => Ok(()),
+            None => Err(Trouble::Broken(format!("nothing of {from} to {end} was sent"))),
+        }
+    }
+}
+
+async fn fetched(raw: &mut RawClient, request: FetchRequest) -> Result<FetchResponse, Trouble> {
+    raw.send(FETCH_VERSION, request).await?;
+    match raw.receive_within(ANSWER_MAX).await? {
+        ResponseBody::Fetch(response) => Ok(response),
+        other => Err(Trouble::Broken(format!("Fetch is answered by {:?}", other.api_key()))),
+    }
+}
