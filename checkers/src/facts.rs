@@ -1,222 +1,194 @@
-//! [`Facts`]: the evidence of a run, looked through once, in the shape that checkers ask for. Judges nothing.
+//! [`Facts`]: evidence in the form in which black-box checkers ask for it: sends with their ends, polls with their logs,
+//! the last read, and where a lane allows acknowledged records to vanish. Every checker builds its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use barnabas_base::{Offset, TimestampMs};
-use barnabas_history::{Call, CallView, ClientLife, Evidence, Happening, LogName, Outcome, Reply, Seen, Value, What};
-use barnabas_plan::{Plan, Promises, TopicName};
+use barnabas_base::{Offset, TimestampMs, Uuid};
+use barnabas_history::{
+    Call, CallView, ClientLife, Evidence, Happening, LogName, Membership, Outcome, Reply, Seen, Step, Value, What,
+};
+use barnabas_plan::{Fault, OffsetSpec, Plan, TopicName};
 
-/// One send with its end.
-#[derive(Clone, Debug)]
-pub struct Send<'a> {
-    /// Who.
-    pub by: ClientLife,
-    /// Where to.
-    pub topic: TopicName,
-    /// Where to.
-    pub partition: u32,
-    /// What.
-    pub value: Value,
-    /// Its key.
-    pub key: Option<u32>,
-    /// Whether it is a tombstone.
-    pub tombstone: bool,
-    /// `acks`.
-    pub acks: i16,
-    /// Whether the producer is idempotent.
-    pub idempotent: bool,
-    /// Its timestamp.
-    pub timestamp: TimestampMs,
-    /// When it began: position in the steps.
-    pub invoked: usize,
-    /// When it ended.
-    pub ended: Option<usize>,
-    /// How it ended.
-    pub outcome: Option<&'a Outcome>,
-    /// Where it was acknowledged.
-    pub acked: Option<(LogName, Offset)>,
-}
-
-impl Send<'_> {
-    /// Whether it was refused for certain.
-    #[must_use]
-    pub const fn failed(&self) -> bool {
-        matches!(self.outcome, Some(Outcome::Failed(_)))
-    }
-}
-
-/// Records of one log in one poll.
+/// One send and what is known of its end.
 #[derive(Clone, Copy, Debug)]
-pub struct Read<'a> {
-    /// Who.
+pub(crate) struct Sent {
     pub by: ClientLife,
-    /// When the poll began.
+    /// Position of the invocation.
     pub invoked: usize,
-    /// When it ended.
+    /// Position of the end; beyond every step when there was none.
     pub ended: usize,
-    /// From where.
-    pub log: LogName,
-    /// What.
+    pub topic: TopicName,
+    pub partition: u32,
+    pub value: Value,
+    pub key: Option<u32>,
+    pub tombstone: bool,
+    pub acks: i16,
+    pub idempotent: bool,
+    pub end: End,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Acknowledged; where, if that is known.
+    Ok(Option<(LogName, Offset)>),
+    Failed,
+    Unknown,
+}
+
+/// Records of one log in one answered poll.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Polled<'a> {
+    pub by: ClientLife,
+    pub invoked: usize,
+    pub ended: usize,
+    /// The log, unless it could be several incarnations.
+    pub log: Option<LogName>,
     pub records: &'a [Seen],
-    /// Whether it belongs to the last read of everything.
-    pub is_final: bool,
+    /// Position at which the reader was last given another set of partitions or another position; 0 for never.
+    pub assigned: usize,
+    /// Whether that happened again while the poll was under way.
+    pub disturbed: bool,
+    /// Position from which on the reader has fetched what it returns.
+    pub since: usize,
+    /// Stretch between losses in which all of that lies.
+    pub stretch: Option<usize>,
+}
+
+/// One answered query for an offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Query {
+    pub log: LogName,
+    pub spec: OffsetSpec,
+    /// The timestamp that was asked for.
+    pub asked: TimestampMs,
+    pub offset: Offset,
+    /// The timestamp that was answered.
+    pub timestamp: TimestampMs,
+    pub invoked: usize,
+    pub ended: usize,
+}
+
+/// Where readers were given what they read, by position.
+#[derive(Default)]
+struct Assignments {
+    /// Any change.
+    changed: Vec<usize>,
+    /// Changes after which nothing of before is returned.
+    afresh: Vec<usize>,
 }
 
 /// Evidence, arranged.
-#[derive(Clone, Debug)]
-pub struct Facts<'a> {
-    /// The evidence itself.
+pub(crate) struct Facts<'a> {
     pub evidence: &'a Evidence,
-    /// What the lane promises.
-    pub promises: Promises,
-    /// Every call.
     pub calls: Vec<CallView<'a>>,
-    /// Every send by its value.
-    pub sends: BTreeMap<Value, Send<'a>>,
-    /// Every poll's records, by log.
-    pub reads: Vec<Read<'a>>,
-    /// Position of the first step of the last read of everything.
-    pub final_read: Option<usize>,
-    /// What the last read found, by log.
-    pub found: BTreeMap<LogName, Vec<Seen>>,
-    /// Logs whose ends the last read asked for: what exists at the end, with earliest and latest offset.
-    pub ends: BTreeMap<LogName, (Option<Offset>, Option<Offset>)>,
-    /// Topics somebody wanted to delete, successfully or maybe.
-    pub dropped: BTreeSet<TopicName>,
-    /// Up to where logs may have been trimmed.
-    pub trims: BTreeMap<LogName, Offset>,
-    /// Topics that lose old records by retention.
-    pub retained: BTreeSet<TopicName>,
-    /// Topics that keep the last value of a key.
-    pub compacted: BTreeSet<TopicName>,
-    /// Whether bytes that were not synced were lost.
-    pub lost_unsynced: bool,
+    /// Incarnations of each topic by which anybody named it.
+    incarnations: BTreeMap<TopicName, BTreeSet<Uuid>>,
+    /// Topics that may have been deleted.
+    dropped: BTreeSet<TopicName>,
+    /// Positions at which the lane allows what was acknowledged to vanish.
+    pub losses: Vec<usize>,
+}
+
+/// Whether what is acknowledged survives everything that `plan` draws.
+pub(crate) fn survives(plan: &Plan) -> bool {
+    plan.lane.promises().acked_survives && plan.knobs.get("broker.flush.policy") != Some("os")
+}
+
+/// Whether served records are trusted to be all there are: everywhere but on a device that lies.
+pub(crate) fn whole(plan: &Plan) -> bool {
+    !plan.lane.promises().detection_only
+}
+
+/// Whether a machine lost power: caches that were not synced may be torn until somebody needs them.
+pub(crate) fn lost_power(evidence: &Evidence) -> bool {
+    evidence.steps.iter().any(|step| matches!(step.what, What::Happened(Happening::PowerLost { .. })))
+}
+
+/// For every plan.
+pub(crate) const fn always(_: &Plan) -> bool {
+    true
 }
 
 impl<'a> Facts<'a> {
-    /// Looks through the evidence of a run.
-    #[must_use]
-    pub fn new(evidence: &'a Evidence) -> Self {
-        let mut facts = Self {
-            evidence,
-            promises: evidence.plan.lane.promises(),
-            calls: evidence.calls(),
-            sends: BTreeMap::new(),
-            reads: Vec::new(),
-            final_read: evidence.final_read(),
-            found: BTreeMap::new(),
-            ends: BTreeMap::new(),
-            dropped: BTreeSet::new(),
-            trims: BTreeMap::new(),
-            retained: BTreeSet::new(),
-            compacted: BTreeSet::new(),
-            lost_unsynced: evidence.steps.iter().any(|step| loses_unsynced(&step.what)),
-        };
-        facts.arrange_topics();
-        for index in 0..facts.calls.len() {
-            let view = facts.calls[index];
-            facts.arrange(&view);
+    pub(crate) fn new(evidence: &'a Evidence) -> Self {
+        let calls = evidence.calls();
+        let mut facts =
+            Self { evidence, calls, incarnations: BTreeMap::new(), dropped: BTreeSet::new(), losses: losses(evidence) };
+        for view in &facts.calls {
+            if let Call::Drop { topic } = view.call {
+                facts.dropped.insert(*topic);
+            }
+            let Some(Outcome::Ok(reply)) = view.outcome else { continue };
+            let mut name = |log: &LogName| {
+                if log.id != Uuid::default() {
+                    facts.incarnations.entry(log.topic).or_default().insert(log.id);
+                }
+            };
+            match reply {
+                Reply::Sent { log, .. } | Reply::Offset { log, .. } | Reply::Trimmed { log, .. } => name(log),
+                Reply::Polled { logs } => logs.iter().for_each(|(log, _)| name(log)),
+                Reply::Committed { offsets } => offsets.iter().for_each(|(log, _)| name(log)),
+                Reply::Created { .. } | Reply::Done => {}
+            }
         }
         facts
     }
 
-    /// The plan.
-    #[must_use]
-    pub const fn plan(&self) -> &Plan {
-        &self.evidence.plan
-    }
-
-    /// Whether what was acknowledged has to be there whatever happened in this run.
-    #[must_use]
-    pub fn acked_survives(&self) -> bool {
-        self.promises.acked_survives || !self.promises.detection_only && !self.lost_unsynced
-    }
-
-    /// Whether records of a log never go away and offsets of the log are never used again.
-    #[must_use]
-    pub fn is_whole(&self, log: &LogName) -> bool {
-        let goes_away = self.dropped.contains(&log.topic) || self.retained.contains(&log.topic);
-        !goes_away && !self.compacted.contains(&log.topic) && !self.trims.contains_key(log)
-    }
-
-    /// Whether offsets keep their meaning throughout the run.
-    #[must_use]
-    pub fn offsets_are_stable(&self) -> bool {
-        self.acked_survives()
-    }
-
-    fn arrange_topics(&mut self) {
-        for topic in &self.evidence.plan.topics {
-            let get = |key: &str| topic.configs.get(key);
-            if get("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
-                self.compacted.insert(topic.name);
-            }
-            if get("retention.ms").is_some() || get("retention.bytes").is_some() {
-                self.retained.insert(topic.name);
-            }
+    /// The log that is meant by `named`. A client that does not know the incarnation means the only one there was, and
+    /// nobody can tell where there may have been several.
+    pub(crate) fn log(&self, named: LogName) -> Option<LogName> {
+        if named.id != Uuid::default() {
+            return Some(named);
         }
-        // The default retention of a week passes where days are quiet or clocks jump.
-        let time_flies = |what: &What| match what {
-            What::Happened(Happening::Quiet) => true,
-            What::Happened(Happening::Fault { fault, .. }) => fault.family() == barnabas_plan::Family::Clock,
-            _ => false,
-        };
-        if self.evidence.steps.iter().any(|step| time_flies(&step.what)) {
-            self.retained.extend(self.evidence.plan.topics.iter().map(|topic| topic.name));
+        if self.dropped.contains(&named.topic) {
+            return None;
         }
-    }
-
-    fn arrange(&mut self, view: &CallView<'a>) {
-        let failed = matches!(view.outcome, Some(Outcome::Failed(_)));
-        match view.call {
-            Call::Send { .. } => self.arrange_send(view),
-            Call::Poll { .. } => self.arrange_poll(view),
-            Call::Drop { topic } if !failed => {
-                self.dropped.insert(*topic);
-            }
-            Call::Configure { topic, key, .. } if !failed && key.starts_with("retention") => {
-                self.retained.insert(*topic);
-            }
-            Call::Trim { topic, partition, before } if !failed => {
-                let id = match view.outcome {
-                    Some(Outcome::Ok(Reply::Trimmed { log, .. })) => log.id,
-                    _ => self.id_of(*topic),
-                };
-                let log = LogName { topic: *topic, id, partition: *partition };
-                let floor = self.trims.entry(log).or_insert(*before);
-                *floor = (*floor).max(*before);
-            }
-            Call::Offsets { spec, .. } => self.arrange_offset(view, *spec),
-            Call::Drop { .. }
-            | Call::Configure { .. }
-            | Call::Trim { .. }
-            | Call::Assign { .. }
-            | Call::Join { .. }
-            | Call::Leave { .. }
-            | Call::Commit { .. }
-            | Call::Committed { .. }
-            | Call::Create { .. }
-            | Call::Grow { .. }
-            | Call::Raw { .. } => {}
-        }
-    }
-
-    /// The incarnation of a topic that is never dropped, as anybody saw it.
-    fn id_of(&self, topic: TopicName) -> barnabas_base::Uuid {
-        let acked = self.sends.values().filter_map(|send| send.acked).find(|(log, _)| log.topic == topic);
-        acked.map_or_else(barnabas_base::Uuid::default, |(log, _)| log.id)
-    }
-
-    fn arrange_send(&mut self, view: &CallView<'a>) {
-        let Call::Send { topic, partition, value, key, tombstone, acks, idempotent, timestamp } = view.call else {
-            return;
-        };
-        let acked = match view.outcome {
-            Some(Outcome::Ok(Reply::Sent { log, offset: Some(offset) })) => Some((*log, *offset)),
+        let known = self.incarnations.get(&named.topic);
+        match known.map_or(0, BTreeSet::len) {
+            0 => Some(named),
+            1 => known.and_then(BTreeSet::first).map(|id| LogName { id: *id, ..named }),
             _ => None,
+        }
+    }
+
+    /// Whether somebody asked for the topic to be deleted.
+    pub(crate) fn may_be_dropped(&self, topic: TopicName) -> bool {
+        self.dropped.contains(&topic)
+    }
+
+    /// Position of the end of a call; beyond every step when nobody saw it.
+    pub(crate) fn end_of(&self, view: &CallView<'_>) -> usize {
+        view.ended.unwrap_or(self.evidence.steps.len())
+    }
+
+    /// Number of the stretch between losses in which all of `from..=to` lies; `None` when a loss lies within.
+    pub(crate) fn stretch(&self, from: usize, to: usize) -> Option<usize> {
+        let before = |position| self.losses.partition_point(|loss| *loss <= position);
+        (before(from) == before(to)).then(|| before(from))
+    }
+
+    /// Every send, in the order of invocation.
+    pub(crate) fn sends(&self) -> Vec<Sent> {
+        self.calls.iter().filter_map(|view| self.sent(view)).collect()
+    }
+
+    fn sent(&self, view: &CallView<'_>) -> Option<Sent> {
+        let Call::Send { topic, partition, value, key, tombstone, acks, idempotent, .. } = view.call else {
+            return None;
         };
-        let send = Send {
+        let end = match view.outcome {
+            Some(Outcome::Ok(Reply::Sent { log, offset })) => {
+                let known = offset.filter(|offset| *offset >= Offset::ZERO);
+                End::Ok(known.and_then(|offset| self.log(*log).map(|log| (log, offset))))
+            }
+            Some(Outcome::Failed(_)) => End::Failed,
+            Some(Outcome::Ok(_) | Outcome::Unknown(_)) | None => End::Unknown,
+        };
+        Some(Sent {
             by: view.by,
+            invoked: view.invoked,
+            ended: self.end_of(view),
             topic: *topic,
             partition: *partition,
             value: *value,
@@ -224,40 +196,167 @@ impl<'a> Facts<'a> {
             tombstone: *tombstone,
             acks: *acks,
             idempotent: *idempotent,
-            timestamp: *timestamp,
-            invoked: view.invoked,
-            ended: view.ended,
-            outcome: view.outcome,
-            acked,
-        };
-        self.sends.insert(*value, send);
+            end,
+        })
     }
 
-    fn arrange_poll(&mut self, view: &CallView<'a>) {
-        let (Some(ended), Some(Outcome::Ok(Reply::Polled { logs }))) = (view.ended, view.outcome) else { return };
-        let is_final = self.final_read.is_some_and(|at| view.invoked > at);
-        for (log, records) in logs {
-            if is_final {
-                self.found.entry(*log).or_default().extend(records.iter().copied());
+    /// Every answered poll, one entry a log, in the order of the answers' invocations.
+    pub(crate) fn polls(&self) -> Vec<Polled<'a>> {
+        let assignments = self.assignments();
+        let none = Assignments::default();
+        let mut polls = Vec::new();
+        for view in &self.calls {
+            let (Some(Outcome::Ok(Reply::Polled { logs })), Some(ended)) = (view.outcome, view.ended) else { continue };
+            let given = assignments.get(&view.by).unwrap_or(&none);
+            let changes = given.changed.partition_point(|position| *position <= view.invoked);
+            let disturbed = given.changed.get(changes).is_some_and(|position| *position < ended);
+            let assigned = changes.checked_sub(1).map_or(0, |index| given.changed[index]);
+            let fresh = given.afresh.partition_point(|position| *position <= view.invoked);
+            let since = fresh.checked_sub(1).map_or(0, |index| given.afresh[index]);
+            let stretch = self.stretch(since, ended);
+            for (named, records) in logs {
+                let (by, invoked, log) = (view.by, view.invoked, self.log(*named));
+                polls.push(Polled { by, invoked, ended, log, records, assigned, disturbed, since, stretch });
             }
-            self.reads.push(Read { by: view.by, invoked: view.invoked, ended, log: *log, records, is_final });
         }
+        polls
     }
 
-    fn arrange_offset(&mut self, view: &CallView<'a>, spec: barnabas_plan::OffsetSpec) {
-        if self.final_read.is_none_or(|at| view.invoked < at) {
-            return;
+    /// Every answered query for an offset whose log is known.
+    pub(crate) fn queries(&self) -> Vec<Query> {
+        let query = |view: &CallView<'_>| {
+            let Call::Offsets { spec, timestamp: asked, .. } = view.call else { return None };
+            let Some(Outcome::Ok(Reply::Offset { log, offset, timestamp, .. })) = view.outcome else { return None };
+            let (log, invoked, ended) = (self.log(*log)?, view.invoked, view.ended?);
+            Some(Query { log, spec: *spec, asked: *asked, offset: *offset, timestamp: *timestamp, invoked, ended })
+        };
+        self.calls.iter().filter_map(query).collect()
+    }
+
+    /// Every answered DeleteRecords: the log, its start afterwards, and when that was answered.
+    pub(crate) fn trims(&self) -> Vec<(LogName, Offset, usize)> {
+        let trim = |view: &CallView<'_>| {
+            let Some(Outcome::Ok(Reply::Trimmed { log, low_watermark })) = view.outcome else { return None };
+            Some((self.log(*log)?, *low_watermark, view.ended?))
+        };
+        self.calls.iter().filter_map(trim).collect()
+    }
+
+    /// By log and offset, the first position since the last loss at which it was known that a record stands there.
+    pub(crate) fn known_since(&self) -> BTreeMap<(LogName, Offset), usize> {
+        let mut known = BTreeMap::new();
+        let latest = Some(self.losses.len());
+        let mut see = |log: LogName, offset: Offset, step: usize| {
+            let first = known.entry((log, offset)).or_insert(step);
+            *first = step.min(*first);
+        };
+        let sends = self.sends();
+        let counts = |send: &&Sent| send.acks < 0 && self.stretch(send.invoked, send.ended) == latest;
+        for send in sends.iter().filter(counts) {
+            if let End::Ok(Some((log, offset))) = send.end {
+                see(log, offset, send.ended);
+            }
         }
-        let Some(Outcome::Ok(Reply::Offset { log, offset, .. })) = view.outcome else { return };
-        let ends = self.ends.entry(*log).or_default();
-        match spec {
-            barnabas_plan::OffsetSpec::Earliest => ends.0 = Some(*offset),
-            barnabas_plan::OffsetSpec::Latest => ends.1 = Some(*offset),
-            barnabas_plan::OffsetSpec::MaxTimestamp | barnabas_plan::OffsetSpec::Timestamp => {}
+        for poll in self.polls().iter().filter(|poll| poll.stretch == latest) {
+            if let Some(log) = poll.log {
+                poll.records.iter().for_each(|seen| see(log, seen.offset, poll.ended));
+            }
         }
+        known
+    }
+
+    fn assignments(&self) -> BTreeMap<ClientLife, Assignments> {
+        let mut lives = BTreeMap::<ClientLife, Assignments>::new();
+        for (position, step) in self.evidence.steps.iter().enumerate() {
+            let (by, afresh) = match &step.what {
+                What::Invoked { by, call: Call::Assign { from_start, .. }, .. } => (*by, *from_start),
+                What::Invoked { by, call: Call::Join { .. } | Call::Leave { .. }, .. } => (*by, false),
+                What::Member { by, change } => (*by, matches!(change, Membership::Assigned { .. })),
+                What::Reborn { by } => (*by, true),
+                What::Invoked { .. } | What::Ended { .. } | What::Observed { .. } | What::Happened(_) => continue,
+            };
+            let life = lives.entry(by).or_default();
+            life.changed.push(position);
+            if afresh {
+                life.afresh.push(position);
+            }
+        }
+        lives
+    }
+
+    /// The last read, when there was one and it came to its end.
+    pub(crate) fn last_read(&self) -> Option<LastRead> {
+        let start = self.evidence.final_read()?;
+        let stuck = |step: &Step| matches!(step.what, What::Happened(Happening::Unsettled { .. }));
+        if self.evidence.steps[start..].iter().any(stuck) {
+            return None;
+        }
+        let mut read = LastRead { start, topics: BTreeSet::new(), logs: BTreeMap::new() };
+        let views = self.calls.iter().filter(|view| view.invoked > start);
+        let begun = |view: &CallView<'_>| {
+            if let Call::Assign { topic, from_start: true } = view.call { Some(*topic) } else { None }
+        };
+        read.topics.extend(views.filter_map(begun));
+        for poll in self.polls() {
+            let Some(log) = poll.log.filter(|_| poll.invoked > start) else { continue };
+            read.topics.insert(log.topic);
+            let records = poll.records.iter().map(|seen| (seen.offset, *seen));
+            read.logs.entry(log).or_default().extend(records);
+        }
+        Some(read)
     }
 }
 
-const fn loses_unsynced(what: &What) -> bool {
-    matches!(what, What::Happened(Happening::PowerLost { .. }))
+/// What the last read found.
+pub(crate) struct LastRead {
+    /// Position of its beginning.
+    pub start: usize,
+    /// Topics that were read from their start.
+    pub topics: BTreeSet<TopicName>,
+    /// Records by log and offset.
+    pub logs: BTreeMap<LogName, BTreeMap<Offset, Seen>>,
+}
+
+fn losses(evidence: &Evidence) -> Vec<usize> {
+    if survives(&evidence.plan) {
+        return Vec::new();
+    }
+    let lies = !whole(&evidence.plan);
+    let loses = |step: &Step| {
+        let What::Happened(happening) = &step.what else { return false };
+        let replaced = |fault: &Fault| matches!(fault, Fault::OldDisk { .. } | Fault::WipedDisk { .. });
+        match happening {
+            Happening::PowerLost { .. } => true,
+            Happening::Fault { fault, .. } => replaced(fault),
+            Happening::Started { .. } => lies,
+            Happening::Serving { .. }
+            | Happening::Ended { .. }
+            | Happening::Panicked { .. }
+            | Happening::FaultEnded { .. }
+            | Happening::Quiet
+            | Happening::Healed
+            | Happening::FirstRead
+            | Happening::FinalRead
+            | Happening::Unsettled { .. } => false,
+        }
+    };
+    let steps = evidence.steps.iter().enumerate();
+    steps.filter(|(_, step)| loses(step)).map(|(position, _)| position).collect()
+}
+
+impl LastRead {
+    /// The value at an offset of a log.
+    pub(crate) fn value(&self, log: LogName, offset: Offset) -> Option<Value> {
+        self.logs.get(&log)?.get(&offset)?.content.value()
+    }
+
+    /// First offset that was found in a log.
+    pub(crate) fn first(&self, log: LogName) -> Option<Offset> {
+        self.logs.get(&log)?.first_key_value().map(|(offset, _)| *offset)
+    }
+
+    /// Last offset that was found in a log.
+    pub(crate) fn last(&self, log: LogName) -> Option<Offset> {
+        self.logs.get(&log)?.last_key_value().map(|(offset, _)| *offset)
+    }
 }

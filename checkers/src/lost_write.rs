@@ -1,42 +1,215 @@
-//! Promise: a record that was acknowledged is in the last read of everything, at the offset that was acknowledged, unless it
-//! was deleted lawfully (guarantee matrix R2, R9, R10; Jepsen's lost-write with every acknowledgement definite).
+//! Promise: an acknowledged record is in the last read at the offset that was acknowledged, unless it left the log
+//! lawfully; so is every record that anybody has read. Jepsen's lost-write, sharpened: the offset is known, and the last
+//! read is complete, so that a lost suffix is seen as well.
+//!
+//! Where a power loss may take what was acknowledged, what is left of it is a prefix: what was acknowledged between two
+//! losses at a lower offset than a survivor has survived as well.
 
 use std::collections::BTreeMap;
 
-use crate::{Facts, Verdict};
+use barnabas_base::Offset;
+use barnabas_history::{Evidence, LogName, Value};
+use barnabas_plan::TopicName;
 
-/// Judges every acknowledged send to a log whose records do not go away.
-#[must_use]
-pub fn lost_write(facts: &Facts<'_>) -> Verdict {
-    let mut verdict = Verdict::default();
-    let Some(final_read) = facts.final_read else { return verdict };
-    if !facts.acked_survives() {
-        return verdict;
+use crate::facts::{End, Facts, LastRead, Sent, whole};
+use crate::lawful::Lawful;
+use crate::verdict::{Court, shown};
+use crate::{Kind, Promise, Verdict};
+
+pub(crate) const PROMISE: Promise = Promise {
+    name: "lost-write",
+    words: "what was acknowledged or read is in the last read at its offset, unless it was lawfully deleted",
+    kind: Kind::BlackBox,
+    applies: whole,
+    check,
+};
+
+/// A record of which it is known that it stood in a log.
+struct Known {
+    log: LogName,
+    offset: Offset,
+    value: Value,
+    key: Option<u32>,
+    /// Stretch between losses in which it was known.
+    stretch: usize,
+    step: usize,
+    how: &'static str,
+}
+
+/// Judges every acknowledged send and every record read before the last read.
+fn check(evidence: &Evidence) -> Verdict {
+    let facts = Facts::new(evidence);
+    let mut court = Court::new(evidence);
+    let Some(read) = facts.last_read() else { return court.verdict() };
+    let sends = facts.sends();
+    let mut known = acknowledged(&facts, &sends);
+    known.extend(read_before(&facts, &read));
+    let ways = Ways::new(&facts, &read, &sends);
+    let holds = |known: &Known| read.value(known.log, known.offset) == Some(known.value);
+    let mut survivors = BTreeMap::<(LogName, usize), Offset>::new();
+    for record in known.iter().filter(|record| holds(record)) {
+        let top = survivors.entry((record.log, record.stretch)).or_insert(record.offset);
+        *top = (*top).max(record.offset);
     }
-    let mut found = BTreeMap::new();
-    for (log, records) in &facts.found {
-        found.extend(records.iter().filter_map(|seen| Some(((*log, seen.offset), seen.content.value()?))));
-    }
-    for send in facts.sends.values().filter(|send| send.acks != 0) {
-        let Some((log, offset)) = send.acked else { continue };
-        if facts.dropped.contains(&log.topic) || facts.compacted.contains(&log.topic) {
+    for record in &known {
+        let must_survive = record.stretch == facts.losses.len()
+            || survivors.get(&(record.log, record.stretch)).is_some_and(|top| record.offset <= *top);
+        if !must_survive || !read.topics.contains(&record.log.topic) || ways.out(record) {
             continue;
         }
-        let start = facts.ends.get(&log).and_then(|(earliest, _)| *earliest);
-        let is_gone_lawfully = facts.trims.get(&log).is_some_and(|before| offset < *before)
-            || facts.retained.contains(&log.topic) && start.is_some_and(|start| offset < start);
-        if is_gone_lawfully || facts.retained.contains(&log.topic) && start.is_none() {
-            continue;
-        }
-        let there = found.get(&(log, offset));
-        verdict.judge(there != Some(&send.value), final_read, Some(log), || {
-            let value = send.value;
-            let (topic, partition) = (log.topic, log.partition);
-            match there {
-                None => format!("{value} was acknowledged at {topic}-{partition}:{offset} and is not there"),
-                Some(other) => format!("{value} was acknowledged at {topic}-{partition}:{offset}, where {other} is"),
-            }
+        court.judge(!holds(record), Some(record.step), Some(record.log), || {
+            let found = read.value(record.log, record.offset);
+            let found = found.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
+            let Known { log, offset, value, how, .. } = record;
+            format!("{value} was {how} at {offset} of {} and the last read found {found}", shown(*log))
         });
     }
-    verdict
+    court.verdict()
+}
+
+fn acknowledged(facts: &Facts<'_>, sends: &[Sent]) -> Vec<Known> {
+    let known = |send: &Sent| {
+        let End::Ok(Some((log, offset))) = send.end else { return None };
+        let stretch = facts.stretch(send.invoked, send.ended)?;
+        let Sent { value, key, ended: step, .. } = *send;
+        (send.acks != 0).then_some(Known { log, offset, value, key, stretch, step, how: "acknowledged" })
+    };
+    sends.iter().filter_map(known).collect()
+}
+
+fn read_before(facts: &Facts<'_>, last: &LastRead) -> Vec<Known> {
+    let mut known = Vec::new();
+    for poll in facts.polls() {
+        // A consumer may hold records from before a loss: only where none is lawful is a read a fact about the log.
+        let (Some(log), true) = (poll.log, facts.losses.is_empty() && poll.invoked < last.start) else { continue };
+        for seen in poll.records {
+            let Some(value) = seen.content.value() else { continue };
+            let (offset, key, step) = (seen.offset, seen.key, poll.ended);
+            known.push(Known { log, offset, value, key, stretch: 0, step, how: "read" });
+        }
+    }
+    known
+}
+
+/// Ways by which a record may have left.
+struct Ways<'a> {
+    facts: &'a Facts<'a>,
+    read: &'a LastRead,
+    lawful: Lawful,
+    /// Highest offset of each key in the last read.
+    last_of_key: BTreeMap<(LogName, u32), Offset>,
+    /// Tombstones that may stand in a log: by key, the highest offset; unknown ones count as highest.
+    tombstones: BTreeMap<(TopicName, u32, u32), Offset>,
+}
+
+impl<'a> Ways<'a> {
+    fn new(facts: &'a Facts<'a>, read: &'a LastRead, sends: &[Sent]) -> Self {
+        let mut last_of_key = BTreeMap::new();
+        for (log, records) in &read.logs {
+            for (offset, seen) in records {
+                if let Some(key) = seen.key {
+                    last_of_key.insert((*log, key), *offset);
+                }
+            }
+        }
+        let mut tombstones = BTreeMap::new();
+        for send in sends.iter().filter(|send| send.tombstone && send.end != End::Failed) {
+            let Some(key) = send.key else { continue };
+            let at = if let End::Ok(Some((_, offset))) = send.end { offset } else { Offset(i64::MAX) };
+            let top = tombstones.entry((send.topic, send.partition, key)).or_insert(at);
+            *top = (*top).max(at);
+        }
+        Self { facts, read, lawful: Lawful::new(facts), last_of_key, tombstones }
+    }
+
+    /// Whether the record's absence would be lawful.
+    fn out(&self, record: &Known) -> bool {
+        let log = record.log;
+        if record.offset < self.lawful.trimmed(log.topic, log.partition) {
+            return true;
+        }
+        if self.lawful.retains(log.topic) && self.read.first(log).is_none_or(|first| record.offset < first) {
+            return true;
+        }
+        if self.facts.may_be_dropped(log.topic) && !self.read.logs.contains_key(&log) {
+            return true;
+        }
+        self.lawful.compacts(log.topic) && self.superseded(record)
+    }
+
+    fn superseded(&self, record: &Known) -> bool {
+        let Some(key) = record.key else { return false };
+        let log = record.log;
+        let later = self.last_of_key.get(&(log, key)).is_some_and(|last| *last > record.offset);
+        let deleted = self.tombstones.get(&(log.topic, log.partition, key)).is_some_and(|at| *at >= record.offset);
+        later || deleted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::piece::{Piece, accepts, durable, log, passes_over, rejects};
+
+    use barnabas_history::Outcome;
+    use barnabas_plan::Lane;
+
+    #[test]
+    fn accepts_what_is_there_or_left_lawfully() {
+        let known = || durable().sent(0, 1, 0).sent(0, 2, 1);
+        accepts(
+            &PROMISE,
+            [
+                known().last(&[(0, 1), (1, 2)]),
+                known().unknown(0, 3).last(&[(0, 1), (1, 2)]),
+                known().trimmed(1).last(&[(1, 2)]),
+                known().configured("retention.ms", "1000").last(&[(1, 2)]),
+                durable().key(7).configured("cleanup.policy", "compact").sent(0, 1, 0).sent(0, 2, 1).last(&[(1, 2)]),
+                Piece::of(Lane::PageCache).sent(0, 1, 0).sent(0, 2, 1).power_lost().last(&[(0, 1)]),
+            ],
+        );
+        let gone = || known().dropped(Outcome::Unknown("timed out".to_owned())).on(log(2));
+        passes_over(&PROMISE, [known(), gone().last(&[]), gone().last(&[(0, 9)])]);
+        passes_over(&PROMISE, [durable().acks(0).sent(0, 1, 0).last(&[])]);
+    }
+
+    #[test]
+    fn rejects_what_is_lost() {
+        let known = || durable().sent(0, 1, 0).sent(0, 2, 1);
+        rejects(
+            &PROMISE,
+            [
+                known().last(&[(0, 1)]),
+                known().last(&[]),
+                known().last(&[(0, 1), (2, 2)]),
+                known().last(&[(0, 1), (1, 9)]),
+                durable().unknown(0, 1).polled(1, &[(0, 1)]).last(&[]),
+                durable().acks(1).sent(0, 1, 0).last(&[]),
+                known().trimmed(1).last(&[]),
+                known().configured("retention.ms", "1000").last(&[(0, 1)]),
+                known().dropped(Outcome::Failed("refused".to_owned())).last(&[(0, 1)]).on(log(1)),
+                known().dropped(Outcome::Unknown("timed out".to_owned())).last(&[(0, 1)]),
+            ],
+        );
+    }
+
+    #[test]
+    fn rejects_a_lost_last_value_of_a_key() {
+        let keyed = || durable().key(7).configured("cleanup.policy", "compact").sent(0, 1, 0).sent(0, 2, 1);
+        rejects(&PROMISE, [keyed().last(&[(0, 1)]), keyed().last(&[])]);
+        accepts(&PROMISE, [keyed().sent(0, 3, 2).deleted(0, 4, 3).key(8).sent(0, 5, 4).last(&[(4, 5)])]);
+    }
+
+    #[test]
+    fn what_a_power_loss_leaves_is_a_prefix() {
+        let lossy = || Piece::of(Lane::PageCache).sent(0, 1, 0).sent(0, 2, 1);
+        rejects(
+            &PROMISE,
+            [
+                lossy().power_lost().last(&[(1, 2)]),
+                lossy().power_lost().sent(0, 3, 1).last(&[(0, 1)]),
+                lossy().last(&[(0, 1)]),
+            ],
+        );
+    }
 }

@@ -1,15 +1,18 @@
-//! What a checker says. Plain data.
+//! What a checker says, and [`Court`], in which it comes to say it. Plain data.
 
-use barnabas_history::LogName;
+use barnabas_base::Monotonic;
+use barnabas_history::{Evidence, LogName};
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anomaly {
     /// In words, with the records concerned.
     pub what: String,
-    /// Position of the step at which it shows.
-    pub step: usize,
-    /// The log concerned, if it is about one.
+    /// When it shows.
+    pub at: Option<Monotonic>,
+    /// Position in the evidence's steps where it shows.
+    pub step: Option<usize>,
+    /// The log concerned.
     pub log: Option<LogName>,
 }
 
@@ -28,12 +31,40 @@ impl Verdict {
     pub fn holds(&self) -> bool {
         self.anomalies.is_empty()
     }
+}
 
-    /// Counts one fact, and the anomaly when `broken`.
-    pub(crate) fn judge(&mut self, broken: bool, step: usize, log: Option<LogName>, what: impl FnOnce() -> String) {
-        self.judged += 1;
+/// Collects what is judged over one piece of evidence.
+pub(crate) struct Court<'a> {
+    evidence: &'a Evidence,
+    verdict: Verdict,
+}
+
+impl<'a> Court<'a> {
+    pub(crate) fn new(evidence: &'a Evidence) -> Self {
+        Self { evidence, verdict: Verdict::default() }
+    }
+
+    /// Counts one fact, and the anomaly when `broken`: it shows at `step` and concerns `log`.
+    pub(crate) fn judge(
+        &mut self,
+        broken: bool,
+        step: Option<usize>,
+        log: Option<LogName>,
+        what: impl FnOnce() -> String,
+    ) {
+        self.verdict.judged += 1;
         if broken {
-            self.anomalies.push(Anomaly { what: what(), step, log });
+            let at = step.and_then(|step| self.evidence.steps.get(step)).map(|step| step.at);
+            self.verdict.anomalies.push(Anomaly { what: what(), at, step, log });
         }
     }
+
+    pub(crate) fn verdict(self) -> Verdict {
+        self.verdict
+    }
+}
+
+/// A log in the words of a plan.
+pub(crate) fn shown(log: LogName) -> String {
+    format!("{}-{}", log.topic, log.partition)
 }

@@ -1,0 +1,194 @@
+//! Counters of what a run went through (I44): a lane in which one of them stays at zero has proved less than its name says.
+
+use std::collections::BTreeMap;
+
+use barnabas_base::{Observation, Offset, RestartKind};
+use barnabas_history::{Call, CallId, Evidence, Happening, Membership, Outcome, Reply, Step, What};
+use barnabas_plan::NodeName;
+
+use crate::observed::Replica;
+
+/// Every counter, also those at zero.
+const NAMES: &[&str] = &[
+    "acknowledged sends",
+    "batches taken back by a restart",
+    "bytes lost at power loss",
+    "clean restarts",
+    "cleanings",
+    "commits in flight at a rebalance",
+    "damaged ranges",
+    "directories failed",
+    "duplicates recognised",
+    "log starts moved",
+    "rebalances",
+    "records read",
+    "restarts with sends in flight",
+    "restarts with unsynced data",
+    "sends refused",
+    "sends unanswered",
+    "topics dropped",
+    "unclean restarts",
+];
+
+/// What a run went through, by name.
+#[must_use]
+pub fn counters(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
+    let mut count = Count { counters: NAMES.iter().map(|name| (*name, 0)).collect(), ..Count::default() };
+    for step in &evidence.steps {
+        count.step(step);
+    }
+    count.counters
+}
+
+#[derive(Default)]
+struct Count {
+    counters: BTreeMap<&'static str, u64>,
+    sends: u64,
+    commits: u64,
+    /// End and synced point of each log in its present life.
+    logs: BTreeMap<Replica, (Offset, Offset)>,
+    calls: BTreeMap<CallId, Open>,
+}
+
+/// What kind of call is under way.
+#[derive(Clone, Copy)]
+enum Open {
+    Send,
+    Commit,
+    Drop,
+    Other,
+}
+
+impl Count {
+    fn add(&mut self, name: &'static str, count: u64) {
+        *self.counters.get_mut(name).expect("every name is in the list") += count;
+    }
+
+    fn step(&mut self, step: &Step) {
+        match &step.what {
+            What::Invoked { id, call, .. } => self.invoked(*id, call),
+            What::Ended { id, outcome } => self.ended(*id, outcome),
+            What::Member { change, .. } => {
+                if matches!(change, Membership::Assigned { .. }) {
+                    self.add("rebalances", 1);
+                } else {
+                    self.add("commits in flight at a rebalance", self.commits);
+                }
+            }
+            What::Reborn { .. } => {}
+            What::Observed { node, observation, .. } => self.observed(*node, observation),
+            What::Happened(happening) => self.happened(happening),
+        }
+    }
+
+    fn invoked(&mut self, id: CallId, call: &Call) {
+        let open = match call {
+            Call::Send { .. } => Open::Send,
+            Call::Commit { .. } => Open::Commit,
+            Call::Drop { .. } => Open::Drop,
+            _ => Open::Other,
+        };
+        self.sends += u64::from(matches!(open, Open::Send));
+        self.commits += u64::from(matches!(open, Open::Commit));
+        self.calls.insert(id, open);
+    }
+
+    fn ended(&mut self, id: CallId, outcome: &Outcome) {
+        let open = self.calls.remove(&id).unwrap_or(Open::Other);
+        match (open, outcome) {
+            (Open::Send, Outcome::Ok(_)) => self.add("acknowledged sends", 1),
+            (Open::Send, Outcome::Failed(_)) => self.add("sends refused", 1),
+            (Open::Send, Outcome::Unknown(_)) => self.add("sends unanswered", 1),
+            (Open::Drop, Outcome::Ok(_)) => self.add("topics dropped", 1),
+            (Open::Other, Outcome::Ok(Reply::Polled { logs })) => {
+                self.add("records read", logs.iter().map(|(_, records)| records.len() as u64).sum());
+            }
+            (Open::Commit | Open::Drop | Open::Other, _) => {}
+        }
+        self.sends -= u64::from(matches!(open, Open::Send));
+        self.commits -= u64::from(matches!(open, Open::Commit));
+    }
+
+    fn observed(&mut self, node: NodeName, observation: &Observation) {
+        match observation {
+            Observation::Appended { partition, end_offset, .. } => {
+                self.logs.entry((node, *partition)).or_default().0 = *end_offset;
+            }
+            Observation::Synced { partition, offset } => {
+                self.logs.entry((node, *partition)).or_default().1 = *offset;
+            }
+            Observation::LogLoaded { partition, end_offset, .. } => {
+                let before = self.logs.insert((node, *partition), (*end_offset, *end_offset));
+                let shorter = before.is_some_and(|(end, _)| *end_offset < end);
+                self.add("batches taken back by a restart", u64::from(shorter));
+            }
+            Observation::Acked { duplicate: true, .. } => self.add("duplicates recognised", 1),
+            Observation::LogStartSet { .. } => self.add("log starts moved", 1),
+            Observation::Damaged { .. } => self.add("damaged ranges", 1),
+            Observation::DirectoryFailed { .. } => self.add("directories failed", 1),
+            Observation::Restarted { kind: RestartKind::Clean, .. } => self.add("clean restarts", 1),
+            Observation::Restarted { kind: RestartKind::Unclean, .. } => self.add("unclean restarts", 1),
+            Observation::Mark { name } => self.add("cleanings", u64::from(name.contains("clean"))),
+            _ => {}
+        }
+    }
+
+    fn happened(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Ended { node, .. } => {
+                self.add("restarts with sends in flight", u64::from(self.sends > 0));
+                let mut logs = self.logs.iter().filter(|((of, _), _)| of == node);
+                let unsynced = logs.any(|(_, (end, synced))| synced < end);
+                self.add("restarts with unsynced data", u64::from(unsynced));
+            }
+            Happening::PowerLost { lost_bytes, .. } => self.add("bytes lost at power loss", *lost_bytes),
+            Happening::Started { .. }
+            | Happening::Serving { .. }
+            | Happening::Panicked { .. }
+            | Happening::Fault { .. }
+            | Happening::FaultEnded { .. }
+            | Happening::Quiet
+            | Happening::Healed
+            | Happening::FirstRead
+            | Happening::FinalRead
+            | Happening::Unsettled { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::piece::durable;
+
+    #[test]
+    fn everything_is_counted_once() {
+        let piece = durable().started(0).sent(0, 1, 0).failed(0, 2).unknown(0, 3).appended(0, 2).synced(1);
+        let piece = piece.send(0, 4).lives(false).power_lost().loaded(RestartKind::Unclean, 0, 1).polled(1, &[(0, 1)]);
+        let counted = counters(&piece.evidence);
+        let expected = [
+            ("acknowledged sends", 1),
+            ("sends refused", 1),
+            ("sends unanswered", 1),
+            ("restarts with sends in flight", 1),
+            ("restarts with unsynced data", 1),
+            ("batches taken back by a restart", 1),
+            ("bytes lost at power loss", 9),
+            ("records read", 1),
+            ("duplicates recognised", 0),
+        ];
+        for (name, count) in expected {
+            assert_eq!(counted.get(name), Some(&count), "{name}");
+        }
+        assert_eq!(counted.len(), NAMES.len());
+    }
+
+    #[test]
+    fn a_commit_at_a_rebalance_is_counted() {
+        let piece = durable().assigned(1, 1, None).invoke(1, durable().to_commit(1, 1, 5));
+        let change = Membership::Revoked { group: crate::piece::G0, reason: "rebalance".to_owned() };
+        let piece = piece.push(What::Member { by: crate::piece::life(1), change });
+        assert_eq!(counters(&piece.evidence)["commits in flight at a rebalance"], 1);
+        assert_eq!(counters(&piece.evidence)["rebalances"], 1);
+    }
+}

@@ -1,0 +1,228 @@
+//! Promises of classic groups: a commit is accepted only of the current generation, and a partition has one owner in each.
+//! Session timeouts make views overlap lawfully, so that only accepted commits and assignments of one generation count.
+
+use std::collections::BTreeMap;
+
+use barnabas_base::Offset;
+use barnabas_history::{Call, CallView, ClientLife, Evidence, LogName, Membership, Outcome, What};
+use barnabas_plan::GroupName;
+
+use crate::facts::{Facts, survives};
+use crate::verdict::{Court, shown};
+use crate::{Kind, Promise, Verdict};
+
+/// No two members own a partition in one generation.
+pub(crate) const ONE_OWNER: Promise = Promise {
+    name: "one-owner",
+    words: "a partition has one owner in a group at a time",
+    kind: Kind::BlackBox,
+    applies: survives,
+    check: one_owner,
+};
+
+/// No commit of a passed generation is accepted.
+pub(crate) const STALE_COMMIT: Promise = Promise {
+    name: "stale-commit",
+    words: "a commit is accepted of the current generation only",
+    kind: Kind::BlackBox,
+    applies: survives,
+    check: stale_commit,
+};
+
+/// Who owns a partition, as far as fencing goes: a static member and its successor are one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Owner {
+    Dynamic(String),
+    Static(u32),
+}
+
+/// Instance ids of members: the last Join of each life.
+struct Instances(BTreeMap<ClientLife, Vec<(usize, u32)>>);
+
+impl Instances {
+    fn new(facts: &Facts<'_>) -> Self {
+        let mut joins = BTreeMap::<_, Vec<_>>::new();
+        for view in &facts.calls {
+            if let Call::Join { instance, .. } = view.call {
+                joins.entry(view.by).or_default().push((view.invoked, *instance));
+            }
+        }
+        Self(joins)
+    }
+
+    fn owner(&self, by: ClientLife, member: &str, at: usize) -> Owner {
+        let joins = self.0.get(&by).map_or(&[][..], Vec::as_slice);
+        let before = joins.partition_point(|(invoked, _)| *invoked <= at);
+        match before.checked_sub(1).map(|index| joins[index].1) {
+            Some(instance) if instance > 0 => Owner::Static(instance),
+            Some(_) | None => Owner::Dynamic(member.to_owned()),
+        }
+    }
+}
+
+/// Judges every assigned partition and every position of an accepted commit.
+fn one_owner(evidence: &Evidence) -> Verdict {
+    let facts = Facts::new(evidence);
+    let mut court = Court::new(evidence);
+    let instances = Instances::new(&facts);
+    let mut owners = BTreeMap::<(GroupName, u32, i32, LogName), Owner>::new();
+    let epochs = Rebirths::new(evidence);
+    let mut own = |group: GroupName, generation: i32, log: LogName, owner: &Owner, at: usize| {
+        let key = (group, epochs.at(group, at), generation, log);
+        let first = owners.entry(key).or_insert_with(|| owner.clone()).clone();
+        court.judge(first != *owner, Some(at), Some(log), || {
+            format!("{} belongs to {first:?} and {owner:?} in generation {generation} of {group}", shown(log))
+        });
+    };
+    for (at, step) in evidence.steps.iter().enumerate() {
+        let What::Member { by, change: Membership::Assigned { group, generation, member, logs, .. } } = &step.what
+        else {
+            continue;
+        };
+        let owner = instances.owner(*by, member, at);
+        logs.iter().for_each(|log| own(*group, *generation, *log, &owner, at));
+    }
+    for view in &facts.calls {
+        let Some(commit) = accepted(view) else { continue };
+        let owner = instances.owner(view.by, commit.member, view.invoked);
+        for (log, _) in commit.offsets {
+            own(commit.group, commit.generation, *log, &owner, commit.ended);
+        }
+    }
+    court.verdict()
+}
+
+/// Judges every accepted commit against the generations that had begun before it.
+fn stale_commit(evidence: &Evidence) -> Verdict {
+    let facts = Facts::new(evidence);
+    let mut court = Court::new(evidence);
+    let epochs = Rebirths::new(evidence);
+    let mut begun = Vec::new();
+    for (at, step) in evidence.steps.iter().enumerate() {
+        if let What::Member { change: Membership::Assigned { group, generation, .. }, .. } = &step.what {
+            begun.push((at, *group, *generation));
+        }
+    }
+    begun.extend(facts.calls.iter().filter_map(accepted).map(|commit| (commit.ended, commit.group, commit.generation)));
+    begun.sort_unstable();
+    let mut begun = begun.into_iter().peekable();
+    let mut highest = BTreeMap::<(GroupName, u32), i32>::new();
+    for view in &facts.calls {
+        let Some(commit) = accepted(view) else { continue };
+        while let Some((at, group, generation)) = begun.next_if(|(at, ..)| *at < view.invoked) {
+            let top = highest.entry((group, epochs.at(group, at))).or_insert(generation);
+            *top = (*top).max(generation);
+        }
+        let key = (commit.group, epochs.at(commit.group, view.invoked));
+        let current = highest.get(&key).copied().unwrap_or(commit.generation);
+        court.judge(commit.generation < current, Some(commit.ended), None, || {
+            let (group, generation) = (commit.group, commit.generation);
+            format!("{group} accepted a commit of generation {generation} after generation {current} had begun")
+        });
+    }
+    court.verdict()
+}
+
+struct Accepted<'a> {
+    group: GroupName,
+    generation: i32,
+    member: &'a str,
+    offsets: &'a [(LogName, Offset)],
+    ended: usize,
+}
+
+fn accepted<'a>(view: &CallView<'a>) -> Option<Accepted<'a>> {
+    let Call::Commit { group, generation, member, offsets } = view.call else { return None };
+    let ok = matches!(view.outcome, Some(Outcome::Ok(_))) && *generation >= 0;
+    let ended = view.ended.filter(|_| ok)?;
+    Some(Accepted { group: *group, generation: *generation, member, offsets, ended })
+}
+
+/// When a group may have begun anew: an empty group is forgotten, and the next one counts from 1 again.
+struct Rebirths(BTreeMap<GroupName, Vec<usize>>);
+
+impl Rebirths {
+    fn new(evidence: &Evidence) -> Self {
+        let mut births = BTreeMap::<GroupName, Vec<usize>>::new();
+        let mut highest = BTreeMap::<GroupName, i32>::new();
+        for (at, step) in evidence.steps.iter().enumerate() {
+            let What::Member { change: Membership::Assigned { group, generation, .. }, .. } = &step.what else {
+                continue;
+            };
+            let top = highest.entry(*group).or_insert(*generation);
+            if *generation <= 1 && *top > 1 {
+                births.entry(*group).or_default().push(at);
+                *top = *generation;
+            }
+            *top = (*top).max(*generation);
+        }
+        Self(births)
+    }
+
+    fn at(&self, group: GroupName, position: usize) -> u32 {
+        let births = self.0.get(&group).map_or(0, |births| births.partition_point(|birth| *birth <= position));
+        u32::try_from(births).expect("few rebirths")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::piece::{accepts, durable, passes_over, rejects};
+
+    #[test]
+    fn accepts_one_owner() {
+        let join = |instance| Call::Join { group: GroupName(0), topic: crate::piece::T0, instance };
+        let done = || barnabas_history::Reply::Done;
+        accepts(
+            &ONE_OWNER,
+            [
+                durable().assigned(1, 1, None).assigned(2, 2, None).commits(2, 2, 5),
+                durable().assigned(1, 1, None).commits(1, 1, 5).assigned(1, 1, None),
+                durable().ok(1, join(4), done()).assigned(1, 1, None).ok(2, join(4), done()).assigned(2, 1, None),
+                durable().assigned(1, 1, None).assigned(2, 2, None).assigned(2, 1, None).commits(2, 1, 3),
+            ],
+        );
+    }
+
+    #[test]
+    fn rejects_two_owners() {
+        rejects(
+            &ONE_OWNER,
+            [
+                durable().assigned(1, 3, None).assigned(2, 3, None),
+                durable().commits(1, 3, 5).commits(2, 3, 5),
+                durable().assigned(1, 2, None).commits(2, 2, 5),
+            ],
+        );
+    }
+
+    #[test]
+    fn accepts_commits_of_the_current_generation() {
+        let refused = || Outcome::Failed("ILLEGAL_GENERATION".to_owned());
+        accepts(
+            &STALE_COMMIT,
+            [
+                durable().assigned(1, 1, None).commits(1, 1, 5).assigned(2, 2, None).commits(2, 2, 6),
+                durable().assigned(2, 2, None).commits(2, 2, 6).assigned(1, 1, None).commits(1, 1, 5),
+                durable()
+                    .invoke(1, durable().to_commit(1, 1, 5))
+                    .assigned(2, 2, None)
+                    .ends(0, Outcome::Ok(barnabas_history::Reply::Done)),
+            ],
+        );
+        passes_over(&STALE_COMMIT, [durable().assigned(2, 2, None).commit(1, 1, 5, refused()), durable()]);
+    }
+
+    #[test]
+    fn rejects_commits_of_a_passed_generation() {
+        rejects(
+            &STALE_COMMIT,
+            [
+                durable().assigned(1, 1, None).assigned(2, 2, None).commits(1, 1, 5),
+                durable().commits(2, 4, 6).commits(1, 3, 5),
+                durable().assigned(2, 2, None).power_lost().commits(1, 1, 5),
+            ],
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Promise: per producer id and epoch sequences are contiguous modulo 2³¹ along a log, epochs of an id never fall, and no
+//! batch is appended twice (I20). Judged on what was appended; what a crash took from the end is taken back.
+
+use std::collections::BTreeMap;
+
+use barnabas_base::{Observation, Offset, ProducerEpoch, ProducerId};
+use barnabas_history::Evidence;
+use barnabas_plan::Plan;
+
+use crate::lawful::longest_age_ms;
+use crate::observed::{Replica, honest, log_of, sights};
+use crate::verdict::Court;
+use crate::{Kind, Promise, Verdict};
+
+pub(crate) const PROMISE: Promise = Promise {
+    name: "sequences",
+    words: "sequences of a producer are contiguous, its epochs never fall, no batch is appended twice",
+    kind: Kind::WhiteBox,
+    applies: judged,
+    check,
+};
+
+/// Kafka's default of `producer.id.expiration.ms`.
+const EXPIRATION_MS: u64 = 24 * 60 * 60 * 1000;
+
+fn judged(plan: &Plan) -> bool {
+    honest(plan) && !plan.knobs.iter().any(|(name, _)| name.starts_with("broker.producer.id.expiration"))
+}
+
+/// The end of one batch.
+#[derive(Clone, Copy)]
+struct Batch {
+    base: Offset,
+    epoch: ProducerEpoch,
+    first: i32,
+    /// The sequence that follows.
+    next: i32,
+}
+
+/// Judges every batch of an idempotent producer against the one before it.
+fn check(evidence: &Evidence) -> Verdict {
+    let mut court = Court::new(evidence);
+    if longest_age_ms(evidence) >= EXPIRATION_MS {
+        return court.verdict();
+    }
+    let mut logs = BTreeMap::<Replica, BTreeMap<ProducerId, Vec<Batch>>>::new();
+    for sight in sights(evidence) {
+        let Some(partition) = log_of(sight.what) else { continue };
+        let producers = logs.entry((sight.node, partition)).or_default();
+        match sight.what {
+            Observation::LogLoaded { end_offset: end, .. } | Observation::Truncated { offset: end, .. } => {
+                for batches in producers.values_mut() {
+                    let kept = batches.partition_point(|batch| batch.base < *end);
+                    batches.truncate(kept);
+                }
+            }
+            Observation::Appended { base_offset, end_offset, producer: Some((id, epoch, first)), .. } => {
+                let count = i32::try_from(end_offset.minus(*base_offset)).unwrap_or(i32::MAX);
+                let batch = Batch { base: *base_offset, epoch: *epoch, first: first.0, next: first.plus(count).0 };
+                let batches = producers.entry(*id).or_default();
+                if let Some(last) = batches.last() {
+                    let wrong = last.wrong(&batch);
+                    court.judge(wrong.is_some(), Some(sight.step), None, || {
+                        let reason = wrong.unwrap_or_default();
+                        format!("{partition} on {}, producer {id} at {base_offset}: {reason}", sight.node)
+                    });
+                }
+                batches.push(batch);
+            }
+            _ => {}
+        }
+    }
+    court.verdict()
+}
+
+impl Batch {
+    fn wrong(&self, next: &Self) -> Option<String> {
+        if next.epoch < self.epoch {
+            return Some(format!("epoch {} after {}", next.epoch, self.epoch));
+        }
+        let expected = if next.epoch == self.epoch { self.next } else { 0 };
+        (next.first != expected).then(|| format!("sequence {} where {expected} follows", next.first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::piece::{accepts, durable, passes_over, rejects};
+
+    use barnabas_base::RestartKind::Unclean;
+
+    #[test]
+    fn accepts_contiguous_sequences() {
+        accepts(
+            &PROMISE,
+            [
+                durable().batch(0, 2, 0, Some((7, 0, 0))).batch(2, 3, 0, Some((7, 0, 2))),
+                durable().batch(0, 2, 0, Some((7, 0, i32::MAX))).batch(2, 3, 0, Some((7, 0, 1))),
+                durable().batch(0, 2, 0, Some((7, 0, 5))).batch(2, 3, 0, Some((7, 1, 0))),
+                durable().batch(0, 2, 0, Some((7, 0, 0))).batch(2, 4, 0, Some((7, 0, 2))).truncated(2).batch(
+                    2,
+                    3,
+                    0,
+                    Some((7, 0, 2)),
+                ),
+            ],
+        );
+        let lost = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 0);
+        passes_over(&PROMISE, [lost.batch(0, 2, 0, Some((7, 0, 0)))]);
+    }
+
+    #[test]
+    fn rejects_others() {
+        let first = || durable().batch(0, 2, 0, Some((7, 3, 0)));
+        rejects(
+            &PROMISE,
+            [
+                first().batch(2, 4, 0, Some((7, 3, 0))),
+                first().batch(2, 4, 0, Some((7, 3, 3))),
+                first().batch(2, 4, 0, Some((7, 2, 2))),
+                first().batch(2, 4, 0, Some((7, 4, 2))),
+                first().lives(false).loaded(Unclean, 0, 2).batch(2, 4, 0, Some((7, 3, 0))),
+            ],
+        );
+    }
+}

@@ -1,1 +1,0 @@
-//! Hand-written evidence that each checker must accept and reject.
