@@ -133,9 +133,15 @@ impl Log {
                 return Ok(CleanOutcome::default());
             }
         }
-        let outcome = self.clean_now(map_bytes.unwrap_or(CLEANER_MAP_BYTES_DEFAULT)).await;
-        self.state.borrow_mut().is_cleaning = false;
-        self.changed().notify();
+        // To its end, whoever waits: a stop takes the caller away and then waits until no cleaning is under way.
+        let log = Rc::clone(self);
+        let cleaned = self.env.spawn_detached("clean", async move {
+            let outcome = log.clean_now(map_bytes.unwrap_or(CLEANER_MAP_BYTES_DEFAULT)).await;
+            log.state.borrow_mut().is_cleaning = false;
+            log.changed().notify();
+            outcome
+        });
+        let outcome = cleaned.await.unwrap_or_else(|_| Ok(CleanOutcome::default()));
         outcome.map_err(|error| match error.kind() {
             // Left alone: the log is served as it is, and the cleaner's next round says so again.
             // Deleted under the cleaner's hands, likewise.

@@ -538,6 +538,7 @@ impl Log {
         let bases = self.segment_bases();
         let settled = self.state.borrow().settling.settled.map(|(offset, ..)| offset);
         let latest = listing.snapshots().into_iter().filter(|at| *at <= end).max();
+        let mut has_lost_snapshot = false;
         for file in listing.files.keys() {
             let is_stray = match file.kind {
                 FileKind::Log => false,
@@ -553,7 +554,12 @@ impl Log {
             };
             if is_stray && file.suffix == Suffix::None {
                 small_file::remove(&*self.env.disk, &self.path_of(*file)).await?;
+                has_lost_snapshot |= file.kind == FileKind::Snapshot && file.offset > end;
             }
+        }
+        if has_lost_snapshot {
+            // Or its name comes back with the next power loss, when the log has grown past it with other records.
+            self.env.disk.sync_dir(&self.folder).await?;
         }
         Ok(())
     }

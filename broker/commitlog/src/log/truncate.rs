@@ -196,8 +196,9 @@ impl Log {
         let file = self.segment_file(base).await?;
         file.truncate(size).await?;
         file.sync().await?;
-        disk.sync_dir(&self.folder).await?;
+        // A snapshot of what is cut off must not come back once the log has grown past it with other records.
         self.remove_snapshots_above(offset).await?;
+        disk.sync_dir(&self.folder).await?;
         self.reload_active(base, size, offset).await
     }
 
