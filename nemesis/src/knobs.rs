@@ -12,7 +12,7 @@ const WORLD: &[(&str, &[u64])] = &[
     ("world.sync.max_us", &[80, 3_000, 30_000, 200_000]),
     ("world.metadata.max_us", &[10, 300, 5_000]),
     ("world.device_read.max_us", &[60, 2_000, 30_000]),
-    ("world.window_bytes_max", &[512, 16_384, 4_194_304]),
+    ("world.window_bytes_max", &[65_536, 4_194_304]),
     ("world.short_transfer_one_in", &[0, 2, 8]),
     ("world.cold_read_one_in", &[0, 1, 8]),
     ("world.dirty_write_one_in", &[0, 1, 16]),
@@ -49,6 +49,10 @@ pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
             let value = *dice.pick(values);
             plan.knobs.set(name, value);
         }
+    }
+    // A narrow window over a long way carries a few hundred bytes a second: nothing would come to its end.
+    if plan.knobs.number("world.link.max_us", 0) > 2_000 {
+        plan.knobs.unset("world.window_bytes_max");
     }
     if plan.lane == Lane::PageCache {
         plan.knobs.set("broker.flush.policy", "os");

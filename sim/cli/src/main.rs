@@ -1,25 +1,181 @@
 //! `cargo sim`: runs, sweeps, replays and shrinks simulated clusters. People and `.ci/run` drive it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool answers on its standard output")]
 
+mod catalog;
+mod diff;
+mod fuzz;
+mod ledger;
 mod mutants;
+mod report;
+mod runner;
+mod shrink;
 
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use barnabas_plan::Lane;
+use barnabas_sim_world::{Options, Scope};
 use clap::{Parser, Subcommand};
 
-/// Simulated clusters.
+/// Simulated clusters: any failure is one seed, and anybody runs it again.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    /// The seed, as 0x7f3a or in decimal; a random one otherwise.
+    #[arg(value_parser = parse_seed_argument)]
+    seed: Option<u64>,
+    /// The lane; the seed's own otherwise.
+    #[arg(long)]
+    lane: Option<Lane>,
+    /// Prints the plan and everything that happened to machines.
+    #[arg(long)]
+    verbose: bool,
+    /// Writes what clients saw as Jepsen's EDN.
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Runs seed after seed until one fails or time is up.
+    Fuzz(fuzz::FuzzOptions),
+    /// Runs a plan file.
+    Replay {
+        /// The file.
+        file: PathBuf,
+        /// One line of JSON.
+        #[arg(long, hide = true)]
+        quiet_json: bool,
+    },
+    /// Prints the plan of a seed.
+    Plan {
+        /// The seed.
+        #[arg(value_parser = parse_seed_argument)]
+        seed: u64,
+        /// The lane; the seed's own otherwise.
+        #[arg(long)]
+        lane: Option<Lane>,
+    },
+    /// Takes away what a failure does not need.
+    Shrink(shrink::ShrinkOptions),
+    /// Runs two seeds or plans and prints the first event in which they differ.
+    Diff {
+        /// A seed or a plan file.
+        one: String,
+        /// Another.
+        other: String,
+        /// The lane of seeds.
+        #[arg(long)]
+        lane: Option<Lane>,
+    },
+    /// Prints what can be drawn, carried out and judged.
+    Catalog,
     /// Proves that the simulator finds bugs, by planting some.
     Mutants(mutants::MutantsOptions),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Mutants(options) => mutants::run(&options),
+fn main() -> ExitCode {
+    // Panics of simulated nodes are caught and judged; they are no news on the terminal.
+    std::panic::set_hook(Box::new(|_| {}));
+    match command(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
     }
+}
+
+/// Whether nothing failed.
+fn command(arguments: &Arguments) -> Result<bool> {
+    match &arguments.command {
+        None => one_seed(arguments),
+        Some(Command::Fuzz(options)) => fuzz::fuzz(options),
+        Some(Command::Replay { file, quiet_json }) => replay(file, *quiet_json),
+        Some(Command::Plan { seed, lane }) => {
+            print!("{}", runner::plan_of(*seed, lane.unwrap_or_else(|| barnabas_nemesis::lane_of(*seed)), &[]));
+            Ok(true)
+        }
+        Some(Command::Shrink(options)) => shrink::shrink(options).map(|()| true),
+        Some(Command::Diff { one, other, lane }) => diff::diff(one, other, *lane),
+        Some(Command::Catalog) => {
+            catalog::print();
+            Ok(true)
+        }
+        Some(Command::Mutants(options)) => mutants::run(options).map(|()| true),
+    }
+}
+
+fn one_seed(arguments: &Arguments) -> Result<bool> {
+    let seed = arguments.seed.unwrap_or_else(random_seed);
+    println!("seed {seed:#x}");
+    let plan = runner::plan_of(seed, arguments.lane.unwrap_or_else(|| barnabas_nemesis::lane_of(seed)), &[]);
+    if arguments.verbose {
+        println!("{plan}");
+    }
+    let again = format!("cargo sim {seed:#x} --lane {}", plan.lane);
+    let ran = runner::run(plan, Scope::All, Options::default())?;
+    if let (Some(file), Some(report)) = (&arguments.history, &ran.report) {
+        std::fs::write(file, barnabas_checkers::edn(&report.evidence))?;
+    }
+    if arguments.verbose {
+        report::happenings(&ran).iter().for_each(|line| println!("{line}"));
+    }
+    show(&ran, &again);
+    Ok(ran.broken().is_none())
+}
+
+fn show(ran: &runner::Ran, again: &str) {
+    if ran.broken().is_some() {
+        println!("{}", report::failure(ran, again));
+    } else {
+        println!("{}", report::summary(ran));
+    }
+}
+
+fn replay(file: &Path, quiet_json: bool) -> Result<bool> {
+    let plan = shrink::plan_named(&file.to_string_lossy(), None)?;
+    let ran = runner::run(plan, Scope::All, Options::default())?;
+    if quiet_json {
+        println!("{}", ran.json());
+    } else {
+        show(&ran, &format!("cargo sim replay {}", file.display()));
+    }
+    Ok(ran.broken().is_none())
+}
+
+/// The workspace this binary was built from.
+pub(crate) fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().nth(2).unwrap_or(own)
+}
+
+/// A seed that nobody chose.
+pub(crate) fn random_seed() -> u64 {
+    RandomState::new().hash_one(std::process::id()) >> 24
+}
+
+fn parse_seed_argument(text: &str) -> Result<u64> {
+    match barnabas_plan::parse_seed(text) {
+        Some(seed) => Ok(seed),
+        None => bail!("a seed is a number, as 42 or 0x7f3a"),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration> {
+    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => bail!("a time is like 90s, 10m or 2h"),
+    };
+    Ok(Duration::from_secs(number.parse::<u64>()?.saturating_mul(seconds)))
 }

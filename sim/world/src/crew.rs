@@ -5,7 +5,6 @@ use std::fmt;
 use std::rc::Rc;
 
 use barnabas_client::Address;
-use barnabas_history::{ClientLife, What};
 use barnabas_plan::{ClientName, Operation, Plan};
 use barnabas_runtime::Local;
 use barnabas_runtime_madsim::{Node as MachineOf, World};
@@ -92,7 +91,12 @@ impl Crew {
     /// Who has not, with the operation it is at.
     pub(crate) fn pending(&self) -> Vec<String> {
         let pending = self.members.iter().filter(|member| !member.done);
-        pending.map(|member| format!("{} (life {})", member.name, member.life)).collect()
+        let told = |member: &Member| {
+            let open = self.recorder.open_calls(member.name);
+            let last = open.first().map_or("between two calls", String::as_str);
+            format!("{} (life {}, {} calls open, the last: {last})", member.name, member.life, open.len())
+        };
+        pending.map(told).collect()
     }
 
     /// Begins the next life of a client.
@@ -102,9 +106,6 @@ impl Crew {
             return;
         }
         let (life, from) = (member.life, member.next);
-        if life > 0 {
-            self.recorder.push(What::Reborn { by: ClientLife { client: name, life } });
-        }
         let (script, elapsed_ms, recorder) =
             (Rc::clone(&member.script), Rc::clone(&self.elapsed_ms), self.recorder.clone());
         let (ended, has_news) = (Rc::clone(&self.ended), Rc::clone(&self.has_news));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use barnabas_base::Observation;
 use barnabas_history::{ClientLife, DiskImage, Evidence, Happening, What};
-use barnabas_plan::{Action, ClientName, Fate, GroupName, Plan};
+use barnabas_plan::{ClientName, Fate, Plan};
 use barnabas_runtime::Local;
 use barnabas_runtime_madsim::{TraceEvent, World, simulate};
 use barnabas_workloads::{Recorder, read_everything, set_up};
@@ -184,10 +184,8 @@ fn start(director: &mut Director<'_>) -> Result<(), String> {
 /// Creates the topics of the plan.
 fn prepare(director: &mut Director<'_>) -> Result<(), String> {
     let topics = director.plan.topics.clone();
-    let (bootstrap, recorder) = (vec![director.broker.address()], director.recorder.clone());
-    visit(director, "set-up", SET_UP_MAX, move |env| {
-        Box::pin(set_up(env, bootstrap.clone(), topics.clone(), recorder.clone()))
-    })
+    let bootstrap = vec![director.broker.address()];
+    visit(director, "set-up", SET_UP_MAX, move |env| Box::pin(set_up(env, bootstrap.clone(), topics.clone())))
 }
 
 /// Lets a visitor do `story` on a machine of its own until it is told.
@@ -263,29 +261,13 @@ fn stop(director: &mut Director<'_>) -> Result<(), String> {
 }
 
 fn read(director: &mut Director<'_>, name: &'static str, fetch_bytes: u32) -> Result<(), String> {
-    let (lane, groups) = (director.plan.lane, groups(director.plan));
+    let lane = director.plan.lane;
     let (bootstrap, recorder) = (vec![director.broker.address()], director.recorder.clone());
     let life = u32::from(name == "final reader");
     let by = ClientLife { client: ClientName(u16::MAX), life };
     visit(director, name, READ_MAX, move |env| {
-        let groups = (lane, groups.clone());
-        Box::pin(read_everything(env, bootstrap.clone(), fetch_bytes, groups, by, recorder.clone()))
+        Box::pin(read_everything(env, bootstrap.clone(), fetch_bytes, lane, by, recorder.clone()))
     })
-}
-
-/// The groups that a plan's clients join.
-fn groups(plan: &Plan) -> Vec<GroupName> {
-    let mut groups: Vec<GroupName> = plan
-        .operations
-        .iter()
-        .filter_map(|operation| match &operation.action {
-            Action::Join { group, .. } => Some(*group),
-            _ => None,
-        })
-        .collect();
-    groups.sort_unstable();
-    groups.dedup();
-    groups
 }
 
 /// The files of the broker as its last process left them.

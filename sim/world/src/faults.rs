@@ -12,11 +12,10 @@ use crate::agenda::Cue;
 use crate::director::{Director, NODE};
 use crate::disk_rules::{Effect, Rule, delay_ms};
 use crate::files::is_of;
+use crate::knobs::DISK_BYTES;
 
 /// The rate of a clock that is right, in thousandths.
 const RIGHT_RATE_PERMILLE: u32 = 1_000;
-/// A disk with room for everything.
-const DISK_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 impl Director<'_> {
     pub(crate) fn begin_fault(&mut self, index: usize) {
@@ -34,63 +33,20 @@ impl Director<'_> {
     /// Begins a fault; how long it lasts, when it ends by time.
     fn begin_kind(&mut self, index: usize, fault: &Fault) -> Option<u64> {
         match fault {
-            Fault::Crash { back_ms, .. } => {
-                self.take_down(*back_ms, |machine| machine.crash());
-                None
-            }
-            Fault::PowerLoss { fate, back_ms, .. } => {
-                self.lose_power(*fate, *back_ms);
-                None
-            }
-            Fault::Stop { kill_ms, back_ms, .. } => {
-                self.stop(*kill_ms, *back_ms);
-                None
-            }
-            Fault::OldDisk { age_ms, back_ms, .. } => {
-                self.replace_disk(Some(*age_ms), *back_ms);
-                None
-            }
-            Fault::WipedDisk { back_ms, .. } => {
-                self.replace_disk(None, *back_ms);
-                None
-            }
-            Fault::Pause { machine, for_ms } => {
-                if let Some(machine) = self.machine(*machine).filter(|machine| machine.is_running()) {
-                    machine.pause();
-                }
-                Some(*for_ms)
-            }
-            Fault::FreezeShard { shard, for_ms, .. } => {
-                self.broker.machine().freeze_shard(*shard, Duration::from_millis(*for_ms));
-                None
-            }
-            Fault::Cut { from, to, both, for_ms } => {
-                self.set_way(*from, *to, false);
-                if *both {
-                    self.set_way(*to, *from, false);
-                }
-                Some(*for_ms)
-            }
-            Fault::Flap { from, to, period_ms, for_ms } => {
-                self.set_way(*from, *to, false);
-                self.agenda.add(self.later((*period_ms).max(1)), Cue::Flip(index));
-                Some(*for_ms)
-            }
-            Fault::Delay { from, to, extra_ms, loss_one_in, for_ms } => {
-                let extra = Span { min_ns: 0, max_ns: extra_ms * 1_000_000 };
-                self.set_slow(*from, *to, Some(SlowWay { extra, loss_one_in: *loss_one_in }));
-                Some(*for_ms)
-            }
-            Fault::Reset { .. } | Fault::ResetAfter { .. } | Fault::HalfOpen { .. } => {
-                self.break_connections(fault);
-                None
-            }
-            Fault::SlowReader { machine, rate, for_ms } => {
-                if let Some(machine) = self.machine(*machine) {
-                    machine.set_read_rate(Some(*rate));
-                }
-                Some(*for_ms)
-            }
+            Fault::Crash { .. }
+            | Fault::PowerLoss { .. }
+            | Fault::Stop { .. }
+            | Fault::OldDisk { .. }
+            | Fault::WipedDisk { .. }
+            | Fault::Pause { .. }
+            | Fault::FreezeShard { .. } => self.begin_with_process(fault),
+            Fault::Cut { .. }
+            | Fault::Flap { .. }
+            | Fault::Delay { .. }
+            | Fault::Reset { .. }
+            | Fault::ResetAfter { .. }
+            | Fault::HalfOpen { .. }
+            | Fault::SlowReader { .. } => self.begin_with_link(index, fault),
             Fault::Rot { file, bits, .. } => {
                 self.rot(index, *file, *bits);
                 None
@@ -128,6 +84,77 @@ impl Director<'_> {
                 }
                 Some(*for_ms)
             }
+        }
+    }
+
+    /// Begins a fault of a process or of its whole machine.
+    fn begin_with_process(&mut self, fault: &Fault) -> Option<u64> {
+        match fault {
+            Fault::Crash { back_ms, .. } => {
+                self.take_down(*back_ms, |machine| machine.crash());
+                None
+            }
+            Fault::PowerLoss { fate, back_ms, .. } => {
+                self.lose_power(*fate, *back_ms);
+                None
+            }
+            Fault::Stop { kill_ms, back_ms, .. } => {
+                self.stop(*kill_ms, *back_ms);
+                None
+            }
+            Fault::OldDisk { age_ms, back_ms, .. } => {
+                self.replace_disk(Some(*age_ms), *back_ms);
+                None
+            }
+            Fault::WipedDisk { back_ms, .. } => {
+                self.replace_disk(None, *back_ms);
+                None
+            }
+            Fault::Pause { machine, for_ms } => {
+                if let Some(machine) = self.machine(*machine).filter(|machine| machine.is_running()) {
+                    machine.pause();
+                }
+                Some(*for_ms)
+            }
+            Fault::FreezeShard { shard, for_ms, .. } => {
+                self.broker.machine().freeze_shard(*shard, Duration::from_millis(*for_ms));
+                None
+            }
+            _ => unreachable!("asked for faults of processes"),
+        }
+    }
+
+    /// Begins a fault of the network.
+    fn begin_with_link(&mut self, index: usize, fault: &Fault) -> Option<u64> {
+        match fault {
+            Fault::Cut { from, to, both, for_ms } => {
+                self.set_way(*from, *to, false);
+                if *both {
+                    self.set_way(*to, *from, false);
+                }
+                Some(*for_ms)
+            }
+            Fault::Flap { from, to, period_ms, for_ms } => {
+                self.set_way(*from, *to, false);
+                self.agenda.add(self.later((*period_ms).max(1)), Cue::Flip(index));
+                Some(*for_ms)
+            }
+            Fault::Delay { from, to, extra_ms, loss_one_in, for_ms } => {
+                let extra = Span { min_ns: 0, max_ns: extra_ms * 1_000_000 };
+                self.set_slow(*from, *to, Some(SlowWay { extra, loss_one_in: *loss_one_in }));
+                Some(*for_ms)
+            }
+            Fault::Reset { .. } | Fault::ResetAfter { .. } | Fault::HalfOpen { .. } => {
+                self.break_connections(fault);
+                None
+            }
+            Fault::SlowReader { machine, rate, for_ms } => {
+                if let Some(machine) = self.machine(*machine) {
+                    machine.set_read_rate(Some(*rate));
+                }
+                Some(*for_ms)
+            }
+            _ => unreachable!("asked for faults of the network"),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use barnabas_checkers::{ALL, Facts, Kind};
-use barnabas_history::Evidence;
+use barnabas_checkers::{ALL, Kind};
+use barnabas_history::{Call, Evidence};
 
 /// Which promises are held against the evidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Broken {
     /// What tells this failure from others: the promise and, for a panic, where it says it was.
     #[must_use]
     pub fn signature(&self) -> String {
-        if self.promise != "panic" && self.promise != "settles" {
+        if self.promise != "panicked" && self.promise != "settled" {
             return self.promise.to_owned();
         }
         // Numbers differ from run to run.
@@ -73,17 +73,16 @@ impl Judgement {
 /// Judges the evidence of a run.
 #[must_use]
 pub fn judge(evidence: &Evidence, scope: Scope) -> Judgement {
-    let facts = Facts::new(evidence);
-    let mut judgement =
-        Judgement { sent: facts.sends.len(), acknowledged: evidence.acknowledged(), ..Judgement::default() };
-    for promise in ALL {
-        if scope == Scope::ClientsOnly && (promise.kind == Kind::WhiteBox || promise.name == "panic") {
+    let sends = evidence.calls().iter().filter(|view| matches!(view.call, Call::Send { .. })).count();
+    let mut judgement = Judgement { sent: sends, acknowledged: evidence.acknowledged(), ..Judgement::default() };
+    for promise in ALL.iter().filter(|promise| (promise.applies)(&evidence.plan)) {
+        if scope == Scope::ClientsOnly && (promise.kind == Kind::WhiteBox || promise.name == "panicked") {
             continue;
         }
-        let verdict = (promise.check)(&facts);
+        let verdict = (promise.check)(evidence);
         judgement.judged.insert(promise.name, verdict.judged);
         let Some(first) = verdict.anomalies.first() else { continue };
-        let step = first.step.min(evidence.steps.len().saturating_sub(1));
+        let step = first.step.unwrap_or(usize::MAX).min(evidence.steps.len().saturating_sub(1));
         let at = evidence.steps.get(step).map_or(Duration::ZERO, |step| Duration::from_nanos(step.at.0));
         judgement.broken.push(Broken {
             promise: promise.name,

@@ -7,12 +7,14 @@ use crate::BrokerSetup;
 
 /// A run of more polls than this is a livelock.
 const POLLS_MAX: u64 = 60_000_000;
+/// A disk with room for everything but files that are written ahead for speed alone: those cost a run most of its time.
+pub(crate) const DISK_BYTES: u64 = 1024 * 1024 * 1024;
 /// Shards that own partitions, when no knob says how many.
 const SHARDS: u64 = 2;
 
 /// The world as the knobs have it.
 pub(crate) fn world_config(knobs: &Knobs, keep_events: bool) -> Config {
-    let mut config = Config { polls_max: POLLS_MAX, keep_events, ..Config::default() };
+    let mut config = Config { polls_max: POLLS_MAX, keep_events, disk_bytes: DISK_BYTES, ..Config::default() };
     let set_max = |span: &mut Span, name: &str| {
         let max_ns = knobs.number(name, span.max_ns / 1_000) * 1_000;
         *span = Span { min_ns: span.min_ns.min(max_ns), max_ns };

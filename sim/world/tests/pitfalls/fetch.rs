@@ -64,10 +64,9 @@ fn pitfall_20_the_first_partition_with_data_gets_on_and_the_others_keep_to_the_l
         }
         for first in 0..PARTITIONS {
             let mut request = FetchRequest { max_bytes: 10_000, ..requests::fetch("t", 0, 0) };
-            let template = request.topics[0].partitions[0].clone();
+            let template = request.topics[0].partitions[0];
             let order = (0..PARTITIONS).map(|step| (first + step) % PARTITIONS);
-            request.topics[0].partitions =
-                order.map(|partition| FetchPartition { partition, ..template.clone() }).collect();
+            request.topics[0].partitions = order.map(|partition| FetchPartition { partition, ..template }).collect();
             for max_bytes in [0, 1, 10_000] {
                 let answer = client.call(FETCH, FetchRequest { max_bytes, ..request.clone() }).await;
                 let sizes: Vec<(i32, usize)> = answer.responses[0]

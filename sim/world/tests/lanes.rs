@@ -1,0 +1,80 @@
+//! Every lane for a few seeds, the seed corpus, and determinism: what `cargo test` runs of the simulator.
+
+use std::path::Path;
+
+use barnabas_history::{Happening, What};
+use barnabas_nemesis::draw;
+use barnabas_plan::{Lane, Plan};
+use barnabas_sim_world::{Options, Scope, execute, judge};
+
+/// Runs a plan and says what it broke.
+fn broken(plan: &Plan) -> Vec<String> {
+    let report = execute(plan, Options::default());
+    let judgement = judge(&report.evidence, Scope::All);
+    judgement.broken.iter().map(|broken| format!("{}: {}", broken.promise, broken.what)).collect()
+}
+
+/// Lanes in which a failure is known and not mended: `sim/README.md`, "Open".
+const OPEN: &[Lane] = &[Lane::Clock];
+
+#[test]
+fn every_lane_keeps_its_promises() {
+    const SEEDS: u64 = 2;
+    let mut acknowledged = 0;
+    for lane in Lane::ALL.iter().filter(|lane| !OPEN.contains(lane)) {
+        for seed in 0..SEEDS {
+            let report = execute(&draw(seed, *lane), Options::default());
+            let judgement = judge(&report.evidence, Scope::All);
+            assert_eq!(judgement.broken, [], "`cargo sim {seed} --lane {lane}`");
+            acknowledged += judgement.acknowledged;
+        }
+    }
+    assert!(acknowledged > 1_000, "only {acknowledged} records were acknowledged: the runs prove little");
+}
+
+#[test]
+fn the_same_plan_gives_the_same_hash() {
+    for seed in [3, 0x7f3a] {
+        let plan = draw(seed, Lane::Durable);
+        let [first, second] = [(); 2].map(|()| execute(&plan, Options::default()));
+        assert!(first.events > 5_000, "a run of {} events shows nothing", first.events);
+        assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
+        assert_eq!(first.evidence.steps, second.evidence.steps, "seed {seed}");
+    }
+}
+
+/// A disk that never loses anything would prove nothing about what survives it.
+#[test]
+fn power_loss_costs_what_was_not_synced() {
+    let lost = |seed: u64| -> u64 {
+        let report = execute(&draw(seed, Lane::PageCache), Options::default());
+        let lost = report.evidence.steps.iter().map(|step| match step.what {
+            What::Happened(Happening::PowerLost { lost_bytes, .. }) => lost_bytes,
+            _ => 0,
+        });
+        lost.sum()
+    };
+    let lost: u64 = (0..8).map(lost).sum();
+    assert!(lost > 0, "power losses under flush.policy=os lost nothing: the disk is too kind");
+}
+
+/// Plans of failures that were found and mended: each holds.
+#[test]
+fn the_corpus_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/seeds");
+    for (name, text) in corpus(&folder) {
+        let mut plan = Plan::parse(&text).unwrap_or_else(|malformed| panic!("{name}: {malformed}"));
+        plan.planted.clear();
+        assert_eq!(broken(&plan), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the plans are files of the repository, read before any world begins")]
+fn corpus(folder: &Path) -> Vec<(String, String)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("the folder can be read").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "plan"));
+    files.sort();
+    let text = |file: &Path| std::fs::read_to_string(file).expect("a plan can be read");
+    files.iter().map(|file| (file.display().to_string(), text(file))).collect()
+}
