@@ -88,10 +88,12 @@ const ARROWS: [(&str, &[&str]); 21] = [
 ];
 
 /// Arrows for tests alone.
-const TEST_ARROWS: [(&str, &[&str]); 2] = [
+const TEST_ARROWS: [(&str, &[&str]); 3] = [
     ("barnabas-wire", &["barnabas-wire"]),
     // The log on a real disk and on one that loses power.
     ("barnabas-commitlog", &["barnabas-runtime-tokio", "barnabas-runtime-madsim"]),
+    // Clients against a broker in the simulated world, without the world's own opinions.
+    ("barnabas-workloads", &["barnabas-metadata", "barnabas-node", "barnabas-runtime-madsim"]),
 ];
 
 /// Crates that reach the world, or must not face it, with the only packages that may name them.
