@@ -1,31 +1,12 @@
 //! Replays the kept corpus: bytes that a fuzzer found or a person thought of, each a file, each judged as the fuzz
 //! targets judge it. `ci/fuzz` searches for new ones.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "the corpus is files, no simulator runs here, and the harness captures what a test prints"
-)]
 
+#[path = "corpus/replay.rs"]
+mod replay;
 #[path = "corpus/targets.rs"]
 mod targets;
 
-use std::path::Path;
-
-/// Judges every file of one folder; gives how many there were.
-fn replay(folder: &str, target: fn(&[u8])) -> usize {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .expect("the corpus is part of the repository")
-        .map(|entry| entry.expect("a readable folder").path())
-        .collect();
-    files.sort();
-    for file in &files {
-        // The harness shows this only when the file makes the target fail.
-        println!("{}", file.display());
-        target(&std::fs::read(file).expect("a readable file"));
-    }
-    files.len()
-}
+use replay::replay;
 
 #[test]
 fn requests() {
