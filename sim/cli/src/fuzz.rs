@@ -2,6 +2,7 @@
 //! commit, so that sweeps add up over days.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use barnabas_nemesis::lane_of;
 use barnabas_plan::Lane;
 use barnabas_sim_world::{Options, Scope};
 use serde_json::Value;
@@ -79,8 +79,7 @@ fn in_this_process(options: &FuzzOptions) -> Result<bool> {
     let mut out = std::io::stdout().lock();
     let mut passed = true;
     for seed in from..from.saturating_add(seeds) {
-        let lane = options.lane.unwrap_or_else(|| lane_of(seed));
-        let ran = run(plan_of(seed, lane, &options.planted), scope, Options::default())?;
+        let ran = run(plan_of(seed, options.lane, &options.planted), scope, Options::default())?;
         writeln!(out, "{}", ran.json())?;
         if ran.broken().is_some() {
             passed = false;
@@ -102,7 +101,9 @@ struct Tally {
     events: u64,
     simulated_ms: u64,
     twice: u64,
-    failures: Vec<Value>,
+    failed: u64,
+    /// The first failure of each signature.
+    failures: BTreeMap<String, Value>,
     matrix: BTreeMap<barnabas_nemesis::Cell, u64>,
 }
 
@@ -191,17 +192,16 @@ impl<'a> Sweep<'a> {
         tally.events += number("events");
         tally.simulated_ms += number("simulated_ms");
         if let Ok(lane) = lane.parse::<Lane>() {
-            barnabas_nemesis::matrix(&plan_of(seed, lane, &[]), &mut tally.matrix);
+            barnabas_nemesis::matrix(&plan_of(seed, Some(lane), &[]), &mut tally.matrix);
         }
         match line["verdict"].as_str() {
             Some("void") => *tally.voids.entry(lane).or_default() += 1,
             Some("fail") => {
-                let is_new = !tally.failures.iter().any(|known| known["signature"] == line["signature"]);
-                if is_new {
-                    println!("\nseed {} in {lane}: {}: {}", line["seed"], line["checker"], line["what"]);
-                }
-                tally.failures.push(line);
-                if is_new && !self.options.keep_going {
+                tally.failed += 1;
+                let Entry::Vacant(first) = tally.failures.entry(line["signature"].to_string()) else { return };
+                println!("\nseed {} in {lane}: {}: {}", line["seed"], line["checker"], line["what"]);
+                first.insert(line);
+                if !self.options.keep_going {
                     self.stop.store(true, Ordering::Relaxed);
                 }
             }
@@ -219,7 +219,7 @@ impl<'a> Sweep<'a> {
                 tally.seeds,
                 tally.seeds as f64 / seconds.max(0.001),
                 tally.voids.values().sum::<u64>(),
-                tally.failures.len(),
+                tally.failed,
                 tally.simulated_ms as f64 / 3_600_000.0
             );
         }
@@ -243,9 +243,9 @@ impl<'a> Sweep<'a> {
         }
         print_matrix(&tally.matrix);
         if self.options.planted.is_empty() {
-            Ledger::load()?.add(self.from, &tally.by_lane, u64::try_from(tally.failures.len())?)?;
+            Ledger::load()?.add(self.from, &tally.by_lane, tally.failed)?;
         }
-        for failure in first_of_each(&tally.failures) {
+        for failure in tally.failures.values() {
             let file = write_failure(failure, &self.options.planted)?;
             println!("failed: {} {}: {}", failure["lane"], failure["checker"], failure["what"]);
             println!("  cargo sim replay {0}\n  cargo sim shrink {0}", file.display());
@@ -287,24 +287,14 @@ fn child(options: &FuzzOptions, from: u64, seeds: u64, folder: &Path) -> Result<
     Ok(lines)
 }
 
-fn first_of_each(failures: &[Value]) -> Vec<&Value> {
-    let mut seen = BTreeMap::new();
-    for failure in failures {
-        seen.entry(failure["signature"].to_string()).or_insert(failure);
-    }
-    seen.into_values().collect()
-}
-
 fn write_failure(failure: &Value, planted: &[String]) -> Result<PathBuf> {
     let seed = failure["seed"].as_str().and_then(barnabas_plan::parse_seed).context("a failure has a seed")?;
     let lane: Lane = failure["lane"].as_str().and_then(|lane| lane.parse().ok()).context("a failure has a lane")?;
-    let plan = plan_of(seed, lane, planted);
+    let plan = plan_of(seed, Some(lane), planted);
     let text =
         shrink::plan_text(&plan, failure["signature"].as_str().unwrap_or(""), failure["hash"].as_str().unwrap_or(""));
-    let folder = crate::root().join("target/sim-failures");
-    std::fs::create_dir_all(&folder)?;
-    let file = folder.join(format!("{lane}-{seed:#x}.plan"));
-    std::fs::write(&file, text)?;
+    let file = shrink::failure_file(&format!("{lane}-{seed:#x}"));
+    shrink::write_plan(&file, &text)?;
     Ok(file)
 }
 

@@ -99,7 +99,7 @@ fn command(arguments: &Arguments) -> Result<bool> {
         Some(Command::Fuzz(options)) => fuzz::fuzz(options),
         Some(Command::Replay { file, quiet_json }) => replay(file, *quiet_json),
         Some(Command::Plan { seed, lane }) => {
-            print!("{}", runner::plan_of(*seed, lane.unwrap_or_else(|| barnabas_nemesis::lane_of(*seed)), &[]));
+            print!("{}", runner::plan_of(*seed, *lane, &[]));
             Ok(true)
         }
         Some(Command::Shrink(options)) => shrink::shrink(options).map(|()| true),
@@ -115,7 +115,7 @@ fn command(arguments: &Arguments) -> Result<bool> {
 fn one_seed(arguments: &Arguments) -> Result<bool> {
     let seed = arguments.seed.unwrap_or_else(random_seed);
     println!("seed {seed:#x}");
-    let plan = runner::plan_of(seed, arguments.lane.unwrap_or_else(|| barnabas_nemesis::lane_of(seed)), &[]);
+    let plan = runner::plan_of(seed, arguments.lane, &[]);
     if arguments.verbose {
         println!("{plan}");
     }
@@ -150,10 +150,10 @@ fn replay(file: &Path, quiet_json: bool) -> Result<bool> {
     Ok(ran.broken().is_none())
 }
 
-/// The workspace this binary was built from.
+/// The root of the workspace that this binary was built from.
 pub(crate) fn root() -> &'static Path {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.ancestors().nth(2).unwrap_or(own)
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().and_then(Path::parent).expect("the package lies two folders below the root")
 }
 
 /// A seed that nobody chose.

@@ -1,6 +1,7 @@
 //! What people read of a run: a line when it went well, at most 25 when it did not.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use barnabas_history::{Happening, What};
 use barnabas_sim_world::Broken;
@@ -80,28 +81,26 @@ pub(crate) fn failure(ran: &Ran, again: &str) -> String {
 
 /// The last events of the world in front of the step at which a failure shows.
 fn last_events(ran: &Ran, broken: &Broken) -> Vec<String> {
-    let Some(report) = &ran.report else { return Vec::new() };
-    let steps = report.evidence.steps.iter().take(broken.step + 1).rev();
-    let told = steps.filter_map(|step| match &step.what {
-        What::Happened(happening) => Some((step.at, happened(happening))),
-        _ => None,
-    });
-    let mut lines: Vec<String> = told
-        .take(EVENTS_MAX)
-        .map(|(at, what)| cut(&format!("  {:>10.3} s  {what}", std::time::Duration::from_nanos(at.0).as_secs_f64())))
-        .collect();
+    let mut lines: Vec<String> = told(ran, broken.step + 1).rev().take(EVENTS_MAX).map(|line| cut(&line)).collect();
     lines.reverse();
     lines
 }
 
 /// Everything that happened to machines, a line each.
 pub(crate) fn happenings(ran: &Ran) -> Vec<String> {
-    let steps = ran.report.iter().flat_map(|report| &report.evidence.steps);
-    let told = steps.filter_map(|step| match &step.what {
-        What::Happened(happening) => Some((step.at, happened(happening))),
+    told(ran, usize::MAX).collect()
+}
+
+/// What happened to machines in the first `steps` steps of a run, a line each.
+fn told(ran: &Ran, steps: usize) -> impl DoubleEndedIterator<Item = String> {
+    let all = ran.report.as_ref().map_or(&[][..], |report| &report.evidence.steps);
+    all[..steps.min(all.len())].iter().filter_map(|step| match &step.what {
+        What::Happened(happening) => {
+            let at = Duration::from_nanos(step.at.0).as_secs_f64();
+            Some(format!("  {at:>10.3} s  {}", happened(happening)))
+        }
         _ => None,
-    });
-    told.map(|(at, what)| format!("{:>12.3} s  {what}", std::time::Duration::from_nanos(at.0).as_secs_f64())).collect()
+    })
 }
 
 fn happened(happening: &Happening) -> String {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use barnabas_nemesis::draw;
+use barnabas_nemesis::{draw, lane_of};
 use barnabas_plan::{Lane, Plan};
 use barnabas_sim_world::{Broken, Judgement, Options, RunReport, Scope, execute, judge};
 use serde_json::json;
@@ -123,9 +123,9 @@ pub(crate) fn run(plan: Plan, scope: Scope, options: Options) -> Result<Ran> {
     })
 }
 
-/// Draws the plan of a seed, with planted bugs.
-pub(crate) fn plan_of(seed: u64, lane: Lane, planted: &[String]) -> Plan {
-    let mut plan = draw(seed, lane);
+/// Draws the plan of a seed in a lane, or else in its own, with planted bugs.
+pub(crate) fn plan_of(seed: u64, lane: Option<Lane>, planted: &[String]) -> Plan {
+    let mut plan = draw(seed, lane.unwrap_or_else(|| lane_of(seed)));
     plan.planted = planted.to_vec();
     plan
 }

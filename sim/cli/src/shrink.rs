@@ -1,7 +1,7 @@
 //! `cargo sim shrink`: takes away what a failure does not need: faults, then operations, then knobs, clients and times. A
 //! smaller plan counts only when it breaks the same promise.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -64,12 +64,9 @@ pub(crate) fn shrink(options: &ShrinkOptions) -> Result<()> {
     let text = plan_text(&plan, &shrinker.signature, &format!("{confirmed:#018x}"));
     let out = match &options.out {
         Some(out) => out.clone(),
-        None => crate::root().join(format!("target/sim-failures/shrunk-{}-{:#x}.plan", plan.lane, plan.seed)),
+        None => failure_file(&format!("shrunk-{}-{:#x}", plan.lane, plan.seed)),
     };
-    if let Some(folder) = out.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(&out, &text)?;
+    write_plan(&out, &text)?;
     let took = began.elapsed();
     if options.quiet_json {
         let line = json!({
@@ -101,7 +98,7 @@ pub(crate) fn shrink(options: &ShrinkOptions) -> Result<()> {
 /// It is neither.
 pub(crate) fn plan_named(what: &str, lane: Option<Lane>) -> Result<Plan> {
     if let Some(seed) = barnabas_plan::parse_seed(what) {
-        return Ok(plan_of(seed, lane.unwrap_or_else(|| barnabas_nemesis::lane_of(seed)), &[]));
+        return Ok(plan_of(seed, lane, &[]));
     }
     let text = std::fs::read_to_string(what).with_context(|| format!("{what} is neither a seed nor a file"))?;
     Plan::parse(&text).map_err(|malformed| anyhow::anyhow!("{what}: {malformed}"))
@@ -113,6 +110,22 @@ pub(crate) fn plan_text(plan: &Plan, signature: &str, hash: &str) -> String {
     let commit = ledger::commit();
     let (first, rest) = text.split_once('\n').unwrap_or((text.as_str(), ""));
     format!("{first}\n# breaks: {signature}\n# commit: {commit}\n# trace hash: {hash}\n{rest}")
+}
+
+/// Where the plan of a failure is kept when nobody says where.
+pub(crate) fn failure_file(name: &str) -> PathBuf {
+    crate::root().join("target/sim-failures").join(format!("{name}.plan"))
+}
+
+/// Writes a plan, and the folder for it.
+///
+/// # Errors
+/// The disk does not take it.
+pub(crate) fn write_plan(file: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(std::fs::write(file, text)?)
 }
 
 /// Runs the result again and again; its trace hash.
@@ -154,20 +167,18 @@ impl Shrinker {
     }
 
     /// Delta debugging over a list of the plan: halves first, single ones last.
-    fn thin(
-        &mut self,
-        mut plan: Plan,
-        len: impl Fn(&Plan) -> usize,
-        without: impl Fn(&Plan, usize, usize) -> Plan,
-    ) -> Result<Plan> {
-        let mut size = len(&plan);
+    fn thin<T>(&mut self, mut plan: Plan, list: impl Fn(&mut Plan) -> &mut Vec<T>) -> Result<Plan> {
+        let mut size = list(&mut plan).len();
         while size > 0 {
             let mut at = 0;
             let mut removed = false;
-            while at < len(&plan) {
-                let count = size.min(len(&plan) - at);
-                let seeds = if count * 4 >= len(&plan) { RUN_SEEDS } else { RUN_SEEDS_SMALL };
-                match self.fails(without(&plan, at, count), seeds)? {
+            while at < list(&mut plan).len() {
+                let len = list(&mut plan).len();
+                let count = size.min(len - at);
+                let seeds = if count * 4 >= len { RUN_SEEDS } else { RUN_SEEDS_SMALL };
+                let mut smaller = plan.clone();
+                list(&mut smaller).drain(at..at + count);
+                match self.fails(smaller, seeds)? {
                     Some(smaller) => {
                         plan = smaller;
                         removed = true;
@@ -181,33 +192,17 @@ impl Shrinker {
             if size == 1 && !removed {
                 break;
             }
-            size = if size == 1 { 1 } else { size.div_ceil(2).min(len(&plan).max(1)) };
+            size = if size == 1 { 1 } else { size.div_ceil(2).min(list(&mut plan).len().max(1)) };
         }
         Ok(plan)
     }
 
     fn faults(&mut self, plan: Plan) -> Result<Plan> {
-        self.thin(
-            plan,
-            |plan| plan.faults.len(),
-            |plan, at, count| {
-                let mut smaller = plan.clone();
-                smaller.faults.drain(at..at + count);
-                smaller
-            },
-        )
+        self.thin(plan, |plan| &mut plan.faults)
     }
 
     fn operations(&mut self, plan: Plan) -> Result<Plan> {
-        self.thin(
-            plan,
-            |plan| plan.operations.len(),
-            |plan, at, count| {
-                let mut smaller = plan.clone();
-                smaller.operations.drain(at..at + count);
-                smaller
-            },
-        )
+        self.thin(plan, |plan| &mut plan.operations)
     }
 
     fn knobs(&mut self, mut plan: Plan) -> Result<Plan> {

@@ -40,8 +40,8 @@ pub(crate) struct Director<'a> {
     pub(crate) images: Vec<(Monotonic, DiskImage)>,
     /// Faults that have begun and not ended.
     pub(crate) active: Vec<usize>,
-    /// When the safety phase began.
-    pub(crate) began: Monotonic,
+    /// When the safety phase began; clients look at it as well.
+    began: Rc<Cell<Monotonic>>,
     /// Lives of the broker so far.
     pub(crate) lives: Rc<Cell<u64>>,
     /// When it starts again after a stop that was asked for, in milliseconds after its end.
@@ -57,7 +57,7 @@ impl<'a> Director<'a> {
     pub(crate) fn new(
         (world, plan, broker): (&'a World, &'a Plan, &'a Broker),
         crew: Crew,
-        (recorder, lives): (Recorder, Rc<Cell<u64>>),
+        (recorder, lives, began): (Recorder, Rc<Cell<u64>>, Rc<Cell<Monotonic>>),
         (watch, rules): (SharedWatch, Rc<RefCell<DiskRules>>),
     ) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl<'a> Director<'a> {
             agenda: Agenda::default(),
             images: Vec::new(),
             active: Vec::new(),
-            began: world.now(),
+            began,
             lives,
             back_ms: None,
             is_up: false,
@@ -82,7 +82,7 @@ impl<'a> Director<'a> {
 
     /// Begins the safety phase: every fault gets its place, every client its first life.
     pub(crate) fn begin(&mut self) {
-        self.began = self.world.now();
+        self.began.set(self.world.now());
         for (index, planned) in self.plan.faults.iter().enumerate() {
             let since = self.at(trigger_ms(&planned.trigger));
             match planned.trigger {
@@ -95,7 +95,7 @@ impl<'a> Director<'a> {
             }
         }
         if let Some(quiet) = self.plan.quiet {
-            let at = self.began.after(Duration::from_millis(quiet.at_ms));
+            let at = self.began.get().after(Duration::from_millis(quiet.at_ms));
             self.agenda.add(at, Cue::Quiet);
         }
         if self.plan.faults.iter().any(|planned| matches!(planned.fault, Fault::OldDisk { .. })) {
@@ -108,7 +108,12 @@ impl<'a> Director<'a> {
 
     /// World time of a time of the safety phase.
     pub(crate) fn at(&self, ms: u64) -> Monotonic {
-        self.began.after(Duration::from_millis(self.plan.after_quiet_ms(ms)))
+        self.began.get().after(Duration::from_millis(self.plan.after_quiet_ms(ms)))
+    }
+
+    /// How much of the safety phase has passed by `at`, in milliseconds.
+    pub(crate) fn passed_ms(&self, at: Monotonic) -> u128 {
+        at.since(self.began.get()).as_millis()
     }
 
     pub(crate) fn later(&self, ms: u64) -> Monotonic {

@@ -79,15 +79,16 @@ fn run(world: &World, plan: Plan) -> RunReport {
         Rc::new(move || u64::try_from(world.now().since(began.get()).as_millis()).unwrap_or(u64::MAX))
     };
     let crew = Crew::new(world, &plan, &[broker.address()], elapsed_ms, recorder.clone());
-    let mut director = Director::new((world, &plan, &broker), crew, (recorder, life), (watch, rules));
-    if let Err(what) = play(&mut director, &began) {
+    let mut director = Director::new((world, &plan, &broker), crew, (recorder, life, began), (watch, rules));
+    if let Err(what) = play(&mut director) {
         director.happened(Happening::Unsettled { what });
     }
     drop(director);
-    let mut evidence = evidence.borrow_mut();
+    // Taken, not copied: what machines still say while the world ends is nobody's evidence.
+    let mut evidence = evidence.replace(Evidence::new(plan));
     evidence.disks = disks(&broker, &evidence);
     RunReport {
-        evidence: evidence.clone(),
+        evidence,
         trace_hash: world.trace_hash(),
         events: world.trace_count(),
         simulated: world.now().since(barnabas_base::Monotonic::ZERO),
@@ -148,11 +149,10 @@ const fn is_evidence(observation: &Observation) -> bool {
     )
 }
 
-fn play(director: &mut Director<'_>, began: &Rc<Cell<barnabas_base::Monotonic>>) -> Result<(), String> {
+fn play(director: &mut Director<'_>) -> Result<(), String> {
     start(director)?;
     prepare(director)?;
     director.begin();
-    began.set(director.began);
     let end = director.at(director.plan.safety_ms);
     director.run_until(end, || false);
     heal(director);
@@ -164,6 +164,7 @@ fn play(director: &mut Director<'_>, began: &Rc<Cell<barnabas_base::Monotonic>>)
         director.lose_power(Fate::Drawn, 1);
     } else {
         stop(director)?;
+        director.launch();
     }
     settle(director)?;
     director.happened(Happening::FinalRead);
@@ -250,14 +251,7 @@ fn stop(director: &mut Director<'_>) -> Result<(), String> {
     if !director.run_until(end, || !broker.machine().is_running()) {
         return Err("the stop of the broker".to_owned());
     }
-    if let Some(failure) = director.broker.failure() {
-        return Err(format!("a clean stop: {failure}"));
-    }
-    if director.recorder.any(|step| step.what == What::Happened(Happening::FinalRead)) {
-        return Ok(());
-    }
-    director.launch();
-    Ok(())
+    director.broker.failure().map_or(Ok(()), |failure| Err(format!("a clean stop: {failure}")))
 }
 
 fn read(director: &mut Director<'_>, name: &'static str, fetch_bytes: u32) -> Result<(), String> {

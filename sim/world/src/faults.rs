@@ -219,8 +219,8 @@ impl Director<'_> {
         }
         let Fault::Flap { from, to, period_ms, .. } = &self.plan.faults[index].fault else { return };
         let period_ms = (*period_ms).max(1);
-        let passed_ms = self.world.now().since(self.began).as_millis() / u128::from(period_ms);
-        self.set_way(*from, *to, passed_ms % 2 == 1);
+        let periods = self.passed_ms(self.world.now()) / u128::from(period_ms);
+        self.set_way(*from, *to, periods % 2 == 1);
         self.agenda.add(self.later(period_ms), Cue::Flip(index));
     }
 
@@ -254,9 +254,9 @@ impl Director<'_> {
         self.take_down(back_ms, |machine| machine.crash());
         let machine = self.broker.machine();
         let Some(age_ms) = age_ms else { return machine.wipe_disk() };
-        let wanted = self.world.now().since(self.began).as_millis().saturating_sub(u128::from(age_ms));
-        let is_old = |at: &barnabas_base::Monotonic| at.since(self.began).as_millis() <= wanted;
-        let image = self.images.iter().rev().find(|(at, _)| is_old(at)).or_else(|| self.images.first());
+        let wanted = self.passed_ms(self.world.now()).saturating_sub(u128::from(age_ms));
+        let is_old = |at| self.passed_ms(at) <= wanted;
+        let image = self.images.iter().rev().find(|(at, _)| is_old(*at)).or_else(|| self.images.first());
         if let Some((_, image)) = image {
             machine.replace_disk(image);
         }

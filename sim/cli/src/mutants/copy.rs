@@ -25,12 +25,6 @@ pub(crate) struct WorkspaceCopy {
     target: PathBuf,
 }
 
-/// The root of the workspace that this binary was built from.
-pub(crate) fn root() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().and_then(Path::parent).expect("the package lies two folders below the root")
-}
-
 /// The bugs of `ci/planted`, in the order of their files.
 ///
 /// # Errors
@@ -196,6 +190,7 @@ fn files_below(folder: &Path) -> Result<BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::root;
 
     /// A fresh folder of one test.
     fn scratch(name: &str) -> PathBuf {

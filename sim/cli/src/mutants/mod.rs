@@ -22,9 +22,11 @@ use anyhow::{Context, Result, bail, ensure};
 use barnabas_base::Keyed;
 use barnabas_plan::Plan;
 
+use crate::root;
+
 use arena::{Arena, Binary, Shrunk};
 use blind::Blind;
-use copy::{WorkspaceCopy, own_profile, read_bugs, root};
+use copy::{WorkspaceCopy, own_profile, read_bugs};
 use hunt::{Effort, Fate, Hunted, hunt};
 use patch::Bug;
 use score::Score;
