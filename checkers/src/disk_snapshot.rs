@@ -32,34 +32,30 @@ fn check(evidence: &Evidence) -> Verdict {
     for image in evidence.disks.iter().filter(|image| image.stopped_cleanly) {
         for log in logs(image) {
             // Older ones speak of batches that cleaning and retention may have taken away since.
-            for (offset, bytes) in log.snapshots.iter().rev().take(1) {
-                let name = || format!("{}-{}, snapshot {offset}", log.topic, log.partition.partition);
-                let Some(entries) = snapshot(bytes) else {
-                    // A cache that a power loss tore is made anew when somebody needs it.
-                    court.judge(!lost_power(evidence), Some(image.after_step), None, || {
-                        format!("{} is damaged", name())
-                    });
-                    continue;
-                };
-                let found: BTreeMap<_, _> = entries.iter().map(|entry| (entry.producer_id, *entry)).collect();
-                for (id, folded) in fold(&log, *offset) {
-                    let entry = found.get(&id);
-                    // What retention deleted may have held a later batch, but none lies past the snapshot.
-                    let is_wrong = |entry: &SnapshotEntry| {
-                        let is_same = entry.last_offset == folded.last_offset;
-                        entry.last_offset < folded.last_offset
-                            || entry.last_offset >= *offset
-                            || is_same && *entry != folded
-                    };
-                    let broken = entry.map_or(!expires, is_wrong);
-                    court.judge(broken, Some(image.after_step), None, || {
-                        format!("{}: it has {entry:?} where the log has {folded:?}", name())
-                    });
-                }
+            let Some((offset, bytes)) = log.snapshots.last() else { continue };
+            let name = || format!("{}-{}, snapshot {offset}", log.topic, log.partition.partition);
+            let Some(entries) = snapshot(bytes) else {
+                // A cache that a power loss tore is made anew when somebody needs it.
+                court.judge(!lost_power(evidence), Some(image.after_step), None, || format!("{} is damaged", name()));
+                continue;
+            };
+            let found: BTreeMap<_, _> = entries.iter().map(|entry| (entry.producer_id, *entry)).collect();
+            for (id, folded) in fold(&log, *offset) {
+                let entry = found.get(&id);
+                let broken = entry.map_or(!expires, |entry| !is_right(entry, &folded, *offset));
+                court.judge(broken, Some(image.after_step), None, || {
+                    format!("{}: it has {entry:?} where the log has {folded:?}", name())
+                });
             }
         }
     }
     court.verdict()
+}
+
+/// Whether an entry of a snapshot at `offset` fits what the log has of its producer: what retention deleted may have held a
+/// later batch, but none lies past the snapshot.
+fn is_right(entry: &SnapshotEntry, folded: &SnapshotEntry, offset: Offset) -> bool {
+    entry.last_offset < offset && (entry.last_offset > folded.last_offset || entry == folded)
 }
 
 /// The last batch of each producer below `end`.

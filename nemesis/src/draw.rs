@@ -39,7 +39,7 @@ pub fn draw(seed: u64, lane: Lane) -> Plan {
     if !swarm.has(lane.workloads()[0]) {
         swarm.workloads.push(lane.workloads()[0]);
     }
-    // A quarter of the runs has no faults but what clients do: many bugs need none, and hide behind them.
+    // One run in sixteen has no faults but what clients do: many bugs need none, and hide behind them.
     if dice.chance(1, 16) {
         swarm.families.clear();
     }
