@@ -126,6 +126,8 @@ fn one_seed(arguments: &Arguments) -> Result<bool> {
     }
     if arguments.verbose {
         report::happenings(&ran).iter().for_each(|line| println!("{line}"));
+        println!("tasks that were polled most:");
+        report::busiest(&ran).iter().for_each(|line| println!("{line}"));
     }
     show(&ran, &again);
     Ok(ran.broken().is_none())

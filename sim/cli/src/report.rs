@@ -86,6 +86,12 @@ fn last_events(ran: &Ran, broken: &Broken) -> Vec<String> {
     lines
 }
 
+/// Where the polls of a run went, a line each.
+pub(crate) fn busiest(ran: &Ran) -> Vec<String> {
+    let busiest = ran.report.as_ref().map_or(&[][..], |report| &report.busiest);
+    busiest.iter().map(|busy| format!("  {busy}")).collect()
+}
+
 /// Everything that happened to machines, a line each.
 pub(crate) fn happenings(ran: &Ran) -> Vec<String> {
     told(ran, usize::MAX).collect()

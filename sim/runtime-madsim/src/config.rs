@@ -59,6 +59,8 @@ pub struct Config {
     pub wall_start_ms: i64,
     /// A run of more polls than this is a livelock and panics.
     pub polls_max: u64,
+    /// A run of more events than this is one, too.
+    pub events_max: u64,
     /// Whether every event is kept for [`crate::World::events`], beside the hash of all of them.
     pub keep_events: bool,
 }
@@ -84,6 +86,7 @@ impl Default for Config {
             disk_bytes: 4 * 1024 * 1024 * 1024,
             wall_start_ms: 1_750_000_000_000,
             polls_max: 100_000_000,
+            events_max: 400_000_000,
             keep_events: false,
         }
     }

@@ -47,7 +47,6 @@ struct Task {
     queued: bool,
     aborted: bool,
     waker: Waker,
-    polls: u64,
 }
 
 impl Shard {
@@ -55,11 +54,6 @@ impl Shard {
     pub(crate) const fn next_ordinal(&mut self) -> u64 {
         self.ordinal += 1;
         self.ordinal
-    }
-
-    /// The task that was polled most, with its polls.
-    pub(crate) fn busiest(&self) -> Option<(&'static str, u64)> {
-        self.tasks.values().map(|task| (task.name, task.polls)).max_by_key(|(_, polls)| *polls)
     }
 }
 
@@ -91,7 +85,7 @@ impl World {
         let task = task.expect("tasks are added to live shards");
         let waker = Waker::from(Arc::new(TaskWaker { task, woken: Arc::clone(&self.shared.woken) }));
         let state = state(task);
-        let slot = Task { name, future: Some(future), state, queued: false, aborted: false, waker, polls: 0 };
+        let slot = Task { name, future: Some(future), state, queued: false, aborted: false, waker };
         self.with_shard(key, |shard| shard.tasks.insert(task.ordinal, slot));
         leave(&self.shared.woken, task);
         task
@@ -184,13 +178,12 @@ impl World {
             let ordinal = shard.ready.pop_front()?;
             let slot = shard.tasks.get_mut(&ordinal).expect("a queued task exists");
             slot.queued = false;
-            slot.polls += 1;
             let future = slot.future.take().expect("a queued task is not being polled");
             Some((ordinal, slot.name, slot.aborted, slot.waker.clone(), future))
         });
         // Otherwise the process has gone, or its turn comes later.
         let Some((ordinal, name, aborted, waker, mut future)) = turn.flatten() else { return self.schedule_run(key) };
-        self.count_poll(key, ordinal);
+        self.count_poll(key, ordinal, name);
         let polled = if aborted {
             Ok(Poll::Ready(()))
         } else {
@@ -215,13 +208,13 @@ impl World {
         self.schedule_run(key);
     }
 
-    fn count_poll(&self, key: ShardKey, ordinal: u64) {
+    fn count_poll(&self, key: ShardKey, ordinal: u64, name: &'static str) {
         self.record("poll", key.entity(), ordinal);
-        let polls = self.shared.polls.get() + 1;
-        self.shared.polls.set(polls);
+        *self.shared.polls.borrow_mut().entry((key.node(), name)).or_default() += 1;
+        let polls = self.shared.polls_total.get() + 1;
+        self.shared.polls_total.set(polls);
         if polls > self.shared.config.polls_max {
-            let busiest = self.with_shard(key, |shard| shard.busiest()).flatten();
-            panic!("livelock: {polls} polls by {}; most in {busiest:?} of node {}", self.now(), key.node());
+            self.livelock(polls, "polls");
         }
     }
 

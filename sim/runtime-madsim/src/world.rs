@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
@@ -23,6 +24,9 @@ use crate::volume::Inode;
 
 /// Stack of the thread that a run lives on: futures of a whole cluster are polled on it.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Tasks that the report of a livelock names.
+const BUSIEST: usize = 3;
 
 /// Runs `scenario` in a fresh world and returns what it returns. Same seed, configuration and scenario, same run. Panics
 /// when a node panicked and the scenario did not ask for it by [`World::take_panics`].
@@ -89,6 +93,23 @@ impl fmt::Debug for Panicked {
     }
 }
 
+/// How often the tasks of one name were polled on one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// Name of the node.
+    pub node: String,
+    /// Name of the tasks.
+    pub task: &'static str,
+    /// Polls so far.
+    pub polls: u64,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} ({} polls)", self.task, self.node, self.polls)
+    }
+}
+
 /// What left a scope that could not reach the world: values that travel between shards are `Send`, the world is not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dropped {
@@ -121,7 +142,11 @@ pub(crate) struct Shared {
     hook: RefCell<Option<ObservationHook>>,
     disk_done: RefCell<Option<DiskDoneHook>>,
     panics: RefCell<Vec<Panicked>>,
-    pub(crate) polls: Cell<u64>,
+    /// Polls by the node and the name of the task.
+    pub(crate) polls: RefCell<BTreeMap<(NodeId, &'static str), u64>>,
+    pub(crate) polls_total: Cell<u64>,
+    /// Events that have happened.
+    happened: Cell<u64>,
 }
 
 impl World {
@@ -140,7 +165,9 @@ impl World {
             hook: RefCell::new(None),
             disk_done: RefCell::new(None),
             panics: RefCell::default(),
-            polls: Cell::new(0),
+            polls: RefCell::default(),
+            polls_total: Cell::new(0),
+            happened: Cell::new(0),
         };
         Self { shared: Rc::new(shared) }
     }
@@ -205,7 +232,22 @@ impl World {
     /// Polls of tasks so far.
     #[must_use]
     pub fn polls(&self) -> u64 {
-        self.shared.polls.get()
+        self.shared.polls_total.get()
+    }
+
+    /// The tasks that were polled most, by name, over all shards and lives of their node; the busiest first.
+    #[must_use]
+    pub fn busiest(&self, tasks: usize) -> Vec<Busy> {
+        let nodes = self.shared.nodes.borrow();
+        let of = |(&(node, task), &polls): (&(NodeId, &'static str), &u64)| Busy {
+            node: nodes[usize::from(node.0)].name.clone(),
+            task,
+            polls,
+        };
+        let mut busy: Vec<Busy> = self.shared.polls.borrow().iter().map(of).collect();
+        busy.sort_by_key(|busy| std::cmp::Reverse(busy.polls));
+        busy.truncate(tasks);
+        busy
     }
 
     /// Calls `hook` with every observation of every node from here on. It must not touch the world.
@@ -304,7 +346,22 @@ impl World {
         let Some((key, event)) = self.shared.queue.borrow_mut().pop() else { return };
         self.advance_to(key.at_ns);
         self.record(event.label, event.entity, 0);
+        self.count_event();
         (event.run)(self);
+    }
+
+    fn count_event(&self) {
+        let happened = self.shared.happened.get() + 1;
+        self.shared.happened.set(happened);
+        if happened > self.shared.config.events_max {
+            self.livelock(happened, "events");
+        }
+    }
+
+    /// Ends a run that does not come to rest, with the tasks that keep it going.
+    pub(crate) fn livelock(&self, count: u64, of: &str) -> ! {
+        let busiest: Vec<String> = self.busiest(BUSIEST).iter().map(ToString::to_string).collect();
+        panic!("livelock: {count} {of} by {}; most in {}", self.now(), busiest.join(", "));
     }
 
     /// Carries out what the last event left behind: wake-ups, and drops of what travels.

@@ -382,18 +382,26 @@ fn a_panic_takes_its_node_down_and_is_told() {
 }
 
 #[test]
-#[should_panic(expected = "livelock")]
-fn a_livelock_is_told() {
-    simulate(7, Config { polls_max: 10_000, ..Config::default() }, |world| {
-        world.node("n").start(1, |env| {
-            Box::pin(async move {
-                loop {
-                    env.tasks.yield_now().await;
-                }
-            })
-        });
-        world.run_for(SECOND);
+#[should_panic(expected = "10001 polls by 0.")]
+fn too_many_polls_are_a_livelock() {
+    simulate(7, Config { polls_max: 10_000, ..Config::default() }, spin);
+}
+
+#[test]
+#[should_panic(expected = "most in main of n (")]
+fn too_many_events_are_a_livelock_that_names_who_keeps_it_going() {
+    simulate(7, Config { events_max: 10_000, ..Config::default() }, spin);
+}
+
+fn spin(world: &World) {
+    world.node("n").start(1, |env| {
+        Box::pin(async move {
+            loop {
+                env.tasks.yield_now().await;
+            }
+        })
     });
+    world.run_for(SECOND);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use barnabas_base::Observation;
 use barnabas_history::{ClientLife, DiskImage, Evidence, Happening, What};
 use barnabas_plan::{ClientName, Fate, Plan};
 use barnabas_runtime::Local;
-use barnabas_runtime_madsim::{TraceEvent, World, simulate};
+use barnabas_runtime_madsim::{Busy, TraceEvent, World, simulate};
 use barnabas_workloads::{Recorder, read_everything, set_up};
 
 use crate::Broker;
@@ -29,6 +29,8 @@ const READ_MAX: Duration = Duration::from_secs(900);
 /// Bytes of a partition in one fetch of the first and of the second final read.
 const FIRST_READ_BYTES: u32 = 1_048_576;
 const FINAL_READ_BYTES: u32 = 4_096;
+/// Tasks that a report names.
+const BUSIEST: usize = 12;
 /// Where a broker's data is on its disk.
 const DATA: &str = "/data/";
 
@@ -50,6 +52,8 @@ pub struct RunReport {
     pub events: u64,
     /// Simulated time of the whole run.
     pub simulated: Duration,
+    /// The tasks that were polled most.
+    pub busiest: Vec<Busy>,
     /// Every event, when they were to be kept.
     pub trace: Vec<TraceEvent>,
 }
@@ -92,6 +96,7 @@ fn run(world: &World, plan: Plan) -> RunReport {
         trace_hash: world.trace_hash(),
         events: world.trace_count(),
         simulated: world.now().since(barnabas_base::Monotonic::ZERO),
+        busiest: world.busiest(BUSIEST),
         trace: world.events(),
     }
 }

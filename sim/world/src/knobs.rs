@@ -5,8 +5,10 @@ use barnabas_runtime_madsim::{Config, Span};
 
 use crate::BrokerSetup;
 
-/// A run of more polls than this is a livelock.
-const POLLS_MAX: u64 = 60_000_000;
+/// A run of more polls than this is a livelock: ten times what the longest lawful runs need.
+const POLLS_MAX: u64 = 10_000_000;
+/// A run of more events than this is one.
+const EVENTS_MAX: u64 = 40_000_000;
 /// A disk with room for everything but files that are written ahead for speed alone: those cost a run most of its time.
 pub(crate) const DISK_BYTES: u64 = 1024 * 1024 * 1024;
 /// Shards that own partitions, when no knob says how many.
@@ -14,7 +16,13 @@ const SHARDS: u64 = 2;
 
 /// The world as the knobs have it.
 pub(crate) fn world_config(knobs: &Knobs, keep_events: bool) -> Config {
-    let mut config = Config { polls_max: POLLS_MAX, keep_events, disk_bytes: DISK_BYTES, ..Config::default() };
+    let mut config = Config {
+        polls_max: POLLS_MAX,
+        events_max: EVENTS_MAX,
+        keep_events,
+        disk_bytes: DISK_BYTES,
+        ..Config::default()
+    };
     let set_max = |span: &mut Span, name: &str| {
         let max_ns = knobs.number(name, span.max_ns / 1_000) * 1_000;
         *span = Span { min_ns: span.min_ns.min(max_ns), max_ns };
