@@ -2,6 +2,7 @@
 //! of clients. It acts between the events of the world, before time moves on.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ pub(crate) struct Director<'a> {
     pub(crate) watch: SharedWatch,
     pub(crate) rules: Rc<RefCell<DiskRules>>,
     pub(crate) agenda: Agenda,
-    pub(crate) images: Vec<(Monotonic, DiskImage)>,
+    /// The disk of the broker as it was, the oldest first; none is older than a fault of the plan asks for.
+    pub(crate) images: VecDeque<(Monotonic, DiskImage)>,
     /// Faults that have begun and not ended.
     pub(crate) active: Vec<usize>,
     /// When the safety phase began; clients look at it as well.
@@ -69,7 +71,7 @@ impl<'a> Director<'a> {
             watch,
             rules,
             agenda: Agenda::default(),
-            images: Vec::new(),
+            images: VecDeque::new(),
             active: Vec::new(),
             began,
             lives,
@@ -98,7 +100,7 @@ impl<'a> Director<'a> {
             let at = self.began.get().after(Duration::from_millis(quiet.at_ms));
             self.agenda.add(at, Cue::Quiet);
         }
-        if self.plan.faults.iter().any(|planned| matches!(planned.fault, Fault::OldDisk { .. })) {
+        if self.oldest_disk().is_some() {
             self.agenda.add(self.world.now(), Cue::TakeImage(NODE));
         }
         for name in self.crew.names() {
@@ -213,12 +215,37 @@ impl<'a> Director<'a> {
                 }
             }
             Cue::Rebirth(name) => self.crew.begin_life(name),
-            Cue::TakeImage(_) => {
-                self.images.push((self.world.now(), self.broker.machine().disk_image()));
-                self.agenda.add(self.later(IMAGE_EVERY_MS), Cue::TakeImage(NODE));
-            }
+            Cue::TakeImage(_) => self.take_image(),
             Cue::Quiet => self.happened(Happening::Quiet),
         }
+    }
+
+    /// The greatest age of an old disk that the plan puts back.
+    fn oldest_disk(&self) -> Option<Duration> {
+        let age = |fault: &Fault| match fault {
+            Fault::OldDisk { age_ms, .. } => Some(Duration::from_millis(*age_ms)),
+            _ => None,
+        };
+        self.plan.faults.iter().filter_map(|planned| age(&planned.fault)).max()
+    }
+
+    /// Keeps the disk as it is, and those before it as far back as the plan looks: a quiet stretch of days would fill the
+    /// memory otherwise.
+    fn take_image(&mut self) {
+        let (now, oldest) = (self.world.now(), self.oldest_disk().unwrap_or_default());
+        self.images.push_back((now, self.broker.machine().disk_image()));
+        while self.images.get(1).is_some_and(|(at, _)| at.after(oldest) <= now) {
+            self.images.pop_front();
+        }
+        let mut next = self.later(IMAGE_EVERY_MS);
+        if let Some(quiet) = self.plan.quiet {
+            let begins = self.began.get().after(Duration::from_millis(quiet.at_ms));
+            let needed = begins.after(Duration::from_millis(quiet.for_ms).saturating_sub(oldest));
+            if next > begins {
+                next = next.max(needed);
+            }
+        }
+        self.agenda.add(next, Cue::TakeImage(NODE));
     }
 
     /// Starts the broker's process, if none runs.

@@ -256,7 +256,7 @@ impl Director<'_> {
         let Some(age_ms) = age_ms else { return machine.wipe_disk() };
         let wanted = self.passed_ms(self.world.now()).saturating_sub(u128::from(age_ms));
         let is_old = |at| self.passed_ms(at) <= wanted;
-        let image = self.images.iter().rev().find(|(at, _)| is_old(*at)).or_else(|| self.images.first());
+        let image = self.images.iter().rev().find(|(at, _)| is_old(*at)).or_else(|| self.images.front());
         if let Some((_, image)) = image {
             machine.replace_disk(image);
         }
