@@ -48,6 +48,7 @@ pub fn draw(seed: u64, lane: Lane) -> Plan {
     operations::draw(&mut dice, &swarm, &mut plan);
     faults::draw(&mut dice, &swarm, &mut plan);
     plan.quiet = draw_quiet(&mut dice, lane);
+    knobs::slow_down_ticks(&mut plan);
     plan
 }
 

@@ -40,6 +40,19 @@ const BROKER: &[(&str, &[u64])] = &[
     ("broker.log.flush.start.offset.checkpoint.interval.ms", &[500, 60_000]),
 ];
 
+/// Knobs that say how often something comes round, in milliseconds.
+const INTERVALS: &[&str] = &[
+    "broker.log.retention.check.interval.ms",
+    "broker.log.cleaner.backoff.ms",
+    "broker.offsets.retention.check.interval.ms",
+    "broker.producer.id.expiration.check.interval.ms",
+    "broker.replica.high.watermark.checkpoint.interval.ms",
+    "broker.log.flush.offset.checkpoint.interval.ms",
+    "broker.log.flush.start.offset.checkpoint.interval.ms",
+];
+/// How often one thing comes round in a quiet stretch, at most.
+const TICKS_MAX: u64 = 10_000;
+
 pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
     // One shard hides every interleaving; it is one of the extremes all the same.
     let shards = *dice.pick(&[1_u64, 2, 2, 3, 4]);
@@ -62,6 +75,20 @@ pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
     }
     if plan.lane == Lane::Clock && dice.chance(1, 2) {
         plan.knobs.set("broker.producer.id.expiration.ms", *dice.pick(&[60_000_u64, 3_600_000, 86_400_000]));
+    }
+}
+
+/// In a quiet stretch of days, what comes round ten times a second is most of a run: the plan's intervals are so long that
+/// each comes round [`TICKS_MAX`] times at most.
+pub(crate) fn slow_down_ticks(plan: &mut Plan) {
+    let Some(quiet) = plan.quiet else { return };
+    for (name, values) in BROKER.iter().filter(|(name, _)| INTERVALS.contains(name)) {
+        let drawn = plan.knobs.number(name, u64::MAX);
+        let slow_enough = values.iter().copied().find(|interval_ms| quiet.for_ms / interval_ms <= TICKS_MAX);
+        let floor = slow_enough.or(values.last().copied()).unwrap_or(drawn);
+        if drawn < floor {
+            plan.knobs.set(name, floor);
+        }
     }
 }
 

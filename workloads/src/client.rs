@@ -11,6 +11,9 @@ use barnabas_runtime::Env;
 use crate::Recorder;
 use crate::session::Session;
 
+/// A client with nothing to do for longer than this is away: keeping it going for days costs millions of heartbeats.
+const AWAY_MS_MIN: u64 = 3_600_000;
+
 /// What one client is to do.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -71,10 +74,29 @@ impl Session {
             if left_ms == 0 {
                 return;
             }
+            if left_ms > AWAY_MS_MIN {
+                self.be_away(left_ms).await;
+                continue;
+            }
             // By the client's own clock, which may run differently: it looks again.
             let until = self.env.now().after_ms(i64::try_from(left_ms).expect("plans are short"));
             self.turn(until).await;
         }
+    }
+
+    /// Does nothing for half of a long time: first what was sent comes to its end, and a membership ends, by leaving or by
+    /// silence, so that a group of which all are away grows old.
+    async fn be_away(&mut self, left_ms: u64) {
+        while self.undelivered() > 0 {
+            self.turn(Monotonic::NEVER).await;
+        }
+        if self.by.client.0.is_multiple_of(2) {
+            self.leave("is away").await;
+        } else {
+            self.vanish("is away");
+        }
+        let half_ms = i64::try_from(left_ms / 2).expect("plans are short");
+        self.env.sleep_until(self.env.now().after_ms(half_ms)).await;
     }
 
     async fn perform(&mut self, action: &Action) {

@@ -123,6 +123,12 @@ impl Session {
         self.recorder.push(What::Member { by: self.by, change });
     }
 
+    /// Ends the membership, if there is one, without a word to the group.
+    pub(crate) fn vanish(&mut self, reason: &str) {
+        self.disown(reason);
+        self.member = None;
+    }
+
     /// Leaves the group, if it is in one. A static member just goes: its place is kept until the session ends.
     pub(crate) async fn leave(&mut self, reason: &str) {
         let Some(group) = self.member.as_ref().map(|member| member.group) else { return };
