@@ -1,30 +1,31 @@
 //! `cargo sim fuzz`: seed after seed, in several processes, until something breaks or time is up. Adds to a ledger of the
 //! commit, so that sweeps add up over days.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use barnabas_plan::Lane;
 use barnabas_sim_world::{Options, Scope};
-use serde_json::Value;
+use signal_hook::consts::SIGINT;
 
+use crate::arena::{Arena, Binary, Range};
+use crate::line::Line;
 use crate::runner::{plan_of, run};
+use crate::tally::Tally;
 use crate::{ledger::Ledger, parse_duration, random_seed, shrink};
 
 /// Seeds that one process runs before it ends.
 const CHUNK: u64 = 16;
 /// One seed in this many runs a second time, in a process of its own that differs in all it may differ in.
 const TWICE_ONE_IN: u64 = 40;
-/// More void seeds than this share of a lane, in percent, prove that the lane is drawn badly.
-const VOID_MAX_PERCENT: u64 = 10;
+/// How often a terminal is told how far a sweep is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 /// What to sweep, and how long.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,7 +57,7 @@ pub(crate) struct FuzzOptions {
     /// Only what clients see is judged.
     #[arg(long, hide = true)]
     black_box_only: bool,
-    /// Stops at the first failure; the way of the other commands that drive this one.
+    /// Stops this process at the first failure.
     #[arg(long, hide = true)]
     stop_at_first: bool,
     /// One line of JSON a seed, in this process.
@@ -81,6 +82,7 @@ fn in_this_process(options: &FuzzOptions) -> Result<bool> {
     for seed in from..from.saturating_add(seeds) {
         let ran = run(plan_of(seed, options.lane, &options.planted), scope, Options::default())?;
         writeln!(out, "{}", ran.json())?;
+        out.flush()?;
         if ran.broken().is_some() {
             passed = false;
             if options.stop_at_first {
@@ -91,28 +93,14 @@ fn in_this_process(options: &FuzzOptions) -> Result<bool> {
     Ok(passed)
 }
 
-/// What is counted while a sweep runs.
-#[derive(Default)]
-struct Tally {
-    seeds: u64,
-    voids: BTreeMap<String, u64>,
-    by_lane: BTreeMap<String, u64>,
-    acknowledged: u64,
-    events: u64,
-    simulated_ms: u64,
-    twice: u64,
-    failed: u64,
-    /// The first failure of each signature.
-    failures: BTreeMap<String, Value>,
-    matrix: BTreeMap<barnabas_nemesis::Cell, u64>,
-}
-
 struct Sweep<'a> {
     options: &'a FuzzOptions,
+    runner: Binary,
     from: u64,
     began: Instant,
     next: AtomicU64,
-    stop: AtomicBool,
+    /// Set by the first failure, by an accident, and by Ctrl-C.
+    stop: Arc<AtomicBool>,
     tally: Mutex<Tally>,
 }
 
@@ -120,8 +108,13 @@ impl<'a> Sweep<'a> {
     fn new(options: &'a FuzzOptions) -> Result<Self> {
         let resumed = if options.resume { Ledger::load()?.next_seed() } else { None };
         let from = options.from.or(resumed).unwrap_or_else(random_seed);
+        let stop = Arc::new(AtomicBool::new(false));
+        // The second Ctrl-C ends the process at once, should the first take too long.
+        signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&stop))?;
+        signal_hook::flag::register(SIGINT, Arc::clone(&stop))?;
+        let runner = Binary::new(std::env::current_exe()?);
         let (next, began) = (AtomicU64::new(from), Instant::now());
-        Ok(Self { options, from, began, next, stop: AtomicBool::new(false), tally: Mutex::default() })
+        Ok(Self { options, runner, from, began, next, stop, tally: Mutex::default() })
     }
 
     fn run(&self) -> Result<bool> {
@@ -130,24 +123,29 @@ impl<'a> Sweep<'a> {
         println!("from seed {:#x} on, {} processes", self.from, self.options.jobs);
         let outcome: Result<Vec<()>> = thread::scope(|scope| {
             let workers: Vec<_> = (0..self.options.jobs.max(1)).map(|_| scope.spawn(|| self.work(end))).collect();
-            scope.spawn(|| self.show_progress());
+            let progress = scope.spawn(|| self.show_progress());
             let joined = workers.into_iter().map(|worker| worker.join().expect("workers do not panic")).collect();
             self.stop.store(true, Ordering::Relaxed);
+            progress.thread().unpark();
             joined
         });
         outcome?;
         self.finish()
     }
 
+    fn is_over(&self) -> bool {
+        let is_late = self.options.duration.is_some_and(|duration| self.began.elapsed() >= duration);
+        is_late || self.stop.load(Ordering::Relaxed)
+    }
+
     fn work(&self, end: Option<u64>) -> Result<()> {
         loop {
-            let late = self.options.duration.is_some_and(|duration| self.began.elapsed() >= duration);
             let from = self.next.fetch_add(CHUNK, Ordering::Relaxed);
-            let left = end.map_or(CHUNK, |end| end.saturating_sub(from));
-            if late || left == 0 || self.stop.load(Ordering::Relaxed) {
+            let until = end.map_or(from.saturating_add(CHUNK), |end| end.min(from.saturating_add(CHUNK)));
+            if from >= until || self.is_over() {
                 return Ok(());
             }
-            let outcome = self.chunk(from, left.min(CHUNK));
+            let outcome = self.chunk(from, until);
             if outcome.is_err() {
                 self.stop.store(true, Ordering::Relaxed);
             }
@@ -155,163 +153,101 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    fn chunk(&self, from: u64, seeds: u64) -> Result<()> {
-        let lines = child(self.options, from, seeds, Path::new("."))?;
-        for line in lines {
-            let line: Value = serde_json::from_str(&line).context("a run says what came of it as JSON")?;
-            let seed = line["seed"].as_str().and_then(barnabas_plan::parse_seed).unwrap_or(0);
-            if seed.is_multiple_of(TWICE_ONE_IN) {
-                self.run_again(seed, &line)?;
+    /// Runs the seeds from `from` up to `until`. A process that dies or hangs fails the seed it was at; another goes on.
+    fn chunk(&self, mut from: u64, until: u64) -> Result<()> {
+        while from < until && !self.is_over() {
+            let mut again = Vec::new();
+            let ran = self.runner.fuzz(&self.range(from, until - from), &mut |line| {
+                from = line.seed.saturating_add(1);
+                if line.seed.is_multiple_of(TWICE_ONE_IN) {
+                    again.push(line.clone());
+                }
+                self.count(line);
+                if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            if let Err(accident) = ran {
+                self.count(Line::accident(from, self.range(from, 1).lane_of(from), &accident));
+                from += 1;
             }
-            self.count(seed, line);
+            for line in again {
+                self.run_again(&line)?;
+            }
         }
         Ok(())
+    }
+
+    fn range(&self, from: u64, seeds: u64) -> Range<'_> {
+        let FuzzOptions { lane, planted, black_box_only, .. } = self.options;
+        Range { lane: *lane, from, seeds, planted, is_black_box: *black_box_only, stops_at_first: false }
     }
 
     /// The same seed in a process that has run nothing before, in another folder and with another environment.
-    fn run_again(&self, seed: u64, first: &Value) -> Result<()> {
-        let lines = child(self.options, seed, 1, Path::new("/"))?;
-        let second: Value = serde_json::from_str(lines.first().map_or("null", String::as_str))?;
+    fn run_again(&self, first: &Line) -> Result<()> {
+        let (seed, mut second) = (first.seed, None);
+        self.runner.elsewhere(Path::new("/")).fuzz(&self.range(seed, 1), &mut |line| {
+            second = Some(line);
+            ControlFlow::Continue(())
+        })?;
+        let second = second.with_context(|| format!("seed {seed:#x} was not run a second time"))?;
         ensure!(
-            first["hash"] == second["hash"],
+            first.hash == second.hash,
             "seed {seed:#x} gave {} and then {} in another process: `cargo sim diff {seed:#x} {seed:#x}` shows where",
-            first["hash"],
-            second["hash"]
+            first.hash,
+            second.hash
         );
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).twice += 1;
+        self.tally().twice += 1;
         Ok(())
     }
 
-    fn count(&self, seed: u64, line: Value) {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = line["lane"].as_str().unwrap_or("").to_owned();
-        let number = |key: &str| line[key].as_u64().unwrap_or(0);
-        tally.seeds += 1;
-        *tally.by_lane.entry(lane.clone()).or_default() += 1;
-        tally.acknowledged += number("acknowledged");
-        tally.events += number("events");
-        tally.simulated_ms += number("simulated_ms");
-        if let Ok(lane) = lane.parse::<Lane>() {
-            barnabas_nemesis::matrix(&plan_of(seed, Some(lane), &[]), &mut tally.matrix);
-        }
-        match line["verdict"].as_str() {
-            Some("void") => *tally.voids.entry(lane).or_default() += 1,
-            Some("fail") => {
-                tally.failed += 1;
-                let Entry::Vacant(first) = tally.failures.entry(line["signature"].to_string()) else { return };
-                println!("\nseed {} in {lane}: {}: {}", line["seed"], line["checker"], line["what"]);
-                first.insert(line);
-                if !self.options.keep_going {
-                    self.stop.store(true, Ordering::Relaxed);
-                }
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, line: Line) {
+        let plan = plan_of(line.seed, Some(line.lane), &[]);
+        if let Some(failure) = self.tally().add(&plan, line) {
+            println!("\nseed {:#x} in {}: {}: {}", failure.seed, failure.lane, failure.checker, failure.what);
+            if !self.options.keep_going {
+                self.stop.store(true, Ordering::Relaxed);
             }
-            _ => {}
         }
     }
 
     fn show_progress(&self) {
-        while !self.stop.load(Ordering::Relaxed) {
-            thread::sleep(Duration::from_millis(500));
-            let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-            let seconds = self.began.elapsed().as_secs_f64();
-            eprint!(
-                "\r{} seeds, {:.1} a second, {} void, {} failed, {:.1} simulated hours  ",
-                tally.seeds,
-                tally.seeds as f64 / seconds.max(0.001),
-                tally.voids.values().sum::<u64>(),
-                tally.failed,
-                tally.simulated_ms as f64 / 3_600_000.0
-            );
+        // A line that is written over and over is of use on a terminal only.
+        let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        while is_terminal && !self.stop.load(Ordering::Relaxed) {
+            thread::park_timeout(PROGRESS_EVERY);
+            eprint!("\r{}  ", self.tally().progress(self.began.elapsed()));
         }
-        eprintln!();
+        if is_terminal {
+            eprintln!();
+        }
     }
 
     fn finish(&self) -> Result<bool> {
-        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let seconds = self.began.elapsed().as_secs_f64();
-        println!(
-            "{} seeds in {seconds:.0} s ({:.0} an hour), {} run twice; {} records acknowledged, {} events a seed",
-            tally.seeds,
-            tally.seeds as f64 / seconds.max(0.001) * 3_600.0,
-            tally.twice,
-            tally.acknowledged,
-            tally.events / tally.seeds.max(1),
-        );
-        for (lane, seeds) in &tally.by_lane {
-            let voids = tally.voids.get(lane).copied().unwrap_or(0);
-            println!("  {lane:<12} {seeds:>6} seeds, {voids} void");
-        }
-        print_matrix(&tally.matrix);
+        let tally = self.tally();
+        println!("{}", tally.summary(self.began.elapsed()));
         if self.options.planted.is_empty() {
-            Ledger::load()?.add(self.from, &tally.by_lane, tally.failed)?;
+            Ledger::load()?.add(self.from, &tally.seeds_by_lane(), tally.failed)?;
         }
-        for failure in tally.failures.values() {
+        for failure in tally.failures() {
             let file = write_failure(failure, &self.options.planted)?;
-            println!("failed: {} {}: {}", failure["lane"], failure["checker"], failure["what"]);
+            println!("failed: {} {}: {}", failure.lane, failure.checker, failure.what);
             println!("  cargo sim replay {0}\n  cargo sim shrink {0}", file.display());
         }
-        let badly_drawn = tally.by_lane.iter().find(|(lane, seeds)| {
-            let voids = tally.voids.get(*lane).copied().unwrap_or(0);
-            **seeds >= 20 && voids * 100 > **seeds * VOID_MAX_PERCENT
-        });
-        if let Some((lane, seeds)) = badly_drawn {
-            bail!("more than {VOID_MAX_PERCENT} % of the {seeds} seeds of lane {lane} are void");
+        let hollow = tally.hollow();
+        for complaint in &hollow {
+            println!("failed: {complaint}");
         }
-        Ok(tally.failures.is_empty())
+        Ok(hollow.is_empty() && tally.failures().next().is_none())
     }
 }
 
-/// Runs seeds in a process of their own; the lines it prints.
-fn child(options: &FuzzOptions, from: u64, seeds: u64, folder: &Path) -> Result<Vec<String>> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["fuzz", "--quiet-json", "--from", &from.to_string(), "--seeds", &seeds.to_string()]);
-    command.current_dir(folder).env("BARNABAS_SIM_CHILD", folder);
-    if let Some(lane) = options.lane {
-        command.args(["--lane", lane.word()]);
-    }
-    if !options.planted.is_empty() {
-        command.args(["--planted", &options.planted.join(",")]);
-    }
-    if options.black_box_only {
-        command.arg("--black-box-only");
-    }
-    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let output = running.stdout.take().context("the output is a pipe")?;
-    let lines = BufReader::new(output).lines().collect::<std::io::Result<Vec<_>>>()?;
-    running.wait()?;
-    ensure!(
-        lines.len() as u64 == seeds,
-        "the process for the seeds from {from:#x} died after {} of {seeds}",
-        lines.len()
-    );
-    Ok(lines)
-}
-
-fn write_failure(failure: &Value, planted: &[String]) -> Result<PathBuf> {
-    let seed = failure["seed"].as_str().and_then(barnabas_plan::parse_seed).context("a failure has a seed")?;
-    let lane: Lane = failure["lane"].as_str().and_then(|lane| lane.parse().ok()).context("a failure has a lane")?;
-    let plan = plan_of(seed, Some(lane), planted);
-    let text =
-        shrink::plan_text(&plan, failure["signature"].as_str().unwrap_or(""), failure["hash"].as_str().unwrap_or(""));
-    let file = shrink::failure_file(&format!("{lane}-{seed:#x}"));
+fn write_failure(failure: &Line, planted: &[String]) -> Result<PathBuf> {
+    let plan = plan_of(failure.seed, Some(failure.lane), planted);
+    let text = shrink::plan_text(&plan, &failure.signature, &failure.hash);
+    let file = shrink::failure_file(&format!("{}-{:#x}", failure.lane, failure.seed));
     shrink::write_plan(&file, &text)?;
     Ok(file)
-}
-
-/// How often each event met each family; the empty cells by number.
-fn print_matrix(matrix: &BTreeMap<barnabas_nemesis::Cell, u64>) {
-    let mut by_event: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (cell, count) in matrix {
-        by_event.entry(&cell.event).or_default().push(format!("{} {count}", cell.family));
-    }
-    let families = barnabas_nemesis::FAMILIES.len() - 1;
-    println!("faults by what they waited for:");
-    for (event, cells) in by_event {
-        let empty = families - cells.len();
-        println!(
-            "  {event:<26} {}{}",
-            cells.join(", "),
-            if empty > 0 { format!(" ({empty} empty)") } else { String::new() }
-        );
-    }
 }

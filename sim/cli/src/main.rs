@@ -1,14 +1,17 @@
 //! `cargo sim`: runs, sweeps, replays and shrinks simulated clusters. People and `.ci/run` drive it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool answers on its standard output")]
 
+mod arena;
 mod catalog;
 mod diff;
 mod fuzz;
 mod ledger;
+mod line;
 mod mutants;
 mod report;
 mod runner;
 mod shrink;
+mod tally;
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};

@@ -6,7 +6,8 @@ use std::time::Duration;
 use barnabas_history::{Happening, What};
 use barnabas_sim_world::Broken;
 
-use crate::runner::{Outcome, Ran};
+use crate::line::Verdict;
+use crate::runner::Ran;
 
 /// Most faults that are listed.
 const FAULTS_MAX: usize = 6;
@@ -24,9 +25,9 @@ fn cut(text: &str) -> String {
 pub(crate) fn summary(ran: &Ran) -> String {
     let plan = &ran.plan;
     let verdict = match ran.outcome() {
-        Outcome::Passed => "every promise was kept",
-        Outcome::Failed => "a promise was broken",
-        Outcome::Void => "void: too little was acknowledged to prove anything",
+        Verdict::Pass => "every promise was kept",
+        Verdict::Fail => "a promise was broken",
+        Verdict::Void => "void: too little was acknowledged to prove anything",
     };
     let simulated = ran.report.as_ref().map_or(0, |report| report.simulated.as_secs());
     let judged: usize = ran.judgement.judged.values().sum();

@@ -7,8 +7,8 @@ use anyhow::Result;
 use barnabas_nemesis::{draw, lane_of};
 use barnabas_plan::{Lane, Plan};
 use barnabas_sim_world::{Broken, Judgement, Options, RunReport, Scope, execute, judge};
-use serde_json::json;
 
+use crate::line::{Line, Verdict};
 use crate::mutants::switch;
 
 /// One run with what it showed.
@@ -22,23 +22,14 @@ pub(crate) struct Ran {
     pub(crate) took: Duration,
 }
 
-/// How a run went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Passed,
-    Failed,
-    /// It proves nothing.
-    Void,
-}
-
 impl Ran {
-    pub(crate) const fn outcome(&self) -> Outcome {
+    pub(crate) const fn outcome(&self) -> Verdict {
         if !self.judgement.broken.is_empty() {
-            Outcome::Failed
+            Verdict::Fail
         } else if self.judgement.is_void() {
-            Outcome::Void
+            Verdict::Void
         } else {
-            Outcome::Passed
+            Verdict::Pass
         }
     }
 
@@ -56,37 +47,37 @@ impl Ran {
         self.report.as_ref().map_or(0, |report| report.trace_hash)
     }
 
-    /// The run as one line of JSON, for programs.
-    pub(crate) fn json(&self) -> String {
-        let verdict = match self.outcome() {
-            Outcome::Passed => "pass",
-            Outcome::Failed => "fail",
-            Outcome::Void => "void",
-        };
-        let judged: usize = self.judgement.judged.values().sum();
-        json!({
-            "seed": format!("{:#x}", self.plan.seed),
-            "lane": self.plan.lane.word(),
-            "verdict": verdict,
-            "checker": self.broken().map_or("", |broken| broken.promise),
-            "what": self.broken().map_or("", |broken| broken.what.as_str()),
-            "signature": self.broken().map(Broken::signature).unwrap_or_default(),
-            "hash": format!("{:#018x}", self.hash()),
-            "operations": self.judgement.sent,
-            "acknowledged": self.judgement.acknowledged,
-            "events": self.report.as_ref().map_or(0, |report| report.events),
-            "simulated_ms": self.report.as_ref().map_or(0, |report| report.simulated.as_millis()),
-            "judged": judged,
-            "silent": self.silent(),
-            "planted_hits": self.planted_hits,
-        })
-        .to_string()
+    /// The run as a line, for programs.
+    pub(crate) fn line(&self) -> Line {
+        let counted = self.report.as_ref().map(|report| barnabas_checkers::counters(&report.evidence));
+        let named = |(name, count): (&'static str, u64)| (name.to_owned(), count);
+        let judged = self.judgement.judged.iter().map(|(name, facts)| (*name, *facts as u64));
+        Line {
+            seed: self.plan.seed,
+            lane: self.plan.lane,
+            verdict: self.outcome(),
+            checker: self.broken().map_or("", |broken| broken.promise).to_owned(),
+            what: self.broken().map_or("", |broken| broken.what.as_str()).to_owned(),
+            signature: self.broken().map(Broken::signature).unwrap_or_default(),
+            hash: format!("{:#018x}", self.hash()),
+            planted_hits: self.planted_hits,
+            sent: self.judgement.sent as u64,
+            acknowledged: self.judgement.acknowledged as u64,
+            events: self.report.as_ref().map_or(0, |report| report.events),
+            simulated_ms: self.report.as_ref().map_or(0, |report| millis(report.simulated)),
+            judged: judged.map(named).collect(),
+            counters: counted.into_iter().flatten().map(named).collect(),
+        }
     }
 
-    /// Checkers that judged nothing.
-    fn silent(&self) -> Vec<&'static str> {
-        self.judgement.judged.iter().filter(|(_, judged)| **judged == 0).map(|(name, _)| *name).collect()
+    /// The same as JSON.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(&self.line()).expect("plain data")
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Runs a plan.

@@ -12,8 +12,9 @@ use barnabas_base::Keyed;
 use barnabas_plan::Lane;
 use serde_json::Value;
 
-use super::arena::{Arena, Binary, Line, Range, Verdict};
 use super::copy::WorkspaceCopy;
+use crate::arena::{Arena, Binary, Range};
+use crate::line::{ACCIDENT, Line, Verdict};
 
 /// Crates that are drawn from.
 const PACKAGES: [&str; 4] = ["barnabas-commitlog", "barnabas-logstate", "barnabas-group", "barnabas-metadata"];
@@ -162,8 +163,14 @@ fn judge(arena: &dyn Arena, lane_seeds: u64) -> Result<Fate> {
     let mut after = 0;
     for lane in Lane::ALL {
         let mut checker = None;
-        let range =
-            Range { lane: *lane, from: 0, seeds: lane_seeds, planted: &[], is_black_box: false, stops_at_first: true };
+        let range = Range {
+            lane: Some(*lane),
+            from: 0,
+            seeds: lane_seeds,
+            planted: &[],
+            is_black_box: false,
+            stops_at_first: true,
+        };
         let ran = arena.fuzz(&range, &mut |line: Line| {
             after += 1;
             match line.verdict {
@@ -174,7 +181,7 @@ fn judge(arena: &dyn Arena, lane_seeds: u64) -> Result<Fate> {
                 }
             }
         });
-        let checker = checker.or_else(|| ran.is_err().then(|| "crash".to_owned()));
+        let checker = checker.or_else(|| ran.is_err().then(|| ACCIDENT.to_owned()));
         if let Some(checker) = checker {
             return Ok(Fate::Killed { checker, lane: *lane, after });
         }

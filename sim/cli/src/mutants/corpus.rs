@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use barnabas_plan::Plan;
 
-use super::arena::{Arena, Verdict};
+use crate::arena::Arena;
+use crate::line::Verdict;
 
 /// Folder of the corpus, below the root of the workspace.
 pub(crate) const FOLDER: &str = "ci/seeds";

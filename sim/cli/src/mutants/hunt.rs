@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use barnabas_plan::Lane;
 
-use super::arena::{Arena, Line, Range, Verdict};
 use super::patch::{Bug, Kind};
+use crate::arena::{Arena, Range};
+use crate::line::{ACCIDENT, Line, Verdict};
 
 /// How much is run.
 #[derive(Clone, Copy, Debug)]
@@ -18,9 +19,6 @@ pub(crate) struct Effort {
     /// Ranges of seeds over which the median is taken.
     pub(crate) ranges: u64,
 }
-
-/// Stands for the checker when the runner died.
-const CRASH: &str = "crash";
 
 /// Ranges begin this far from one another, so that they never overlap.
 const RANGE_STRIDE: u64 = 1_000_000;
@@ -112,7 +110,7 @@ struct Hunter<'a> {
 
 impl Hunter<'_> {
     const fn range<'a>(&self, lane: Lane, from: u64, seeds: u64, planted: &'a [String]) -> Range<'a> {
-        Range { lane, from, seeds, planted, is_black_box: false, stops_at_first: true }
+        Range { lane: Some(lane), from, seeds, planted, is_black_box: false, stops_at_first: true }
     }
 
     /// Every lane for a while, then every lane for long.
@@ -140,8 +138,8 @@ impl Hunter<'_> {
             match line.verdict {
                 Verdict::Pass | Verdict::Void => ControlFlow::Continue(()),
                 Verdict::Fail => {
-                    let Line { seed, checker, what, .. } = line;
-                    kill = Some(Kill { lane: range.lane, seed, checker, what, after });
+                    let Line { seed, lane, checker, what, .. } = line;
+                    kill = Some(Kill { lane, seed, checker, what, after });
                     ControlFlow::Break(())
                 }
             }
@@ -149,8 +147,8 @@ impl Hunter<'_> {
         self.seeds_run += after;
         if let Err(error) = ran {
             // A runner that dies or hangs has found something, if it does not do so without the bug.
-            let (seed, checker, what) = (range.from + after, CRASH.to_owned(), format!("{error:#}"));
-            return Some(Kill { lane: range.lane, seed, checker, what, after: after + 1 });
+            let (seed, checker, what) = (range.from + after, ACCIDENT.to_owned(), format!("{error:#}"));
+            return Some(Kill { lane: range.lane_of(seed), seed, checker, what, after: after + 1 });
         }
         kill
     }
@@ -186,8 +184,8 @@ pub(crate) mod tests_support {
 
     use anyhow::Result;
 
-    use super::super::arena::Shrunk;
     use super::*;
+    use crate::arena::Shrunk;
 
     /// A runner whose seeds fail as `fails` says: by bugs, lane, seed and whether only clients judge.
     pub(crate) struct Fake<F> {
@@ -201,14 +199,14 @@ pub(crate) mod tests_support {
             Self { fails, hits: 1, asked: Mutex::default() }
         }
 
-        fn line(&self, seed: u64, found: Option<&'static str>, planted_hits: u64) -> Line {
+        fn line(lane: Lane, seed: u64, found: Option<&'static str>, planted_hits: u64) -> Line {
             Line {
-                seed,
                 verdict: if found.is_some() { Verdict::Fail } else { Verdict::Pass },
                 checker: found.unwrap_or_default().to_owned(),
                 what: String::new(),
                 hash: format!("{seed:#x}"),
                 planted_hits,
+                ..Line::accident(seed, lane, &anyhow::anyhow!("replaced"))
             }
         }
     }
@@ -216,11 +214,12 @@ pub(crate) mod tests_support {
     impl<F: Fn(&[String], Lane, u64, bool) -> Option<&'static str> + Sync> Arena for Fake<F> {
         fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<()> {
             let asked = self.asked.lock().expect("nobody panics");
-            asked.borrow_mut().push(format!("{} {}+{} {:?}", range.lane, range.from, range.seeds, range.planted));
+            asked.borrow_mut().push(format!("{} {}+{} {:?}", range.lane_of(0), range.from, range.seeds, range.planted));
             for seed in range.from..range.from + range.seeds {
-                let found = (self.fails)(range.planted, range.lane, seed, range.is_black_box);
+                let found = (self.fails)(range.planted, range.lane_of(seed), seed, range.is_black_box);
                 let hits = if range.planted.is_empty() { 0 } else { self.hits };
-                if each(self.line(seed, found, hits)).is_break() || found.is_some() && range.stops_at_first {
+                let line = Self::line(range.lane_of(seed), seed, found, hits);
+                if each(line).is_break() || found.is_some() && range.stops_at_first {
                     break;
                 }
             }
@@ -231,7 +230,7 @@ pub(crate) mod tests_support {
             let text = std::fs::read_to_string(plan)?;
             let plan = barnabas_plan::Plan::parse(&text)?;
             let found = (self.fails)(&plan.planted, plan.lane, plan.seed, false);
-            Ok(self.line(plan.seed, found, 0))
+            Ok(Self::line(plan.lane, plan.seed, found, 0))
         }
 
         fn shrink(&self, seed: u64, lane: Lane, planted: &[String], out: &Path) -> Result<Shrunk> {

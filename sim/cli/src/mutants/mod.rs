@@ -2,7 +2,6 @@
 //! builds it once with all of them behind switches, and hunts each alone. Drives the built runner as a process; knows
 //! nothing of how a run works.
 
-mod arena;
 mod blind;
 mod copy;
 mod corpus;
@@ -22,9 +21,9 @@ use anyhow::{Context, Result, bail, ensure};
 use barnabas_base::Keyed;
 use barnabas_plan::Plan;
 
+use crate::arena::{Arena, Binary, Shrunk};
 use crate::root;
 
-use arena::{Arena, Binary, Shrunk};
 use blind::Blind;
 use copy::{WorkspaceCopy, own_profile, read_bugs};
 use hunt::{Effort, Fate, Hunted, hunt};

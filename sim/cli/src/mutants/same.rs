@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use anyhow::{Result, ensure};
 use barnabas_plan::Lane;
 
-use super::arena::{Arena, Line, Range, Verdict};
+use crate::arena::{Arena, Range};
+use crate::line::{Line, Verdict};
 
 /// Seeds of this check begin here, beside those of the hunts.
 const FROM: u64 = 500_000_000;
@@ -43,7 +44,7 @@ pub(crate) fn check(normal: &dyn Arena, planted: &dyn Arena, seeds: u64) -> Resu
 /// Seed, hash and verdict of each.
 fn outcomes(arena: &dyn Arena, lane: Lane, seeds: u64) -> Result<Vec<(u64, String, Verdict)>> {
     let mut outcomes = Vec::new();
-    let range = Range { lane, from: FROM, seeds, planted: &[], is_black_box: false, stops_at_first: false };
+    let range = Range { lane: Some(lane), from: FROM, seeds, planted: &[], is_black_box: false, stops_at_first: false };
     arena.fuzz(&range, &mut |line: Line| {
         outcomes.push((line.seed, line.hash, line.verdict));
         ControlFlow::Continue(())

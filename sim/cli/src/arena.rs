@@ -1,8 +1,8 @@
-//! Runs of the runner's binary, and what it says of each seed: one line of JSON a seed. Knows nothing of bugs but their
-//! names.
+//! Runs of the runner's binary in processes of their own, and what they say of each seed: one line of JSON a seed. Sweeps
+//! and the hunt for planted bugs drive it; it knows nothing of bugs but their names.
 //!
 //! ```text
-//! <binary> fuzz --lane L --from SEED --seeds N [--planted A,B] [--black-box-only] [--stop-at-first] --quiet-json
+//! <binary> fuzz [--lane L] --from SEED --seeds N [--planted A,B] [--black-box-only] [--stop-at-first] --quiet-json
 //! <binary> replay FILE --quiet-json
 //! <binary> shrink SEED --lane L --planted A,B --out FILE --quiet-json
 //! ```
@@ -21,72 +21,29 @@ use anyhow::{Context, Result, bail};
 use barnabas_plan::Lane;
 use serde_json::Value;
 
+use crate::line::Line;
+
 /// A runner that says nothing for this long hangs.
 const SILENCE_MAX: Duration = Duration::from_secs(180);
-
-/// How a seed ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Pass,
-    Fail,
-    Void,
-}
-
-/// What the runner says of one seed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) seed: u64,
-    pub(crate) verdict: Verdict,
-    /// Who failed it: a checker's name.
-    pub(crate) checker: String,
-    /// What it said.
-    pub(crate) what: String,
-    /// The trace hash.
-    pub(crate) hash: String,
-    /// How often a planted bug was reached.
-    pub(crate) planted_hits: u64,
-}
-
-impl Line {
-    /// Reads one line.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        let json: Value = serde_json::from_str(text).with_context(|| format!("the runner said `{text}`"))?;
-        let word = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-        let verdict = match json["verdict"].as_str() {
-            Some("pass") => Verdict::Pass,
-            Some("fail") => Verdict::Fail,
-            Some("void") => Verdict::Void,
-            _ => bail!("the runner gave no verdict: `{text}`"),
-        };
-        // Numbers above 2^53 do not survive every reader: a seed may be text too.
-        let seed = match &json["seed"] {
-            Value::String(text) => barnabas_plan::parse_seed(text),
-            other => other.as_u64(),
-        };
-        Ok(Self {
-            seed: seed.with_context(|| format!("the runner named no seed: `{text}`"))?,
-            verdict,
-            checker: word("checker"),
-            what: word("what"),
-            hash: word("hash"),
-            planted_hits: json["planted_hits"].as_u64().unwrap_or(0),
-        })
-    }
-}
 
 /// A range of seeds to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Range<'a> {
-    pub(crate) lane: Lane,
+    /// The lane; each seed's own otherwise.
+    pub(crate) lane: Option<Lane>,
     pub(crate) from: u64,
     pub(crate) seeds: u64,
     pub(crate) planted: &'a [String],
     /// White-box checks and panics of the broker do not count.
     pub(crate) is_black_box: bool,
     pub(crate) stops_at_first: bool,
+}
+
+impl Range<'_> {
+    /// The lane in which a seed of the range runs.
+    pub(crate) fn lane_of(&self, seed: u64) -> Lane {
+        self.lane.unwrap_or_else(|| barnabas_nemesis::lane_of(seed))
+    }
 }
 
 /// What a shrunk plan is like.
@@ -115,17 +72,27 @@ pub(crate) struct Binary {
     /// What comes before the verb.
     prefix: Vec<PathBuf>,
     silence_max: Duration,
+    /// Where it runs; where this process does otherwise.
+    folder: Option<PathBuf>,
 }
 
 impl Binary {
     /// The runner at `path`.
     pub(crate) const fn new(path: PathBuf) -> Self {
-        Self { path, prefix: Vec::new(), silence_max: SILENCE_MAX }
+        Self { path, prefix: Vec::new(), silence_max: SILENCE_MAX, folder: None }
+    }
+
+    /// The same runner in another folder and another environment, neither of which a run may notice.
+    pub(crate) fn elsewhere(&self, folder: &Path) -> Self {
+        Self { path: self.path.clone(), prefix: self.prefix.clone(), folder: Some(folder.into()), ..*self }
     }
 
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.prefix).arg(verb);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder).env("BARNABAS_SIM_ELSEWHERE", folder);
+        }
         command
     }
 
@@ -212,7 +179,10 @@ fn read_lines(stdout: ChildStdout) -> Receiver<String> {
 impl Arena for Binary {
     fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<()> {
         let mut command = self.command("fuzz");
-        command.args(["--quiet-json", "--lane", range.lane.word()]);
+        command.arg("--quiet-json");
+        if let Some(lane) = range.lane {
+            command.args(["--lane", lane.word()]);
+        }
         command.args(["--from", &range.from.to_string(), "--seeds", &range.seeds.to_string()]);
         if !range.planted.is_empty() {
             command.args(["--planted", &range.planted.join(",")]);
@@ -261,9 +231,11 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::line::Verdict;
 
-    const PASS: &str = r#"{"seed":7,"lane":"durable","verdict":"pass","hash":"0xab","planted_hits":3}"#;
-    const FAIL: &str = r#"{"seed":"0x8","verdict":"fail","checker":"lost-write","what":"v1 is gone","hash":"0xcd"}"#;
+    const PASS: &str = r#"{"seed":"0x7","lane":"durable","verdict":"pass","hash":"0xab","planted_hits":3}"#;
+    const FAIL: &str =
+        r#"{"seed":"0x8","lane":"raw","verdict":"fail","checker":"lost-write","what":"v1 is gone","hash":"0xcd"}"#;
 
     /// A runner that is a shell script.
     struct Script(PathBuf);
@@ -287,7 +259,7 @@ mod tests {
     }
 
     fn range(planted: &[String]) -> Range<'_> {
-        Range { lane: Lane::Durable, from: 7, seeds: 2, planted, is_black_box: true, stops_at_first: true }
+        Range { lane: Some(Lane::Durable), from: 7, seeds: 2, planted, is_black_box: true, stops_at_first: true }
     }
 
     fn collect(binary: &Binary, planted: &[String]) -> Result<Vec<Line>> {
