@@ -174,25 +174,26 @@ impl Place {
         begin: impl FnOnce(&Volume) -> S,
         apply: impl FnOnce(&mut Volume, S, i64) -> io::Result<T> + 'static,
     ) -> io::Result<T> {
-        let judged = move |volume: &mut Volume, begun, now_ms, error: Option<io::Error>| match error {
+        let judged = move |volume: &mut Volume, begun, now_ms, judged: Judged| match judged.error {
             Some(error) => Err(error),
             None => apply(volume, begun, now_ms),
         };
         self.operate_judged(call, span, begin, judged).await
     }
 
-    /// Runs an operation that leaves the thread and knows what to do when it is to fail.
+    /// Runs an operation that leaves the thread and knows what to do when it is to fail or to do something else.
     pub(crate) async fn operate_judged<S: 'static, T: 'static>(
         &self,
         call: Call<'_>,
         span: Span,
         begin: impl FnOnce(&Volume) -> S,
-        apply: impl FnOnce(&mut Volume, S, i64, Option<io::Error>) -> io::Result<T> + 'static,
+        apply: impl FnOnce(&mut Volume, S, i64, Judged) -> io::Result<T> + 'static,
     ) -> io::Result<T> {
         if !self.is_alive() {
             return std::future::pending().await;
         }
-        let Judged { error, extra_ns, .. } = self.judge(call);
+        let judged = self.judge(call);
+        let extra_ns = judged.extra_ns;
         let node = self.key.node();
         let drawn_ns = self.world.draw_ns("disk", span, u64::from(node.0), self.next_ordinal());
         let delay_ns = drawn_ns.saturating_mul(self.world.with_node(node, |state| state.disk_slowdown));
@@ -201,7 +202,7 @@ impl Place {
         let (sender, receiver) = oneshot::channel();
         let operation = move |world: &World| {
             let now_ms = world.wall_of(node).0;
-            let outcome = world.with_node(node, |state| apply(&mut state.volume, begun, now_ms, error));
+            let outcome = world.with_node(node, |state| apply(&mut state.volume, begun, now_ms, judged));
             world.record(call_end(&outcome), u64::from(node.0), 0);
             if let Some((kind, path)) = told {
                 world.disk_call_ended(node, kind, &path);

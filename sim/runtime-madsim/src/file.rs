@@ -73,8 +73,11 @@ impl SimFile {
         let call = self.call(DiskCallKind::Write, offset, bytes.len() as u64);
         let lease = Arc::clone(&self.lease);
         if world.draw_one_in("dirty", config.dirty_write_one_in, node, self.place.next_ordinal()) {
-            let apply = move |volume: &mut Volume, (), now_ms| volume.write(lease.inode, offset, bytes, now_ms);
-            return self.place.operate(call, config.sync, |_| (), apply).await;
+            let apply = move |volume: &mut Volume, (), now_ms, judged: Judged| match judged.error {
+                Some(error) => Err(error),
+                None => write_twisted(volume, &lease, (offset, bytes), judged.twist, now_ms),
+            };
+            return self.place.operate_judged(call, config.sync, |_| (), apply).await;
         }
         let Judged { error, extra_ns, twist } = self.place.judge(call);
         let drawn_ns = world.draw_ns("cache write", config.cache_write, node, self.place.next_ordinal());
@@ -161,7 +164,7 @@ impl File for SimFile {
         Box::pin(async move {
             let span = self.place.world.shared.config.sync;
             let call = self.call(DiskCallKind::Sync, 0, 0);
-            let apply = move |volume: &mut Volume, upto, _, error: Option<io::Error>| match error {
+            let apply = move |volume: &mut Volume, upto, _, judged: Judged| match judged.error {
                 Some(error) => {
                     volume.drop_dirty(lease.inode, upto);
                     Err(error)
