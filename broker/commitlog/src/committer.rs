@@ -261,6 +261,10 @@ impl Committer {
             Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
             Ok(()) | Err(_) => {}
         }
+        // It failed elsewhere meanwhile: whoever waited has been refused, and nothing is said to be durable any more.
+        if directory.is_offline() {
+            return Err(went_offline());
+        }
         for commit in direct.iter().chain(&journaled) {
             commit.log.after_commit();
         }
@@ -374,7 +378,7 @@ impl Committer {
                 return Ok(());
             }
             if directory.is_offline() {
-                return Err(io::Error::other("the log directory went offline"));
+                return Err(went_offline());
             }
             assert!(self.checkpoints.get() > 0, "a file that is needed has a checkpoint under way");
             self.idle.changed_since(seen).await;
@@ -528,6 +532,10 @@ fn files_of<'a>(files: impl Iterator<Item = &'a SegmentFiles>) -> Vec<Rc<dyn Fil
 
 fn is_full<T>(outcome: &io::Result<T>) -> bool {
     matches!(outcome, Err(error) if error.kind() == io::ErrorKind::StorageFull)
+}
+
+fn went_offline() -> io::Error {
+    io::Error::other("the log directory went offline")
 }
 
 fn refuse(answers: Vec<Answer>, error: &StorageError) {
