@@ -1,7 +1,7 @@
 //! [`Coordinator`]: all classic groups of one `__consumer_offsets` partition. Routes requests and timers to groups,
 //! loads the log, and hands over what they decide. One shard owns it and drives it.
 
-use barnabas_base::{Monotonic, Offset, TimestampMs, TopicPartition};
+use barnabas_base::{Monotonic, Observation, Offset, TimestampMs, TopicPartition};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::{
     HeartbeatRequest, HeartbeatResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
@@ -22,7 +22,8 @@ use crate::timers::{Timer, Timers};
 /// Life: [`new`](Self::new), [`replay`](Self::replay) for each record of the log up to the high watermark,
 /// [`loaded`](Self::loaded); then [`step`](Self::step) and the reports of its batches; at last
 /// [`resign`](Self::resign). Requests before `loaded` are refused with `COORDINATOR_LOAD_IN_PROGRESS`: an answer from
-/// half a log would send consumers back to their beginnings.
+/// half a log would send consumers back to their beginnings. A log that does not read ends in
+/// [`failed_to_load`](Self::failed_to_load).
 #[derive(Debug)]
 pub struct Coordinator {
     pub(crate) config: Config,
@@ -39,6 +40,8 @@ pub struct Coordinator {
 enum Phase {
     Loading,
     Active,
+    /// The log does not read: what is committed is not known.
+    Failed,
     Resigned,
 }
 
@@ -90,6 +93,16 @@ impl Coordinator {
         self.schedule_sweep(now);
     }
 
+    /// The log does not read, so that nobody knows what is committed: nothing of it is served. Requests get
+    /// NOT_COORDINATOR, as from a coordinator of Kafka that failed to load (`CoordinatorRuntime`, state FAILED); it goes
+    /// on only by loading anew.
+    pub fn failed_to_load(&mut self, out: &mut Vec<Output>) {
+        assert!(self.phase == Phase::Loading, "only what loads fails to load");
+        self.phase = Phase::Failed;
+        self.groups.clear();
+        out.push(Output::Observe(Observation::Mark { name: "coordinator.load.failed" }));
+    }
+
     /// Whether the log has been read and the partition is still led.
     #[must_use]
     pub fn is_active(&self) -> bool {
@@ -108,7 +121,7 @@ impl Coordinator {
                 };
                 out.push(Output::Reply { token: input.token(), response: input.refusal(code) });
             }
-            Phase::Resigned => {
+            Phase::Failed | Phase::Resigned => {
                 let response = input.refusal(ErrorCode::NotCoordinator);
                 out.push(Output::Reply { token: input.token(), response });
             }

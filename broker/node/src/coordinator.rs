@@ -14,7 +14,7 @@ use barnabas_group::{AppendId, Coordinator, Input, Output, Response, Token};
 use barnabas_runtime::sync::{Notify, oneshot, queue};
 use barnabas_runtime::{Env, Local, TaskHandle};
 use barnabas_wire::ErrorCode;
-use barnabas_wire::record::{Batch, BatchBuilder, BatchOptions, Compressor, Decompressor, Tail, batches};
+use barnabas_wire::record::{Batch, BatchBuilder, BatchOptions, Compressor, Decompressor, RecordError, Tail, batches};
 use bytes::Bytes;
 
 use crate::partition::Partition;
@@ -39,7 +39,8 @@ pub(crate) struct GroupCoordinator {
 }
 
 impl GroupCoordinator {
-    /// Starts to load; until that is done every request is answered COORDINATOR_LOAD_IN_PROGRESS.
+    /// Starts to load; until that is done every request is answered COORDINATOR_LOAD_IN_PROGRESS, and for good
+    /// NOT_COORDINATOR when the log does not read.
     pub(crate) fn start(shard: &Rc<Shard>, partition: Rc<Partition>) -> Rc<Self> {
         let (appending, appended) = queue::bounded(2 * barnabas_group::APPENDS_IN_FLIGHT_MAX);
         let core = Coordinator::new(shard.options.group(), partition.id);
@@ -144,56 +145,55 @@ impl GroupCoordinator {
         }
     }
 
-    /// Replays the log. Everything up to its end counts: what is there survived, so that it will be committed.
+    /// Loads the core from the log, or has it refuse everything: an answer from half a log would send consumers back.
     async fn load(self: Rc<Self>) {
-        let log = &self.partition.log;
-        let mut offset = log.log_start_offset();
-        let end = log.end_offset();
-        while offset < end {
-            match log.read_bytes(offset, LOAD_CHUNK_BYTES, ReadBound::End).await {
-                Ok(read) if read.bytes.is_empty() => break,
-                Ok(read) => {
-                    self.replay(&read.bytes);
-                    assert!(read.next_offset > offset, "a read that returns batches advances");
-                    offset = read.next_offset;
-                }
-                Err(error) => {
-                    tracing::error!(target: "GroupCoordinator", "cannot load {:?} at {offset}: {error:?}", self.partition);
-                    return;
-                }
+        let replayed = self.replay_log().await;
+        let mut out = Vec::new();
+        match replayed {
+            Ok(()) => self.core.borrow_mut().loaded(self.env.now(), self.env.wall(), &mut out),
+            Err(why) => {
+                tracing::error!(target: "GroupCoordinator", "cannot load {:?}, its groups are not served: {why}", self.partition);
+                self.core.borrow_mut().failed_to_load(&mut out);
             }
         }
-        let mut out = Vec::new();
-        self.core.borrow_mut().loaded(self.env.now(), self.env.wall(), &mut out);
         self.perform(out);
         self.high_watermark_moved();
     }
 
-    fn replay(&self, bytes: &Bytes) {
-        let mut decompressor = Decompressor::new();
-        for batch in batches(bytes, Tail::MayBeCut) {
-            match batch {
-                Ok(batch) if batch.header().attributes.is_control() => {}
-                Ok(batch) => self.replay_batch(&batch, &mut decompressor),
-                Err(error) => {
-                    tracing::error!(target: "GroupCoordinator", "cannot read {:?}: {error}", self.partition);
-                    return;
-                }
+    /// Replays the log. Everything up to its end counts: what is there survived, so that it will be committed.
+    async fn replay_log(&self) -> Result<(), String> {
+        let log = &self.partition.log;
+        let mut offset = log.log_start_offset();
+        let end = log.end_offset();
+        while offset < end {
+            let read = log.read_bytes(offset, LOAD_CHUNK_BYTES, ReadBound::End).await;
+            let read = read.map_err(|error| format!("at {offset}: {error:?}"))?;
+            if read.bytes.is_empty() {
+                return Err(format!("there is nothing at {offset}, below the end at {end}"));
             }
+            self.replay(&read.bytes).map_err(|error| format!("behind {offset}: {error}"))?;
+            assert!(read.next_offset > offset, "a read that returns batches advances");
+            offset = read.next_offset;
         }
+        Ok(())
     }
 
-    fn replay_batch(&self, batch: &Batch, decompressor: &mut Decompressor) {
-        let mut core = self.core.borrow_mut();
-        let payload = match batch.payload(decompressor, LOADED_BATCH_BYTES_MAX) {
-            Ok(payload) => payload,
-            Err(error) => {
-                tracing::error!(target: "GroupCoordinator", "cannot read {:?}: {error}", self.partition);
-                return;
+    fn replay(&self, bytes: &Bytes) -> Result<(), RecordError> {
+        let mut decompressor = Decompressor::new();
+        for batch in batches(bytes, Tail::MayBeCut) {
+            let batch = batch?;
+            if !batch.header().attributes.is_control() {
+                self.replay_batch(&batch, &mut decompressor)?;
             }
-        };
+        }
+        Ok(())
+    }
+
+    fn replay_batch(&self, batch: &Batch, decompressor: &mut Decompressor) -> Result<(), RecordError> {
+        let mut core = self.core.borrow_mut();
+        let payload = batch.payload(decompressor, LOADED_BATCH_BYTES_MAX)?;
         for record in payload.records() {
-            let Ok(record) = record else { return };
+            let record = record?;
             let Some(key) = record.key.map(|key| payload.share(key)) else { continue };
             let value = record.value.map(|value| payload.share(value));
             // A newer Kafka may have left kinds of records that this coordinator does not know; they are kept, not read.
@@ -201,6 +201,7 @@ impl GroupCoordinator {
                 tracing::warn!(target: "GroupCoordinator", "skipping a record of {:?}: {error}", self.partition);
             }
         }
+        Ok(())
     }
 
     async fn keep_time(self: Rc<Self>) {

@@ -276,7 +276,8 @@ async fn delete(call: &Call, request: DeleteGroupsRequest) -> DeleteGroupsRespon
     response
 }
 
-/// ListGroups: every coordinator of every shard.
+/// ListGroups: every coordinator of every shard. What one does not serve is left out, as in Kafka
+/// (`GroupCoordinatorService.listGroups` passes over NOT_COORDINATOR): the groups of the others are still told.
 async fn list(call: &Call, request: &ListGroupsRequest) -> ListGroupsResponse {
     let mut response = ListGroupsResponse::default();
     let asked: Vec<Local<'static, Vec<Response>>> = (0..call.shard.data_shards)
@@ -300,7 +301,8 @@ async fn list(call: &Call, request: &ListGroupsRequest) -> ListGroupsResponse {
     for answered in join_all(asked).await.into_iter().flatten() {
         let Response::ListGroups(listed) = answered else { unreachable!("asked to list") };
         response.groups.extend(listed.groups);
-        if listed.error_code != ErrorCode::None.code() {
+        let is_served = listed.error_code != ErrorCode::NotCoordinator.code();
+        if is_served && listed.error_code != ErrorCode::None.code() {
             response.error_code = listed.error_code;
         }
     }
