@@ -1,7 +1,7 @@
 //! Promises of classic groups: a commit is accepted only of the current generation, and a partition has one owner in each.
 //! Session timeouts make views overlap lawfully, so that only accepted commits and assignments of one generation count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::Offset;
 use barnabas_history::{Call, CallView, ClientLife, Evidence, LogName, Membership, Outcome, What};
@@ -141,20 +141,43 @@ fn accepted<'a>(view: &CallView<'a>) -> Option<Accepted<'a>> {
 /// When a group may have begun anew: an empty group is forgotten, and the next one counts from 1 again.
 struct Rebirths(BTreeMap<GroupName, Vec<usize>>);
 
+/// What is known of a group since it began.
+#[derive(Default)]
+struct Birth {
+    /// The highest generation that was assigned.
+    top: i32,
+    /// Who was assigned something and has neither left nor died since.
+    members: BTreeSet<ClientLife>,
+}
+
 impl Rebirths {
     fn new(evidence: &Evidence) -> Self {
         let mut births = BTreeMap::<GroupName, Vec<usize>>::new();
-        let mut highest = BTreeMap::<GroupName, i32>::new();
+        let mut groups = BTreeMap::<GroupName, Birth>::new();
+        let forgets_after = forgets_empty_groups_after(evidence);
         for (at, step) in evidence.steps.iter().enumerate() {
-            let What::Member { change: Membership::Assigned { group, generation, .. }, .. } = &step.what else {
-                continue;
-            };
-            let top = highest.entry(*group).or_insert(*generation);
-            if *generation <= 1 && *top > 1 {
-                births.entry(*group).or_default().push(at);
-                *top = *generation;
+            match &step.what {
+                What::Member { by, change: Membership::Assigned { group, generation, .. } } => {
+                    let birth = groups.entry(*group).or_default();
+                    // A group of one generation that everybody left and that nobody committed for: Kafka's cleanup of
+                    // expired offsets forgets it (`GroupCoordinatorShard.cleanupExpiredOffsets`, `maybeDeleteGroup`).
+                    let may_be_forgotten =
+                        step.at.0 >= forgets_after && birth.top == 1 && birth.members.iter().all(|member| member == by);
+                    if *generation <= 1 && (birth.top > 1 || may_be_forgotten) {
+                        births.entry(*group).or_default().push(at);
+                        *birth = Birth::default();
+                    }
+                    birth.top = birth.top.max(*generation);
+                    birth.members.insert(*by);
+                }
+                What::Member { by, change: Membership::Revoked { group, .. } } => {
+                    groups.entry(*group).or_default().members.remove(by);
+                }
+                What::Reborn { by } => {
+                    groups.values_mut().for_each(|birth| birth.members.retain(|member| member.client != by.client));
+                }
+                What::Invoked { .. } | What::Ended { .. } | What::Observed { .. } | What::Happened(_) => {}
             }
-            *top = (*top).max(*generation);
         }
         Self(births)
     }
@@ -165,10 +188,17 @@ impl Rebirths {
     }
 }
 
+/// Simulated time, in nanoseconds, before which no empty group is forgotten.
+fn forgets_empty_groups_after(evidence: &Evidence) -> u64 {
+    /// Kafka's default of `offsets.retention.check.interval.ms`.
+    const CHECK_INTERVAL_MS: u64 = 600_000;
+    evidence.plan.knobs.number("broker.offsets.retention.check.interval.ms", CHECK_INTERVAL_MS) * 1_000_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::piece::{accepts, durable, passes_over, rejects};
+    use crate::piece::{Piece, accepts, durable, passes_over, rejects};
 
     #[test]
     fn accepts_one_owner() {
@@ -181,8 +211,14 @@ mod tests {
                 durable().assigned(1, 1, None).commits(1, 1, 5).assigned(1, 1, None),
                 durable().ok(1, join(4), done()).assigned(1, 1, None).ok(2, join(4), done()).assigned(2, 1, None),
                 durable().assigned(1, 1, None).assigned(2, 2, None).assigned(2, 1, None).commits(2, 1, 3),
+                sweeps(durable().assigned(1, 1, None).revoked(1)).assigned(2, 1, None).commits(2, 1, 3),
             ],
         );
+    }
+
+    /// Groups that are empty are forgotten at any time.
+    fn sweeps(piece: Piece) -> Piece {
+        piece.plan(|plan| plan.knobs.set("broker.offsets.retention.check.interval.ms", 0))
     }
 
     #[test]
@@ -193,6 +229,8 @@ mod tests {
                 durable().assigned(1, 3, None).assigned(2, 3, None),
                 durable().commits(1, 3, 5).commits(2, 3, 5),
                 durable().assigned(1, 2, None).commits(2, 2, 5),
+                durable().assigned(1, 1, None).revoked(1).assigned(2, 1, None),
+                sweeps(durable().assigned(1, 1, None)).assigned(2, 1, None),
             ],
         );
     }

@@ -259,6 +259,12 @@ impl Piece {
         self
     }
 
+    /// The device lied about this file.
+    pub(crate) fn damaged(mut self, path: &str) -> Self {
+        self.evidence.damaged.insert(path.to_owned());
+        self
+    }
+
     /// A broker's observation, in the life given by [`Self::lives`].
     pub(crate) fn observed(self, observation: Observation) -> Self {
         let (node, life, shard) = (NodeName(0), self.life, ShardId(0));
