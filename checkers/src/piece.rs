@@ -235,6 +235,12 @@ impl Piece {
         })
     }
 
+    /// The member loses what it owns.
+    pub(crate) fn revoked(self, client: u16) -> Self {
+        let change = Membership::Revoked { group: G0, reason: "the group rebalances".to_owned() };
+        self.push(What::Member { by: life(client), change })
+    }
+
     pub(crate) fn to_commit(&self, client: u16, generation: i32, offset: i64) -> Call {
         Call::Commit { group: G0, generation, member: format!("m{client}"), offsets: vec![(self.log, Offset(offset))] }
     }

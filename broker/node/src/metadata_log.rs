@@ -134,7 +134,8 @@ impl MetadataFiles {
         let mut offset = loader.position().end_offset.max(log.log_start_offset());
         while offset < log.end_offset() {
             let read = log.read_bytes(offset, READ_CHUNK_BYTES, ReadBound::End).await;
-            let read = read.map_err(|error| format!("cannot read the metadata log at {offset}: {error}"))?;
+            let read =
+                read.map_err(|error| format!("cannot read {} at {offset}: {error}", self.segment_of(log, offset)))?;
             if read.bytes.is_empty() {
                 break;
             }
@@ -159,6 +160,13 @@ impl MetadataFiles {
             offset = read.next_offset;
         }
         Ok(loader)
+    }
+
+    /// The file that holds `offset`, for people: what is damaged there is named.
+    fn segment_of(&self, log: &Log, offset: Offset) -> String {
+        let damaged = log.damaged_ranges().into_iter().find(|range| range.from <= offset && offset < range.to);
+        let name = damaged.map(|range| format!("{:020}.log", range.segment.0));
+        name.map_or_else(|| self.folder.clone(), |name| self.folder.join(name)).display().to_string()
     }
 
     /// The newest snapshot that reads. The log must begin at or before its end; otherwise records would be missing.

@@ -1,7 +1,7 @@
 //! [`Evidence`]: everything a run leaves for the checkers, in the order in which it happened. Workloads write the calls,
 //! the world writes the rest; nobody else writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::{LeaderEpoch, Monotonic, Observation, Offset, ShardId, TimestampMs, Uuid};
 use barnabas_plan::{ClientName, Fault, GroupName, Machine, NodeName, OffsetSpec, Plan, TopicName};
@@ -415,6 +415,8 @@ pub struct Evidence {
     pub steps: Vec<Step>,
     /// Disks, in the order in which the images were taken.
     pub disks: Vec<DiskImage>,
+    /// Files in which the device changed or left out something without saying so: the paths under which it did.
+    pub damaged: BTreeSet<String>,
 }
 
 /// A call with its end, if it ended.
@@ -438,7 +440,7 @@ impl Evidence {
     /// Evidence of nothing.
     #[must_use]
     pub const fn new(plan: Plan) -> Self {
-        Self { plan, steps: Vec::new(), disks: Vec::new() }
+        Self { plan, steps: Vec::new(), disks: Vec::new(), damaged: BTreeSet::new() }
     }
 
     /// Adds a step.

@@ -1,6 +1,8 @@
 //! [`DiskRules`]: disk faults that are in force on one node, as rules that each call is held against. The director adds
 //! and removes rules, the node's disk asks.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use barnabas_plan::{Call, FileClass};
@@ -36,6 +38,8 @@ pub(crate) struct Rule {
 #[derive(Debug, Default)]
 pub(crate) struct DiskRules {
     rules: Vec<Rule>,
+    /// Files in which the device has changed or left out something without saying so.
+    damaged: BTreeSet<PathBuf>,
 }
 
 impl DiskRules {
@@ -52,6 +56,16 @@ impl DiskRules {
         self.rules.clear();
     }
 
+    /// The device has lied about this file.
+    pub(crate) fn note_damage(&mut self, path: &Path) {
+        self.damaged.insert(path.to_owned());
+    }
+
+    /// The files about which the device has lied.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = &Path> {
+        self.damaged.iter().map(PathBuf::as_path)
+    }
+
     /// Judges a call.
     pub(crate) fn judge(&mut self, call: &DiskCall<'_>) -> DiskVerdict {
         let fits = |rule: &&mut Rule| {
@@ -65,6 +79,9 @@ impl DiskRules {
             Effect::Back(bytes) => DiskVerdict::Misdirected(call.offset.saturating_sub(bytes)),
         };
         self.rules.retain(|rule| rule.left > 0);
+        if matches!(verdict, DiskVerdict::Lost | DiskVerdict::Misdirected(_)) {
+            self.note_damage(call.path);
+        }
         verdict
     }
 }
@@ -76,8 +93,6 @@ pub(crate) const fn delay_ms(ms: u64) -> Effect {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use barnabas_runtime_madsim::DiskCallKind;
 
     use super::*;
@@ -98,5 +113,16 @@ mod tests {
         rules.add(Rule { fault: 1, call: None, file: FileClass::Any, effect, left: u32::MAX });
         rules.end(1);
         assert_eq!(rules.judge(&write("/d/t0-0/0.index")), DiskVerdict::Pass);
+        assert_eq!(rules.damaged().count(), 0, "a device that fails says so");
+    }
+
+    #[test]
+    fn a_file_about_which_the_device_lied_is_remembered() {
+        let mut rules = DiskRules::default();
+        rules.add(Rule { fault: 0, call: Some(Call::Write), file: FileClass::Index, effect: Effect::Back(4), left: 1 });
+        assert_eq!(rules.judge(&write("/d/t0-0/0.log")), DiskVerdict::Pass);
+        assert_eq!(rules.judge(&write("/d/t0-0/0.index")), DiskVerdict::Misdirected(0));
+        rules.clear();
+        assert_eq!(rules.damaged().collect::<Vec<_>>(), [Path::new("/d/t0-0/0.index")]);
     }
 }

@@ -87,10 +87,12 @@ fn run(world: &World, plan: Plan) -> RunReport {
     if let Err(what) = play(&mut director) {
         director.happened(Happening::Unsettled { what });
     }
+    let damaged = director.rules.borrow().damaged().map(|path| path.display().to_string()).collect();
     drop(director);
     // Taken, not copied: what machines still say while the world ends is nobody's evidence.
     let mut evidence = evidence.replace(Evidence::new(plan));
     evidence.disks = disks(&broker, &evidence);
+    evidence.damaged = damaged;
     RunReport {
         evidence,
         trace_hash: world.trace_hash(),

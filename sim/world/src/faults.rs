@@ -304,6 +304,7 @@ impl Director<'_> {
             let (path, len) = &files[usize::try_from(draw("rot: file").below(files.len() as u64)).expect("a position")];
             let offset = draw("rot: byte").below(*len as u64);
             machine.flip_bit(path, offset, u8::try_from(draw("rot: bit").below(8)).expect("below eight"));
+            self.rules.borrow_mut().note_damage(path);
         }
     }
 
