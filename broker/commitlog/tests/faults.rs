@@ -193,3 +193,69 @@ fn a_full_device_refuses_writes_and_heals() {
         });
     }
 }
+
+#[test]
+fn what_a_failed_flush_left_in_the_page_cache_is_written_again() {
+    // By way of the journal, whose replay is what fails to flush, and straight to the segment.
+    for size in [200, 600_000] {
+        simulate(12, Config::default(), move |world| {
+            let node = world.node("n");
+            let acked = Rc::new(std::cell::Cell::new(false));
+            let done = Rc::clone(&acked);
+            node.start(1, move |env| {
+                let done = Rc::clone(&done);
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/data").await;
+                    let log = open(&directory, 0, LogConfig::default()).await;
+                    append(&log, batch(size)).await.expect("a healthy disk");
+                    log.wait_high_watermark(Offset(1)).await.expect("a healthy disk");
+                    done.set(true);
+                    // Written and, with the next flush failing, never durable.
+                    let _ = append(&log, batch(size)).await;
+                    std::future::pending::<()>().await;
+                })
+            });
+            assert!(world.run_until(MINUTE, || acked.get()), "the first batch is acknowledged");
+            fail_one_sync(&node);
+            world.run_for(Duration::from_secs(1));
+            node.crash();
+            fail_one_sync(&node);
+            node.start(1, |env| {
+                Box::pin(async move {
+                    let options = DirectoryOptions { node_id: BrokerId(1), cluster_id: None, format: true };
+                    // It fails or not, as the flush belongs to the start or to the first commit.
+                    let _ = DirectoryOwner::open(&env, Path::new("/data"), 0, &options).await;
+                })
+            });
+            world.run_for(Duration::from_secs(1));
+            node.crash();
+            node.on_disk_call(|_| DiskVerdict::Pass);
+            let end = live(world, &node, |env| {
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/data").await;
+                    let log = open(&directory, 0, LogConfig::default()).await;
+                    log.wait_high_watermark(log.end_offset()).await.expect("a healthy disk");
+                    log.end_offset()
+                })
+            });
+            node.power_loss();
+            let (again, damaged) = live(world, &node, |env| {
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/data").await;
+                    let log = open(&directory, 0, LogConfig::default()).await;
+                    (log.end_offset(), log.damaged_ranges())
+                })
+            });
+            assert_eq!((again, damaged), (end, Vec::new()), "{size}: what was said to be durable is there");
+        });
+    }
+}
+
+/// The next flush of the node fails and loses the pages.
+fn fail_one_sync(node: &Node) {
+    let mut has_failed = false;
+    node.on_disk_call(move |call| match call.kind {
+        DiskCallKind::Sync if !std::mem::replace(&mut has_failed, true) => DiskVerdict::INPUT_OUTPUT_ERROR,
+        _ => DiskVerdict::Pass,
+    });
+}

@@ -279,6 +279,9 @@ const UNPROTECTED_BYTES: usize = 21;
 async fn restore(file: &dyn File, piece: &Piece) -> io::Result<Restored> {
     let there = small_file::read_exact(file, piece.position, piece.bytes.len()).await?;
     if there == piece.bytes {
+        // A flush that failed has left it in the page cache alone, as if it were written: only what is written again is
+        // flushed again, and this piece leaves the journal on the word of that flush.
+        file.write_at(piece.position, std::slice::from_ref(&piece.bytes)).await?;
         return Ok(Restored::Nothing);
     }
     // What lies before was in the file once; zeroes in its place would only hide that it is gone.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use barnabas_base::{LeaderEpoch, Offset, RestartKind, TimestampMs};
 use barnabas_logstate::{AbortedTxn, EpochCache, LogFold, ProducerState};
+use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES};
 
 use super::locate::read_some;
@@ -21,6 +22,9 @@ use crate::name::{FileKind, SegmentFile, Suffix};
 use crate::scan::{Scanner, Step};
 use crate::segment::{Indexes, Segment};
 use crate::small_file;
+
+/// Bytes that are written again at once.
+const WRITE_AGAIN_BYTES: usize = 1024 * 1024;
 
 /// Where the walk begins and what is known to have been durable.
 #[derive(Clone, Copy, Debug)]
@@ -522,6 +526,7 @@ impl Log {
         let first = bases.partition_point(|base| *base <= synced).saturating_sub(1);
         for base in &bases[first..] {
             let file = self.segment_file(*base).await?;
+            self.write_again(*base, synced, &*file).await?;
             let mut state = self.state.borrow_mut();
             state.uncommitted.files.push((*base, Rc::clone(&file)));
             state.uncommitted.unchecked.push((*base, file));
@@ -529,6 +534,30 @@ impl Log {
         }
         let folders = [self.folder.clone(), self.directory.path.clone()];
         self.state.borrow_mut().uncommitted.folders.extend(folders);
+        Ok(())
+    }
+
+    /// Writes what a segment holds from `synced` on over itself. A flush that failed in an earlier life has left it in the
+    /// page cache as if it were written, and only what is written again is flushed again.
+    async fn write_again(self: &Rc<Self>, base: Offset, synced: Offset, file: &dyn File) -> io::Result<()> {
+        let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
+        let mut position = match synced > base {
+            false => 0,
+            true => match self.locate(base, synced).await? {
+                super::locate::Found::Batch(batch) => batch.position,
+                super::locate::Found::Damaged(position) => position,
+                super::locate::Found::None => size,
+            },
+        };
+        while position < size {
+            let len = usize::try_from(size - position).unwrap_or(usize::MAX).min(WRITE_AGAIN_BYTES);
+            let bytes = read_some(file, position, len).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            file.write_at(position, std::slice::from_ref(&bytes)).await?;
+            position += bytes.len() as u64;
+        }
         Ok(())
     }
 
