@@ -184,8 +184,13 @@ impl Session {
     /// Asks for the committed offsets of a group. Says whether they were told.
     pub(crate) async fn committed(&mut self, group: GroupName, topic: TopicName) -> bool {
         let call = self.call(Call::Committed { group, topic });
-        self.know(Purpose::Group, topic).await;
+        let is_known = self.know(Purpose::Group, topic).await;
         let logs = self.logs_of(Purpose::Group, topic);
+        // Who asks for no partition is told of none, which says nothing about what is committed.
+        if !is_known || logs.is_empty() {
+            self.recorder.end(call, Outcome::Failed("the topic is not known".to_owned()));
+            return false;
+        }
         let partition_indexes = logs.iter().map(|log| partition_index(log.partition).0).collect();
         let request = OffsetFetchRequest {
             group_id: group.to_string(),

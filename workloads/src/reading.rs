@@ -40,6 +40,11 @@ impl Reader {
         self.consumer = consumer(self.fetch_bytes);
         for (log, position) in logs {
             let left_at = self.left_at.get(log).copied().filter(|_| !from_start);
+            // Where it goes on after damage that it meets before any record.
+            match position.or(left_at) {
+                Some(offset) => self.left_at.insert(*log, offset),
+                None => self.left_at.remove(log),
+            };
             let start = position.or(left_at).map_or(StartAt::Beginning, StartAt::Offset);
             self.consumer.assign(&log.topic.to_string(), index(log), start);
             self.logs.push(*log);
@@ -69,7 +74,10 @@ impl Reader {
         for _ in 0..max {
             let Some(received) = self.consumer.poll_record() else { break };
             let Some((log, record)) = seen(&received) else { continue };
-            self.left_at.insert(log, record.offset.plus(1));
+            // An assignment may not know the incarnation; what was left is found again by the name it had there.
+            let is_it = |name: &&LogName| (name.topic, name.partition) == (log.topic, log.partition);
+            let assigned = self.logs.iter().find(is_it).copied().unwrap_or(log);
+            self.left_at.insert(assigned, record.offset.plus(1));
             match logs.iter_mut().find(|(name, _)| *name == log) {
                 Some((_, records)) => records.push(record),
                 None => logs.push((log, vec![record])),
