@@ -23,7 +23,9 @@ words! {
         Retention = "retention",
         /// A device that fails, fills up and stalls: unavailable instead of lossy.
         Device = "device",
-        /// A device that lies: damage is detected, never served.
+        /// A device that lies: damage is detected, never served. What has no other copy may be out of service for good, as
+        /// long as the broker says so: it refuses to start and names the file when its metadata is damaged, and a
+        /// coordinator refuses its groups when its log is.
         Rot = "rot",
         /// A machine that comes back with an old or an empty disk.
         Replaced = "replaced",
