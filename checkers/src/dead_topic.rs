@@ -110,6 +110,11 @@ mod tests {
             ],
         );
         passes_over(&PROMISE, [durable().sent(0, 1, 0).dropped(done()).polled(1, &[(0, 1)])]);
+        let unknown = || Outcome::Failed("the topic is not known".to_owned());
+        let other = || Call::Assign { topic: crate::piece::T0, from_start: true };
+        // What had been fetched comes even so: the reader was never given anything else.
+        let kept = durable().sent(0, 1, 0).assign(1, true).dropped(done()).call(1, other(), unknown());
+        passes_over(&PROMISE, [kept.polled(1, &[(0, 1)])]);
     }
 
     #[test]
@@ -119,6 +124,12 @@ mod tests {
             [
                 durable().sent(0, 1, 0).dropped(done()).sent(0, 2, 1),
                 durable().sent(0, 1, 0).dropped(done()).assign(1, true).polled(1, &[(0, 1)]),
+                durable()
+                    .sent(0, 1, 0)
+                    .dropped(done())
+                    .assign(1, true)
+                    .call(1, Call::Assign { topic: crate::piece::T0, from_start: true }, Outcome::Failed(String::new()))
+                    .polled(1, &[(0, 1)]),
                 create(create(durable(), 1).dropped(done()), 1),
                 create(durable(), 1).dropped(done()).sent(0, 2, 0),
             ],

@@ -267,8 +267,12 @@ impl<'a> Facts<'a> {
 
     fn assignments(&self) -> BTreeMap<ClientLife, Assignments> {
         let mut lives = BTreeMap::<ClientLife, Assignments>::new();
+        // A reader that could not learn of the topic goes on with what it had, and returns what it had fetched of that.
+        let failed = |view: &&CallView<'_>| matches!(view.outcome, Some(Outcome::Failed(_)));
+        let kept: BTreeSet<usize> = self.calls.iter().filter(failed).map(|view| view.invoked).collect();
         for (position, step) in self.evidence.steps.iter().enumerate() {
             let (by, afresh) = match &step.what {
+                What::Invoked { call: Call::Assign { .. }, .. } if kept.contains(&position) => continue,
                 What::Invoked { by, call: Call::Assign { from_start, .. }, .. } => (*by, *from_start),
                 What::Invoked { by, call: Call::Join { .. } | Call::Leave { .. }, .. } => (*by, false),
                 What::Member { by, change } => (*by, matches!(change, Membership::Assigned { .. })),
@@ -291,7 +295,7 @@ impl<'a> Facts<'a> {
         if self.evidence.steps[start..].iter().any(stuck) {
             return None;
         }
-        let mut read = LastRead { start, topics: BTreeSet::new(), logs: BTreeMap::new() };
+        let mut read = LastRead { start, topics: BTreeSet::new(), logs: BTreeMap::new(), begins: BTreeMap::new() };
         let views = self.calls.iter().filter(|view| view.invoked > start);
         let begun = |view: &CallView<'_>| {
             if let Call::Assign { topic, from_start: true } = view.call { Some(*topic) } else { None }
@@ -302,6 +306,10 @@ impl<'a> Facts<'a> {
             read.topics.insert(log.topic);
             let records = poll.records.iter().map(|seen| (seen.offset, *seen));
             read.logs.entry(log).or_default().extend(records);
+        }
+        for query in self.queries().iter().filter(|query| query.invoked > start && query.spec == OffsetSpec::Earliest) {
+            let begins = read.begins.entry(query.log).or_insert(query.offset);
+            *begins = query.offset.max(*begins);
         }
         Some(read)
     }
@@ -315,6 +323,9 @@ pub(crate) struct LastRead {
     pub topics: BTreeSet<TopicName>,
     /// Records by log and offset.
     pub logs: BTreeMap<LogName, BTreeMap<Offset, Seen>>,
+    /// Where logs began afterwards, as the broker said. Retention does not stop for a reader: one that took a log's first
+    /// records, and then fell behind its start, was told OFFSET_OUT_OF_RANGE and went on at the start.
+    pub begins: BTreeMap<LogName, Offset>,
 }
 
 fn losses(evidence: &Evidence) -> Vec<usize> {

@@ -1,6 +1,7 @@
 //! Promise: a log that nobody compacts has no holes: there are no transactions, so that every offset between its first and
 //! its last record holds a record.
 
+use barnabas_base::Offset;
 use barnabas_history::Evidence;
 
 use crate::facts::{Facts, whole};
@@ -26,7 +27,8 @@ fn check(evidence: &Evidence) -> Verdict {
         let mut last = None;
         for offset in records.keys() {
             if let Some(before) = last.replace(*offset) {
-                let missing = offset.minus(before) - 1;
+                let from = if lawful.retains(log.topic) { read.begins.get(log).copied() } else { None };
+                let missing = offset.minus(from.unwrap_or(Offset::ZERO).max(before.plus(1))).max(0);
                 court.judge(missing > 0, Some(read.start), Some(*log), || {
                     format!("{missing} offsets between {before} and {offset} of {} hold nothing", shown(*log))
                 });
@@ -42,6 +44,7 @@ mod tests {
     use crate::piece::{Piece, accepts, durable, passes_over, rejects};
 
     use barnabas_plan::Lane;
+    use barnabas_plan::OffsetSpec::Earliest;
 
     #[test]
     fn accepts_a_log_without_holes() {
@@ -50,6 +53,7 @@ mod tests {
             [
                 durable().last(&[(0, 1), (1, 2), (2, 3)]),
                 durable().trimmed(5).last(&[(5, 1), (6, 2)]),
+                durable().configured("retention.ms", "1").last(&[(0, 1), (5, 2)]).asked(Earliest, -1, 5),
                 Piece::of(Lane::PageCache).power_lost().last(&[(0, 1), (1, 2)]),
             ],
         );
@@ -70,6 +74,8 @@ mod tests {
                 durable().last(&[(0, 1), (2, 3)]),
                 durable().trimmed(5).last(&[(5, 1), (6, 2), (9, 3)]),
                 durable().configured("retention.ms", "1").last(&[(7, 1), (9, 2)]),
+                durable().configured("retention.ms", "1").last(&[(0, 1), (5, 2)]).asked(Earliest, -1, 3),
+                durable().last(&[(0, 1), (5, 2)]).asked(Earliest, -1, 5),
             ],
         );
     }

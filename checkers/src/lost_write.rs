@@ -128,7 +128,8 @@ impl<'a> Ways<'a> {
         if record.offset < self.lawful.trimmed(log.topic, log.partition) {
             return true;
         }
-        if self.lawful.retains(log.topic) && self.read.first(log).is_none_or(|first| record.offset < first) {
+        let begins = self.read.begins.get(&log).copied().max(self.read.first(log));
+        if self.lawful.retains(log.topic) && begins.is_none_or(|begins| record.offset < begins) {
             return true;
         }
         if self.facts.may_be_dropped(log.topic) && !self.read.logs.contains_key(&log) {
@@ -153,6 +154,7 @@ mod tests {
 
     use barnabas_history::Outcome;
     use barnabas_plan::Lane;
+    use barnabas_plan::OffsetSpec::Earliest;
 
     #[test]
     fn accepts_what_is_there_or_left_lawfully() {
@@ -164,6 +166,7 @@ mod tests {
                 known().unknown(0, 3).last(&[(0, 1), (1, 2)]),
                 known().trimmed(1).last(&[(1, 2)]),
                 known().configured("retention.ms", "1000").last(&[(1, 2)]),
+                known().sent(0, 3, 2).configured("retention.ms", "1").last(&[(0, 1), (2, 3)]).asked(Earliest, -1, 2),
                 durable().key(7).configured("cleanup.policy", "compact").sent(0, 1, 0).sent(0, 2, 1).last(&[(1, 2)]),
                 Piece::of(Lane::PageCache).sent(0, 1, 0).sent(0, 2, 1).power_lost().last(&[(0, 1)]),
             ],
@@ -187,6 +190,8 @@ mod tests {
                 durable().acks(1).sent(0, 1, 0).last(&[]),
                 known().trimmed(1).last(&[]),
                 known().configured("retention.ms", "1000").last(&[(0, 1)]),
+                known().sent(0, 3, 2).configured("retention.ms", "1").last(&[(0, 1), (2, 3)]).asked(Earliest, -1, 1),
+                known().sent(0, 3, 2).last(&[(0, 1), (2, 3)]).asked(Earliest, -1, 2),
                 known().dropped(Outcome::Failed("refused".to_owned())).last(&[(0, 1)]).on(log(1)),
                 known().dropped(Outcome::Unknown("timed out".to_owned())).last(&[(0, 1)]),
             ],
