@@ -504,7 +504,8 @@ impl Committer {
         self.idle.notify();
     }
 
-    /// Waits for what is under way, syncs every segment and removes the journal.
+    /// Waits for what is under way, syncs every segment and lets go of the journal. Its files stay until the directory's
+    /// owner has written Kafka's checkpoints: until then only they know how far the starts of the logs were moved.
     pub(crate) async fn close(&self, directory: &Rc<LogDirectory>) -> Result<(), StorageError> {
         self.is_closing.set(true);
         loop {
@@ -516,10 +517,8 @@ impl Committer {
         }
         directory.check()?;
         let mut journal = self.journal.borrow_mut().take().expect("no commit is under way");
-        let closed = match self.sync_segments(directory).await {
-            Ok(()) => journal.remove().await,
-            Err(error) => Err(error),
-        };
+        let closed = self.sync_segments(directory).await;
+        journal.leave();
         *self.journal.borrow_mut() = Some(journal);
         self.bound.borrow_mut().clear();
         closed.map_err(|error| directory.fault(&self.path, &error))

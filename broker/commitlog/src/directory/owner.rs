@@ -18,8 +18,8 @@ use crate::checkpoint::{
 use crate::journal::format::{EntryBuilder, FileHeader, Part, Point};
 use crate::journal::replay::{ReplayError, Replayed, replay};
 use crate::name::{
-    CLEAN_SHUTDOWN, CLEANER_POINTS, Folder, HIGH_WATERMARKS, JOURNAL_POINTS, LOCK, LOG_STARTS, META_PROPERTIES,
-    RECOVERY_POINTS,
+    CLEAN_SHUTDOWN, CLEANER_POINTS, Folder, HIGH_WATERMARKS, JOURNAL_POINTS, JOURNAL_PREFIX, LOCK, LOG_STARTS,
+    META_PROPERTIES, RECOVERY_POINTS,
 };
 use crate::{OpenDirectoryError, ReplayReport, StorageError, small_file};
 
@@ -173,6 +173,13 @@ impl DirectoryOwner {
     /// # Errors
     /// [`StorageError`]: the directory is to be taken offline.
     pub async fn checkpoint(&mut self, reports: Vec<DirectoryReport>) -> Result<(), StorageError> {
+        // Without room the old ones are still true enough: a start walks a little further.
+        self.write_checkpoints(reports).await.map(drop)
+    }
+
+    /// Writes the checkpoint files; false when there was no room for one.
+    async fn write_checkpoints(&mut self, reports: Vec<DirectoryReport>) -> Result<bool, StorageError> {
+        let mut is_whole = true;
         let mut all = DirectoryReport::default();
         reports.into_iter().for_each(|report| all.merge(report));
         let files = [
@@ -189,24 +196,30 @@ impl DirectoryOwner {
             let path = self.path.join(name);
             match small_file::replace(&*self.env.disk, &path, Bytes::from(text.clone())).await {
                 Ok(()) => drop(self.written.insert(name, text)),
-                // The old one is still true enough: a start walks a little further.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => is_whole = false,
                 Err(error) => return Err(StorageError::new(&path.display().to_string(), &error)),
             }
         }
-        Ok(())
+        Ok(is_whole)
     }
 
-    /// The last act of a clean stop, after every shard has closed its handle: checkpoints, then the marker. Gives the
-    /// lock back.
+    /// The last act of a clean stop, after every shard has closed its handle: checkpoints, then the journals go, then the
+    /// marker comes. In this order: a log's start stands in the journals alone until the checkpoints are written, and a
+    /// stop that is cut short in between is a crash. Gives the lock back.
     ///
     /// # Errors
     /// [`StorageError`]: the next start will take this stop for a crash.
     pub async fn close(mut self, reports: Vec<DirectoryReport>, broker_epoch: i64) -> Result<(), StorageError> {
-        self.checkpoint(reports).await?;
+        if !self.write_checkpoints(reports).await? {
+            return Err(self.fault(&io::ErrorKind::StorageFull.into()));
+        }
         let fault = |error: io::Error| StorageError::new(&self.path.display().to_string(), &error);
-        // What the points say is in Kafka's checkpoints and in complete files by now.
-        small_file::remove(&*self.env.disk, &self.path.join(JOURNAL_POINTS)).await.map_err(fault)?;
+        // What journals and points say is in Kafka's checkpoints and in complete files by now.
+        for entry in self.env.disk.list(&self.path).await.map_err(fault)? {
+            if entry.name.starts_with(JOURNAL_PREFIX) {
+                small_file::remove(&*self.env.disk, &self.path.join(&entry.name)).await.map_err(fault)?;
+            }
+        }
         let marker = self.path.join(CLEAN_SHUTDOWN);
         let text = Bytes::from(format_clean_shutdown(broker_epoch));
         small_file::replace(&*self.env.disk, &marker, text).await.map_err(fault)

@@ -256,14 +256,9 @@ impl Journal {
         Rc::clone(&self.needed)
     }
 
-    /// Removes both files: the segments have everything, and a stop without a journal is a clean one.
-    pub(crate) async fn remove(&mut self) -> io::Result<()> {
-        for file in 0..2 {
-            if self.files[file].take().is_some() {
-                let path = journal_path(&self.directory, self.shard, file);
-                crate::small_file::remove(&*self.env.disk, &path).await?;
-            }
-        }
+    /// Lets go of both files.
+    pub(crate) fn leave(&mut self) {
+        self.files = [None, None];
         self.has_begun = false;
         for file in 0..2 {
             self.needed.files[file].set(false);
@@ -272,7 +267,6 @@ impl Journal {
         }
         self.has_data = false;
         self.position = self.file_bytes;
-        Ok(())
     }
 }
 
