@@ -2,7 +2,7 @@
 //! becomes the state of the log. A folder that is not there is created.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -186,6 +186,7 @@ impl Log {
             damage: Damage::default(),
             settling: Settling::default(),
             sealing: VecDeque::new(),
+            unindexed: BTreeSet::new(),
             first_dirty: directory.found.cleaner_points.get(&key).copied(),
             is_cleaning: false,
             is_replacing: false,

@@ -153,6 +153,7 @@ impl Log {
             assert!(!bases.contains(&active), "the active segment is never deleted");
             state.segments.retain(|segment| !bases.contains(&segment.base));
             state.not_in_file.retain(|base, _| !bases.contains(base));
+            state.unindexed.retain(|base| !bases.contains(base));
             state.retain_tail(|batch| !bases.contains(&batch.segment));
             state.layout_changed();
             state.config.file_delete_delay_ms

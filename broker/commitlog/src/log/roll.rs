@@ -38,6 +38,7 @@ impl Log {
         let is_first = {
             let mut state = self.state.borrow_mut();
             state.sealing.push_back((sealed, capture));
+            state.unindexed.insert(sealed);
             state.sealing.len() == 1
         };
         // One after the other: what lies before a segment is in its file only when all before it are.
@@ -103,7 +104,8 @@ impl Log {
         small_file::write_cache(&*self.env.disk, &snapshot, capture.snapshot.clone()).await?;
         self.write_caches(base).await?;
         let indexes = {
-            let state = self.state.borrow();
+            let mut state = self.state.borrow_mut();
+            state.unindexed.remove(&base);
             let segment = state.segment(base);
             segment.and_then(|segment| segment.indexes.as_ref().map(|indexes| indexes.size_bytes()))
         };
@@ -129,11 +131,13 @@ impl Log {
         }
     }
 
-    /// Writes what is not on disk of a segment's indexes, and its checksums when it is complete.
+    /// Writes what is not on disk of a segment's indexes, and its checksums when it is complete. Durable when this
+    /// resolves.
     pub(crate) async fn write_caches(self: &Rc<Self>, base: Offset) -> io::Result<()> {
         let _change = self.begin_change()?;
         let Some(unwritten) = self.unwritten(base) else { return Ok(()) };
         let disk = &*self.env.disk;
+        let mut files = Vec::new();
         for (kind, from, bytes, end) in unwritten.indexes {
             let path = self.path_of(SegmentFile::new(base, kind));
             let file = disk.open(&path, OpenMode::CreateOrOpen).await?;
@@ -143,11 +147,17 @@ impl Log {
             if file.size().await? != end {
                 file.truncate(end).await?;
             }
+            files.push(file);
         }
         if let Some(aborted) = unwritten.aborted {
             let path = self.path_of(SegmentFile::new(base, FileKind::TxnIndex));
             let file = disk.open(&path, OpenMode::CreateOrOpen).await?;
             file.write_at(aborted.0, &[aborted.1]).await?;
+            files.push(file);
+        }
+        if !files.is_empty() {
+            disk.sync_files(&files).await?;
+            disk.sync_dir(&self.folder).await?;
         }
         if let Some(checks) = unwritten.checks {
             let path = self.path_of(SegmentFile::new(base, FileKind::Check));
@@ -167,7 +177,13 @@ impl Log {
     /// The same where the caches are in memory already: without room they are not kept, and made again after a start.
     pub(crate) async fn write_caches_if_room(self: &Rc<Self>, base: Offset) -> io::Result<()> {
         match self.write_caches(base).await {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                let mut state = self.state.borrow_mut();
+                if state.active().base != base {
+                    state.unindexed.insert(base);
+                }
+                Ok(())
+            }
             other => other,
         }
     }

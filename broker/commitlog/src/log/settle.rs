@@ -110,12 +110,16 @@ impl Log {
         }
         let snapshot = SegmentFile::new(capture.offset, FileKind::Snapshot);
         small_file::write_cache(&*self.env.disk, &self.path_of(snapshot), capture.snapshot.clone()).await?;
+        // What is settled is trusted whole: the indexes of the segments before this one too.
+        self.wait_until_sealed(capture.segment).await;
         self.write_caches(capture.segment).await?;
         self.write_epochs().await?;
         let before = {
             let mut state = self.state.borrow_mut();
             // A snapshot above the high watermark would hide a marker that is not replicated yet (H16).
-            let is_valid = state.layout == layout && capture.offset <= state.high_watermark;
+            let is_valid = state.layout == layout
+                && capture.offset <= state.high_watermark
+                && state.indexed_to() >= capture.segment;
             if !is_valid {
                 return Ok(());
             }

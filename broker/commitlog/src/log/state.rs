@@ -1,7 +1,7 @@
 //! The mutable part of a log: plain data and the steps on it that need no disk. The other modules of
 //! [`log`](super) borrow it between their awaits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -184,6 +184,8 @@ pub(crate) struct State {
     pub(crate) settling: Settling,
     /// Segments that wait to be completed, each with the state at its end.
     pub(crate) sealing: VecDeque<(Offset, Capture)>,
+    /// Sealed segments whose indexes are not durable: no start may trust them.
+    pub(crate) unindexed: BTreeSet<Offset>,
     /// First offset that the cleaner has not been through.
     pub(crate) first_dirty: Option<Offset>,
     pub(crate) is_cleaning: bool,
@@ -250,9 +252,21 @@ impl State {
         }
     }
 
-    /// From where Apache Kafka would have to recover: it knows nothing of the journal.
+    /// From where Apache Kafka would have to recover: it knows nothing of the journal, and takes the indexes below for
+    /// complete, as we do. A time index that lost its end to a power loss reads like a sound one and hides records.
     pub(crate) fn kafka_recovery_point(&self) -> Offset {
-        self.in_file()
+        let in_file = self.in_file();
+        if self.is_closed {
+            return in_file;
+        }
+        let settled = self.settling.settled.map_or(Offset::ZERO, |(offset, ..)| offset);
+        in_file.min(self.indexed_to().max(settled))
+    }
+
+    /// The first segment whose indexes are not durable: an unsealed one's never are.
+    pub(crate) fn indexed_to(&self) -> Offset {
+        let unindexed = self.segments.iter().map(|segment| segment.base).find(|base| self.unindexed.contains(base));
+        unindexed.unwrap_or(self.active().base)
     }
 
     /// Everything below is durable in the segments' own files.
