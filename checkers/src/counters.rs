@@ -212,7 +212,7 @@ mod tests {
         let mut piece = durable().sent(0, 1, 0).lives(false);
         assert_eq!(counters(&piece.evidence), BTreeMap::new(), "nothing is planned");
         let fault = Fault::PowerLoss { node: NodeName(0), fate: Fate::Drawn, back_ms: 1 };
-        piece.evidence.plan.faults.push(PlannedFault { trigger: Trigger::At { ms: 1 }, fault });
+        piece.evidence.plan.faults.push(PlannedFault { id: 0, trigger: Trigger::At { ms: 1 }, fault });
         assert!(counters(&piece.evidence).contains_key("bytes lost at power loss"));
         assert!(!counters(&piece.evidence).contains_key("damaged ranges"));
     }
