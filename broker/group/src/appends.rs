@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use barnabas_base::Offset;
+use barnabas_wire::internal::offsets_schema::GroupMetadataValue;
 use barnabas_wire::message::offset_fetch::OffsetFetchRequestGroup;
 
 use crate::classic::{Assignment, StaticReplacement};
@@ -87,6 +88,15 @@ impl Appends {
         };
         let youngest = self.queue.iter().rev().find(|in_flight| in_flight.records.iter().any(touches));
         youngest.map(|in_flight| in_flight.id)
+    }
+
+    /// What the youngest record in flight makes of `group`: its state, or `None` within for a deletion.
+    pub(crate) fn last_state_of(&self, group: &str) -> Option<Option<&GroupMetadataValue>> {
+        let state = |record| match record {
+            &Record::Group { group: ref id, ref value } if id.as_str() == group => Some(value.as_deref()),
+            _ => None,
+        };
+        self.queue.iter().rev().flat_map(|in_flight| in_flight.records.iter().rev()).find_map(state)
     }
 
     /// The batch is in the log up to `end_offset`.

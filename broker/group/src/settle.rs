@@ -144,14 +144,17 @@ impl Coordinator {
         }
     }
 
-    /// A group whose deletion failed is there as before.
+    /// A group whose deletion failed is as the record before it left it. That one may be in flight: what is committed can
+    /// be a generation older, with members that went long ago.
     fn undo_deletions(&mut self, now: Now, records: &[Record]) {
         for record in records {
             let Record::Group { group, value: None } = record else { continue };
-            let Some(entry) = self.groups.get_mut(group.as_str()) else { continue };
-            if let (None, Some(committed)) = (&entry.live, &entry.committed) {
-                entry.live = Some(revive(group, committed, now.wall));
-            }
+            let Some(entry) = self.groups.get_mut(group.as_str()).filter(|entry| entry.live.is_none()) else { continue };
+            entry.live = match (self.appends.last_state_of(group.as_str()), &entry.committed) {
+                (Some(Some(value)), _) => Some(ClassicGroup::from_record(group.clone(), value)),
+                (Some(None), _) | (None, None) => None,
+                (None, Some(committed)) => Some(revive(group, committed, now.wall)),
+            };
         }
     }
 

@@ -390,3 +390,27 @@ proptest! {
         world.reload();
     }
 }
+
+/// The group is empty in a generation that is in flight when its deletion fails: the members of the one before stay gone.
+#[test]
+fn a_failed_deletion_brings_back_no_older_generation() {
+    let join = |client| Step::Join { client, restart: false, version: 3 };
+    let steps = [
+        join(3),
+        Step::Settle,
+        Step::Advance { ms: 3_000 },
+        join(1),
+        join(3),
+        Step::Sync { client: 3 },
+        Step::Settle,
+        join(3),
+        Step::Advance { ms: 100_000 },
+        Step::DeleteGroup { group: 1 },
+        Step::FailYoungest,
+        Step::Commit { client: 1, partition: 0, stale: false },
+        Step::Settle,
+        Step::Settle,
+    ];
+    let mut world = World::new();
+    steps.into_iter().for_each(|step| world.play(step));
+}
