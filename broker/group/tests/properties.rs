@@ -107,7 +107,7 @@ struct World {
     asked: BTreeMap<u64, Asked>,
     answered: BTreeSet<u64>,
     next_token: u64,
-    /// The generation that members of each group were last told.
+    /// The generation of each group that members were last told, or that was written last.
     announced: [Option<i32>; 2],
 }
 
@@ -136,10 +136,24 @@ impl World {
         action(&mut self.coordinator, self.now, wall, &mut out);
         for output in out {
             match output {
-                Output::Append { append_id, records } => self.emitted.push_back((append_id, records)),
+                Output::Append { append_id, records } => {
+                    self.learn_generations(&records);
+                    self.emitted.push_back((append_id, records));
+                }
                 Output::Reply { token, response } => self.on_reply(token, response),
                 Output::Observe(_) => {}
             }
+        }
+    }
+
+    /// A generation in which everybody is gone is told to nobody, and is the current one all the same.
+    fn learn_generations(&mut self, records: &[Pair]) {
+        for (key, value) in records {
+            let Ok(Record::Group { group, value: Some(value) }) = Record::decode(key.clone(), value.clone()) else {
+                continue;
+            };
+            let index = GROUPS.iter().position(|name| *name == group.as_str()).expect("one of two");
+            self.announced[index] = Some(value.generation);
         }
     }
 
@@ -340,10 +354,25 @@ impl World {
     }
 
     fn fail(&mut self, index: usize) {
-        let Some((append_id, _)) = self.emitted.remove(index) else { return };
+        let Some((append_id, failed)) = self.emitted.remove(index) else { return };
         let code = ErrorCode::NotEnoughReplicas;
         self.call(|coordinator, now, wall, out| coordinator.on_append_failed(now, wall, append_id, code, out));
         assert_eq!(self.coordinator.image(), replayed(&self.config, &self.log).image());
+        // A group whose deletion failed is what the log and what was under way before make of it, unless it has begun anew.
+        for group in failed.iter().filter_map(deleted_group) {
+            let names = |batch: &(AppendId, Vec<Pair>)| batch.1.iter().any(|pair| is_about(pair, group));
+            if !self.emitted.iter().skip(index).any(names) {
+                self.announced[group] = self.generation_in_log(group);
+                let before = self.emitted.iter().take(index).flat_map(|batch| batch.1.clone());
+                let before: Vec<Pair> = before.filter(|pair| is_about(pair, group)).collect();
+                self.learn_generations(&before);
+            }
+        }
+    }
+
+    fn generation_in_log(&self, group: usize) -> Option<i32> {
+        let image = self.coordinator.image();
+        image.groups.get(GROUPS[group]).and_then(|value| value.as_ref()).map(|value| value.generation)
     }
 
     fn reload(&mut self) {
@@ -353,11 +382,20 @@ impl World {
         self.coordinator = replayed(&self.config, &self.log);
         self.call(Coordinator::loaded);
         // The generation that the log knows may be older than the one announced.
-        for (group, announced) in GROUPS.iter().zip(&mut self.announced) {
-            let image = self.coordinator.image();
-            *announced = image.groups.get(*group).and_then(|value| value.as_ref()).map(|value| value.generation);
-        }
+        self.announced = [0, 1].map(|group| self.generation_in_log(group));
     }
+}
+
+fn deleted_group((key, value): &Pair) -> Option<usize> {
+    match Record::decode(key.clone(), value.clone()) {
+        Ok(Record::Group { group, value: None }) => GROUPS.iter().position(|name| *name == group.as_str()),
+        _ => None,
+    }
+}
+
+fn is_about((key, value): &Pair, index: usize) -> bool {
+    let record = Record::decode(key.clone(), value.clone());
+    matches!(record, Ok(Record::Group { group, .. }) if group.as_str() == GROUPS[index])
 }
 
 fn group_of(client: usize) -> String {
