@@ -8,7 +8,7 @@ use barnabas_wire::message::offset_fetch::{
 
 use crate::appends::Waiter;
 use crate::coordinator::Coordinator;
-use crate::fold::{CommittedOffset, Entry, GroupOffsets};
+use crate::fold::{CommittedOffset, GroupOffsets};
 use crate::id::Token;
 use crate::input::{Output, Response};
 
@@ -34,9 +34,7 @@ impl Coordinator {
 
     /// What the committed view says. A group that does not exist has committed nothing: that is no error.
     pub(crate) fn fetched(&self, request: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
-        let entry = self.groups.get(&request.group_id);
-        let exists = |entry: &&Entry| entry.committed.is_some() || entry.other_protocol;
-        let offsets = entry.filter(exists).map(|entry| &entry.offsets);
+        let offsets = self.groups.get(&request.group_id).map(|entry| &entry.offsets);
         let topics = match request.topics {
             Some(topics) => topics.into_iter().map(|topic| fetched_topic(offsets, topic)).collect(),
             None => offsets.map(fetched_all).unwrap_or_default(),
