@@ -149,7 +149,9 @@ impl Coordinator {
     fn undo_deletions(&mut self, now: Now, records: &[Record]) {
         for record in records {
             let Record::Group { group, value: None } = record else { continue };
-            let Some(entry) = self.groups.get_mut(group.as_str()).filter(|entry| entry.live.is_none()) else { continue };
+            let Some(entry) = self.groups.get_mut(group.as_str()).filter(|entry| entry.live.is_none()) else {
+                continue;
+            };
             entry.live = match (self.appends.last_state_of(group.as_str()), &entry.committed) {
                 (Some(Some(value)), _) => Some(ClassicGroup::from_record(group.clone(), value)),
                 (Some(None), _) | (None, None) => None,
