@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use barnabas_history::{Happening, What};
+use barnabas_base::Monotonic;
+use barnabas_history::{Happening, Step, What};
 use barnabas_nemesis::draw;
 use barnabas_plan::{Lane, Plan};
-use barnabas_sim_world::{Options, Scope, execute, judge};
+use barnabas_sim_world::{Options, RunReport, Scope, execute, judge};
 
 /// Runs a plan and says what it broke.
 fn broken(plan: &Plan) -> Vec<String> {
@@ -37,6 +38,37 @@ fn the_same_plan_gives_the_same_hash() {
         assert!(first.events > 5_000, "a run of {} events shows nothing", first.events);
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
         assert_eq!(first.evidence.steps, second.evidence.steps, "seed {seed}");
+    }
+}
+
+/// What shrinking stands on: without a fault, everything before it happens as it did.
+#[test]
+fn taking_a_fault_away_changes_nothing_before_it() {
+    let mut compared = 0;
+    for seed in 0..20 {
+        let plan = draw(seed, Lane::Durable);
+        let with = execute(&plan, Options { keep_events: true });
+        let Some((at, id)) = with.evidence.steps.iter().find_map(first_fault) else { continue };
+        let mut without = plan.clone();
+        without.faults.retain(|planned| planned.id != id);
+        let without = execute(&without, Options { keep_events: true });
+        let before = |report: &RunReport| report.trace.iter().take_while(|event| event.at_ns < at.0).count();
+        let count = before(&with);
+        assert_eq!(count, before(&without), "seed {seed}, fault {id}");
+        assert!(with.trace[..count] == without.trace[..count], "seed {seed}: fault {id} is felt before it begins");
+        assert_ne!(with.trace_hash, without.trace_hash, "seed {seed}: fault {id} does nothing");
+        compared += count;
+        if compared > 50_000 {
+            return;
+        }
+    }
+    panic!("only {compared} events were compared");
+}
+
+fn first_fault(step: &Step) -> Option<(Monotonic, u32)> {
+    match &step.what {
+        What::Happened(Happening::Fault { id, .. }) => Some((step.at, *id)),
+        _ => None,
     }
 }
 
