@@ -11,6 +11,7 @@ mod process;
 mod random;
 mod raw;
 mod setup;
+mod simulation;
 mod workspace;
 
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ enum Command {
     /// Fills a small file system of its own below a broker: what is refused, what goes on, and a start without a free
     /// byte. Needs the right to mount.
     DiskFull,
+    /// Shows that a simulated run is a function of its seed and touches nothing outside.
+    Simulation,
     /// Measures Barnabas and Apache Kafka side by side.
     Bench(bench::Options),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Clients(options) => clients::run(&options, arguments.binary.as_deref()),
         Command::Durability(command) => durability::run(&command, arguments.binary.as_deref()),
         Command::DiskFull => disk_full::run(arguments.binary.as_deref()),
+        Command::Simulation => simulation::run(),
         Command::Bench(options) => bench::run(&options, arguments.binary.as_deref()),
     };
     match outcome {
