@@ -189,6 +189,7 @@ impl Log {
             unindexed: BTreeSet::new(),
             first_dirty: directory.found.cleaner_points.get(&key).copied(),
             is_cleaning: false,
+            epochs_on_disk: None,
             is_replacing: false,
             changes: 0,
             layout: 0,

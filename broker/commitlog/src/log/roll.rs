@@ -229,9 +229,20 @@ impl Log {
     /// Writes `leader-epoch-checkpoint`. A cache of what the batches say, but for an epoch that began without any.
     pub(crate) async fn write_epochs(self: &Rc<Self>) -> io::Result<()> {
         let _replacement = self.begin_replacement().await?;
-        let text = self.state.borrow().fold.epochs().to_text();
+        let text = {
+            let mut state = self.state.borrow_mut();
+            let text = Bytes::from(state.fold.epochs().to_text());
+            if state.epochs_on_disk.as_ref() == Some(&text) {
+                return Ok(());
+            }
+            // Until the replacement has succeeded, what stands there is either of the two.
+            state.epochs_on_disk = None;
+            text
+        };
         let path = self.folder.join(crate::name::LEADER_EPOCH_CHECKPOINT);
-        small_file::replace(&*self.env.disk, &path, Bytes::from(text)).await
+        small_file::replace(&*self.env.disk, &path, text.clone()).await?;
+        self.state.borrow_mut().epochs_on_disk = Some(text);
+        Ok(())
     }
 
     /// Begins another segment if the active one holds anything.

@@ -189,6 +189,8 @@ pub(crate) struct State {
     /// First offset that the cleaner has not been through.
     pub(crate) first_dirty: Option<Offset>,
     pub(crate) is_cleaning: bool,
+    /// The checkpoint of leader epochs, once this run has made it durable.
+    pub(crate) epochs_on_disk: Option<Bytes>,
     /// Whether a small file is being replaced.
     pub(crate) is_replacing: bool,
     /// How many are changing names or caches in the folder.
