@@ -34,6 +34,7 @@ mod manners;
 mod mutated;
 mod nonmonotonic_poll;
 mod observed;
+mod occasion;
 mod offset_query;
 mod order;
 mod panicked;

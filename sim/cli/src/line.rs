@@ -51,7 +51,7 @@ pub(crate) struct Line {
     pub(crate) events: u64,
     #[serde(default)]
     pub(crate) simulated_ms: u64,
-    /// Facts that each checker judged, also none.
+    /// Facts that each checker judged, also none, where the lane gives it any.
     #[serde(default)]
     pub(crate) judged: BTreeMap<String, u64>,
     /// What the run went through.

@@ -51,7 +51,11 @@ impl Ran {
     pub(crate) fn line(&self) -> Line {
         let counted = self.report.as_ref().map(|report| barnabas_checkers::counters(&report.evidence));
         let named = |(name, count): (&'static str, u64)| (name.to_owned(), count);
-        let judged = self.judgement.judged.iter().map(|(name, facts)| (*name, *facts as u64));
+        let is_due = |name: &str| {
+            barnabas_checkers::ALL.iter().any(|promise| promise.name == name && promise.has_occasion(self.plan.lane))
+        };
+        let judged = self.judgement.judged.iter().filter(|(name, _)| is_due(name));
+        let judged = judged.map(|(name, facts)| (*name, *facts as u64));
         Line {
             seed: self.plan.seed,
             lane: self.plan.lane,
