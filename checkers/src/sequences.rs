@@ -1,5 +1,8 @@
 //! Promise: per producer id and epoch sequences are contiguous modulo 2³¹ along a log, epochs of an id never fall, and no
 //! batch is appended twice (I20). Judged on what was appended; what a crash took from the end is taken back.
+//!
+//! A broker observes a batch once it is written, so that one that dies in between leaves records in the page cache that
+//! nobody observed. The log says how many when it is loaded; of them a producer may have sent any.
 
 use std::collections::BTreeMap;
 
@@ -37,35 +40,50 @@ struct Batch {
     next: i32,
 }
 
+/// One replica, as far as it was observed.
+#[derive(Default)]
+struct Log {
+    end: Offset,
+    producers: BTreeMap<ProducerId, Producer>,
+}
+
+/// What one producer has in a log.
+#[derive(Default)]
+struct Producer {
+    batches: Vec<Batch>,
+    /// Records that were found behind the last batch and that it may have sent.
+    unseen: i64,
+}
+
 /// Judges every batch of an idempotent producer against the one before it.
 fn check(evidence: &Evidence) -> Verdict {
     let mut court = Court::new(evidence);
     if longest_age_ms(evidence) >= EXPIRATION_MS {
         return court.verdict();
     }
-    let mut logs = BTreeMap::<Replica, BTreeMap<ProducerId, Vec<Batch>>>::new();
+    let mut logs = BTreeMap::<Replica, Log>::new();
     for sight in sights(evidence) {
         let Some(partition) = log_of(sight.what) else { continue };
-        let producers = logs.entry((sight.node, partition)).or_default();
+        let log = logs.entry((sight.node, partition)).or_default();
         match sight.what {
             Observation::LogLoaded { end_offset: end, .. } | Observation::Truncated { offset: end, .. } => {
-                for batches in producers.values_mut() {
-                    let kept = batches.partition_point(|batch| batch.base < *end);
-                    batches.truncate(kept);
-                }
+                log.go_on_at(*end)
             }
-            Observation::Appended { base_offset, end_offset, producer: Some((id, epoch, first)), .. } => {
+            Observation::Appended { base_offset, end_offset, producer, .. } => {
+                log.end = *end_offset;
+                let Some((id, epoch, first)) = *producer else { continue };
                 let count = i32::try_from(end_offset.minus(*base_offset)).unwrap_or(i32::MAX);
-                let batch = Batch { base: *base_offset, epoch: *epoch, first: first.0, next: first.plus(count).0 };
-                let batches = producers.entry(*id).or_default();
-                if let Some(last) = batches.last() {
-                    let wrong = last.wrong(&batch);
+                let batch = Batch { base: *base_offset, epoch, first: first.0, next: first.plus(count).0 };
+                let known = log.producers.entry(id).or_default();
+                if let Some(last) = known.batches.last() {
+                    let wrong = last.wrong(&batch, known.unseen);
                     court.judge(wrong.is_some(), Some(sight.step), None, || {
                         let reason = wrong.unwrap_or_default();
                         format!("{partition} on {}, producer {id} at {base_offset}: {reason}", sight.node)
                     });
                 }
-                batches.push(batch);
+                known.batches.push(batch);
+                known.unseen = 0;
             }
             _ => {}
         }
@@ -73,13 +91,28 @@ fn check(evidence: &Evidence) -> Verdict {
     court.verdict()
 }
 
+impl Log {
+    /// The log goes on at `end`: batches behind it are gone, records before it that nobody observed are there.
+    fn go_on_at(&mut self, end: Offset) {
+        let unseen = end.minus(self.end);
+        for producer in self.producers.values_mut() {
+            let kept = producer.batches.partition_point(|batch| batch.base < end);
+            producer.batches.truncate(kept);
+            producer.unseen = (producer.unseen + unseen).max(0);
+        }
+        self.end = end;
+    }
+}
+
 impl Batch {
-    fn wrong(&self, next: &Self) -> Option<String> {
+    /// What is wrong with a batch that follows this one, with up to `unseen` records between them.
+    fn wrong(&self, next: &Self, unseen: i64) -> Option<String> {
         if next.epoch < self.epoch {
             return Some(format!("epoch {} after {}", next.epoch, self.epoch));
         }
         let expected = if next.epoch == self.epoch { self.next } else { 0 };
-        (next.first != expected).then(|| format!("sequence {} where {expected} follows", next.first))
+        let passed_over = i64::from(next.first.wrapping_sub(expected) & i32::MAX);
+        (passed_over > unseen).then(|| format!("sequence {} where {expected} follows", next.first))
     }
 }
 
@@ -106,6 +139,9 @@ mod tests {
                 ),
             ],
         );
+        // It died with three records written that it had not observed yet; two of them are of this producer.
+        let died = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 5);
+        accepts(&PROMISE, [died.batch(5, 6, 0, Some((7, 0, 4))).batch(6, 7, 0, Some((7, 0, 5)))]);
         let lost = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 0);
         passes_over(&PROMISE, [lost.batch(0, 2, 0, Some((7, 0, 0)))]);
     }
@@ -121,6 +157,15 @@ mod tests {
                 first().batch(2, 4, 0, Some((7, 2, 2))),
                 first().batch(2, 4, 0, Some((7, 4, 2))),
                 first().lives(false).loaded(Unclean, 0, 2).batch(2, 4, 0, Some((7, 3, 0))),
+                first().lives(false).loaded(Unclean, 0, 2).batch(2, 4, 0, Some((7, 3, 3))),
+                first().lives(false).loaded(Unclean, 0, 5).batch(5, 6, 0, Some((7, 3, 6))),
+                first().lives(false).loaded(Unclean, 0, 5).batch(5, 6, 0, Some((7, 3, 4))).batch(
+                    6,
+                    7,
+                    0,
+                    Some((7, 3, 6)),
+                ),
+                first().lives(false).loaded(Unclean, 0, 5).batch(5, 6, 0, Some((7, 3, 1))),
             ],
         );
     }
