@@ -443,6 +443,20 @@ impl Consumer {
     fn read(&mut self, key: &Key, topic_id: Uuid, bytes: &Bytes) -> Result<(), RecordError> {
         let slot = self.slots.get_mut(key).expect("the key is of a slot");
         let Position::At(mut position) = slot.position else { return Ok(()) };
+        let outcome = self.take_batches(key, topic_id, bytes, &mut position);
+        // Also before a batch that does not read: the error has to name where it stands.
+        self.slots.get_mut(key).expect("the key is of a slot").position = Position::At(position);
+        outcome
+    }
+
+    /// Takes batches up to the first that does not read, and moves the position behind what was taken.
+    fn take_batches(
+        &mut self,
+        key: &Key,
+        topic_id: Uuid,
+        bytes: &Bytes,
+        position: &mut Offset,
+    ) -> Result<(), RecordError> {
         for batch in batches(bytes, Tail::MayBeCut) {
             let batch = batch?;
             batch.check_crc()?;
@@ -451,9 +465,10 @@ impl Consumer {
                 let payload = batch.payload(&mut self.decompressor, DECOMPRESSED_BYTES_MAX)?;
                 for record in payload.records() {
                     let record = record?;
-                    if record.offset < position {
+                    if record.offset < *position {
                         continue;
                     }
+                    *position = record.offset.plus(1);
                     let share = |field: &[u8]| payload.share(field);
                     self.received.push_back(Received {
                         topic: key.0.clone(),
@@ -468,9 +483,8 @@ impl Consumer {
                 }
             }
             // Compaction leaves gaps: the position follows the batch, not its last record.
-            position = position.max(end_offset);
+            *position = (*position).max(end_offset);
         }
-        slot.position = Position::At(position);
         Ok(())
     }
 
