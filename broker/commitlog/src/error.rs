@@ -223,8 +223,11 @@ impl std::error::Error for OpenDirectoryError {}
 /// Why a log could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenLogError {
-    /// The folder belongs to another topic of that name.
-    WrongTopic,
+    /// The folder belongs to another topic of that name, as this file of it says.
+    WrongTopic {
+        /// `partition.metadata`.
+        file: PathBuf,
+    },
     /// The log is open already.
     AlreadyOpen,
     /// The directory is offline.
@@ -234,7 +237,9 @@ pub enum OpenLogError {
 impl fmt::Display for OpenLogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongTopic => f.write_str("the folder belongs to an earlier topic of that name"),
+            Self::WrongTopic { file } => {
+                write!(f, "the folder belongs to an earlier topic of that name, as {} has it", file.display())
+            }
             Self::AlreadyOpen => f.write_str("the log is open already"),
             Self::Storage(error) => error.fmt(f),
         }

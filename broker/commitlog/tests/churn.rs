@@ -125,7 +125,7 @@ async fn open(directory: &Rc<LogDirectory>, owner: &DirectoryOwner, life: &Life,
     match Log::open(directory, partition(index, topic), "t", life.config(index as u64)).await {
         Ok((log, _)) => log,
         // The renaming of the folder did not survive.
-        Err(OpenLogError::WrongTopic) => {
+        Err(OpenLogError::WrongTopic { .. }) => {
             owner.remove_folder(&format!("t-{index}")).await.expect("removable");
             let opened = Log::open(directory, partition(index, topic), "t", life.config(index as u64)).await;
             opened.expect("the log is created").0

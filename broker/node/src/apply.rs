@@ -144,7 +144,7 @@ async fn open_partition(
     let config = topic_config(&shard.options.config, image, &topic.name);
     let log_config = log_config(&broker_config(&shard.options.config, image), &config);
     let mut opened = Log::open(&directory, id, &topic.name, log_config.clone()).await;
-    if matches!(opened, Err(OpenLogError::WrongTopic)) {
+    if matches!(opened, Err(OpenLogError::WrongTopic { .. })) {
         // The deletion of an earlier topic of this name was decided, but its folder was not renamed before a stop.
         set_aside(shard, &directory, &topic.name, id).await;
         opened = Log::open(&directory, id, &topic.name, log_config).await;

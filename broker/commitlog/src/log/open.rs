@@ -241,7 +241,7 @@ impl Log {
             let bytes = small_file::read(&*self.env.disk, &path).await.map_err(fault)?.unwrap_or_default();
             match parse_partition_metadata(&bytes) {
                 Ok(topic_id) if topic_id == self.partition.topic_id => return Ok(()),
-                Ok(_) => return Err(OpenLogError::WrongTopic),
+                Ok(_) => return Err(OpenLogError::WrongTopic { file: path }),
                 // Empty after a power loss in the middle of a creation; a folder from before KIP-516 has none.
                 Err(_) => {}
             }
