@@ -14,6 +14,10 @@ use crate::session::Session;
 /// A client with nothing to do for longer than this is away: keeping it going for days costs millions of heartbeats.
 const AWAY_MS_MIN: u64 = 3_600_000;
 
+/// A client that is so far behind when the safety phase has ended gives up what it has not begun. Where topics are gone
+/// every question takes the whole time of its answer, and a client falls minutes behind.
+const LATE_MS_MAX: u64 = 60_000;
+
 /// What one client is to do.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -25,6 +29,8 @@ pub struct Script {
     pub operations: Rc<[Operation]>,
     /// What is promised.
     pub lane: Lane,
+    /// When the safety phase ends, as the times of operations count.
+    pub safety_ms: u64,
 }
 
 /// How one life of a client ended.
@@ -57,6 +63,9 @@ pub async fn run_client(
     }
     for (position, operation) in script.operations.iter().enumerate().skip(from) {
         session.idle_until(operation.at_ms, &*elapsed_ms).await;
+        if elapsed_ms() > script.safety_ms.saturating_add(LATE_MS_MAX) {
+            break;
+        }
         if operation.action == (Action::Crash {}) {
             return ClientEnd::Crashed { next: position + 1 };
         }
@@ -109,7 +118,9 @@ impl Session {
             Action::Put { topic, partition, key, bytes } => self.send(topic, partition, Some(key), Some(bytes)),
             Action::Delete { topic, partition, key } => self.send(topic, partition, Some(key), None),
             Action::Assign { topic, from_start } => self.assign(topic, from_start).await,
-            Action::Poll { wait_ms } => self.poll(wait_ms).await,
+            Action::Poll { wait_ms } => {
+                self.poll(wait_ms).await;
+            }
             Action::Join { group, topic, instance } => self.join(group, topic, instance).await,
             Action::Commit {} => self.commit().await,
             Action::Leave {} => self.leave("leaves").await,

@@ -13,12 +13,16 @@ use barnabas_wire::message::{ListGroupsRequest, MetadataRequest};
 
 use crate::Recorder;
 use crate::client::Script;
+use crate::reading::Damage;
 use crate::session::{Purpose, Session};
 
 /// How long anything may take without getting on, in milliseconds.
 const STUCK_MS: i64 = 60_000;
-/// How long a damaged offset is asked for before it is passed over, in milliseconds.
-const DAMAGED_MS: i64 = 5_000;
+/// How long committed offsets that nobody tells are asked for where only detection is promised, in milliseconds.
+const UNTOLD_MS: i64 = 5_000;
+/// How long an offset of which nothing comes is asked for before it is passed over, in milliseconds: longer than the
+/// largest fetch takes on the slowest link, lest it be thrown away and asked for again for ever.
+const SILENT_MS: i64 = 20_000;
 /// Longest wait of one poll.
 const POLL_MS: u64 = 1_000;
 /// The pause before a question is asked again.
@@ -52,7 +56,7 @@ pub async fn read_everything(
         session_timeout_ms: 10_000,
         fetch_bytes,
     };
-    let script = Script { client, bootstrap, operations: Rc::from([]), lane };
+    let script = Script { client, bootstrap, operations: Rc::from([]), lane, safety_ms: 0 };
     let mut session = Session::new(env, Rc::new(script), by.life, recorder);
     let topics = session.all_topics().await?;
     for topic in topics.keys() {
@@ -137,7 +141,7 @@ impl Session {
     /// Asks for the committed offsets of a group until they are told.
     async fn read_committed(&mut self, group: GroupName, topic: TopicName) -> Result<(), String> {
         let is_forgiving = self.script.lane.promises().detection_only;
-        let deadline = self.env.now().after_ms(if is_forgiving { DAMAGED_MS } else { STUCK_MS });
+        let deadline = self.env.now().after_ms(if is_forgiving { UNTOLD_MS } else { STUCK_MS });
         while !self.committed(group, topic).await {
             let paused = self.pause(deadline, || format!("committed offsets of {group} in {topic}")).await;
             match paused {
@@ -159,20 +163,28 @@ impl Session {
         let mut positions: BTreeMap<LogName, Offset> = BTreeMap::new();
         let mut moved_at = self.env.now();
         while !self.reader.consumer.is_at_end() || self.reader.is_damaged() {
-            self.poll(POLL_MS).await;
+            let came = self.poll(POLL_MS).await;
             let before = positions.clone();
             positions.extend(self.reader.positions());
             let now = self.env.now();
-            if positions != before {
+            if came || positions != before {
                 moved_at = now;
             }
-            let damage = self.reader.take_damage();
-            let is_stuck = now >= moved_at.after_ms(if is_forgiving { DAMAGED_MS } else { STUCK_MS });
-            if !is_forgiving && (damage.is_some() || is_stuck) {
-                let reason = damage.map_or_else(|| "nothing comes".to_owned(), |(_, reason)| reason);
+            if came {
+                // Records that came before damage may still wait to be taken; it is met again behind them.
+                continue;
+            }
+            let is_stuck = now >= moved_at.after_ms(if is_forgiving { SILENT_MS } else { STUCK_MS });
+            let mut damage: Vec<Damage> = std::iter::from_fn(|| self.reader.take_damage()).collect();
+            if is_stuck && damage.is_empty() {
+                let silent = self.reader.first_unfinished();
+                let silence = |log| Damage { log, at: None, reason: "nothing comes".to_owned() };
+                damage.extend(silent.map(silence));
+            }
+            if !is_forgiving && let Some(Damage { reason, .. }) = damage.first() {
                 return Err(format!("reading {topic} does not end: {reason}, at {}", show(&positions)));
             }
-            if damage.is_some() || is_stuck {
+            for damage in damage {
                 self.pass_over(damage, &mut positions);
                 moved_at = now;
             }
@@ -181,10 +193,9 @@ impl Session {
     }
 
     /// Goes on behind an offset that cannot be read, and says so.
-    fn pass_over(&mut self, damage: Option<(LogName, String)>, positions: &mut BTreeMap<LogName, Offset>) {
-        let stuck = damage.or_else(|| Some((self.reader.first_unfinished()?, "no answer".to_owned())));
-        let Some((log, reason)) = stuck else { return };
-        let at = positions.get(&log).copied().unwrap_or(Offset(0));
+    fn pass_over(&mut self, damage: Damage, positions: &mut BTreeMap<LogName, Offset>) {
+        let Damage { log, at, reason } = damage;
+        let at = at.or_else(|| positions.get(&log).copied()).unwrap_or(Offset(0));
         let call = self.call(Call::Poll { group: None });
         self.recorder.end(call, Outcome::Failed(format!("{log:?} at {at}: {reason}")));
         positions.insert(log, at.plus(1));

@@ -13,8 +13,19 @@ use crate::session::{Purpose, Session};
 
 /// `fetch.max.wait.ms`.
 const FETCH_WAIT_MS: i32 = 500;
+/// `fetch.max.bytes`. A fetch of many partitions has to arrive within the time of a request on the slowest link that is
+/// drawn, 100 kB/s.
+const FETCH_BYTES_MAX: i32 = 1_048_576;
 /// Records of one poll (`max.poll.records`).
 const POLL_RECORDS_MAX: usize = 500;
+
+/// Something that cannot be read.
+pub(crate) struct Damage {
+    pub(crate) log: LogName,
+    /// Where, once that is known.
+    pub(crate) at: Option<Offset>,
+    pub(crate) reason: String,
+}
 
 /// A consumer and how far it came.
 pub(crate) struct Reader {
@@ -24,8 +35,8 @@ pub(crate) struct Reader {
     logs: Vec<LogName>,
     /// Where logs go on that it does not read at the moment.
     left_at: BTreeMap<LogName, Offset>,
-    /// What cannot be read, and why.
-    damage: Vec<(LogName, String)>,
+    /// What cannot be read.
+    damage: Vec<Damage>,
 }
 
 impl Reader {
@@ -91,7 +102,7 @@ impl Reader {
         while let Some(error) = self.consumer.poll_error() {
             let is_it = |log: &&LogName| log.topic.to_string() == error.topic && index(log) == error.partition;
             if let Some(log) = self.logs.iter().find(is_it) {
-                self.damage.push((*log, error.reason));
+                self.damage.push(Damage { log: *log, at: error.offset, reason: error.reason });
             }
         }
     }
@@ -102,7 +113,7 @@ impl Reader {
     }
 
     /// The next log that cannot be read.
-    pub(crate) fn take_damage(&mut self) -> Option<(LogName, String)> {
+    pub(crate) fn take_damage(&mut self) -> Option<Damage> {
         self.damage.pop()
     }
 
@@ -114,12 +125,13 @@ impl Reader {
 
     /// Reads on at an offset.
     pub(crate) fn go_on_at(&mut self, log: LogName, offset: Offset) {
+        self.left_at.insert(log, offset);
         self.consumer.assign(&log.topic.to_string(), index(&log), StartAt::Offset(offset));
     }
 
     /// Tries again to read what could not be read.
     fn try_again(&mut self) {
-        while let Some((log, _)) = self.take_damage() {
+        while let Some(Damage { log, .. }) = self.take_damage() {
             let start = self.left_at.get(&log).map_or(StartAt::Beginning, |offset| StartAt::Offset(*offset));
             self.consumer.assign(&log.topic.to_string(), index(&log), start);
         }
@@ -135,6 +147,7 @@ impl fmt::Debug for Reader {
 fn consumer(fetch_bytes: u32) -> Consumer {
     Consumer::new(ConsumerConfig {
         max_wait_ms: FETCH_WAIT_MS,
+        max_bytes: FETCH_BYTES_MAX,
         partition_max_bytes: i32::try_from(fetch_bytes).expect("a fetch is small"),
         reset: Some(StartAt::Beginning),
         ..ConsumerConfig::default()
@@ -165,8 +178,9 @@ impl Session {
         known.map(|(id, partitions)| partitions.map(log(id)).collect()).unwrap_or_default()
     }
 
-    /// Takes what there is, and waits for a first record not longer than `wait_ms`.
-    pub(crate) async fn poll(&mut self, wait_ms: u64) {
+    /// Takes what there is, and waits for a first record, or for the news that one cannot be read, not longer than
+    /// `wait_ms`. Says whether records came.
+    pub(crate) async fn poll(&mut self, wait_ms: u64) -> bool {
         let group: Option<GroupName> = self.member.as_ref().map(|member| member.group);
         let call = self.call(Call::Poll { group });
         let deadline = self.env.now().after_ms(i64::try_from(wait_ms).expect("plans are short"));
@@ -174,7 +188,8 @@ impl Session {
         self.is_reading = true;
         let logs = loop {
             let logs = self.reader_mut().take(POLL_RECORDS_MAX);
-            if !logs.is_empty() || self.env.now() >= deadline {
+            self.reader_mut().note_damage();
+            if !logs.is_empty() || self.reader_mut().is_damaged() || self.env.now() >= deadline {
                 break logs;
             }
             self.turn(deadline).await;
@@ -185,8 +200,9 @@ impl Session {
                 self.learn_end(*log, last.offset.plus(1));
             }
         }
-        self.reader_mut().note_damage();
+        let came = !logs.is_empty();
         self.recorder.end(call, Outcome::Ok(Reply::Polled { logs }));
+        came
     }
 
     fn reader_mut(&mut self) -> &mut Reader {

@@ -49,6 +49,7 @@ impl Crew {
                 bootstrap: bootstrap.to_vec(),
                 operations: own.map(later).collect(),
                 lane: plan.lane,
+                safety_ms: plan.after_quiet_ms(plan.safety_ms),
             };
             Member {
                 name: client.name,

@@ -28,6 +28,8 @@ const SETTLE_MAX: Duration = Duration::from_secs(300);
 const READ_MAX: Duration = Duration::from_secs(900);
 /// Bytes of a partition in one fetch of the first and of the second final read.
 const FIRST_READ_BYTES: u32 = 1_048_576;
+/// The same of the first where devices lie: what follows damage is fetched again for each record of it.
+const DAMAGED_READ_BYTES: u32 = 65_536;
 const FINAL_READ_BYTES: u32 = 4_096;
 /// Tasks that a report names.
 const BUSIEST: usize = 12;
@@ -166,7 +168,8 @@ fn play(director: &mut Director<'_>) -> Result<(), String> {
     settle(director)?;
     let promises = director.plan.lane.promises();
     director.happened(Happening::FirstRead);
-    read(director, "first reader", FIRST_READ_BYTES)?;
+    let first_bytes = if promises.detection_only { DAMAGED_READ_BYTES } else { FIRST_READ_BYTES };
+    read(director, "first reader", first_bytes)?;
     if promises.final_power_loss {
         director.lose_power(Fate::Drawn, 1);
     } else {

@@ -164,6 +164,7 @@ impl Scene {
                 bootstrap: self.bootstrap(),
                 operations: self.plan.operations.iter().filter(own).cloned().collect(),
                 lane: self.plan.lane,
+                safety_ms: self.plan.safety_ms,
             });
             let (elapsed_ms, recorder, left) = (Rc::clone(&elapsed_ms), self.recorder.clone(), Rc::clone(&left));
             // A crash is played here by dropping everything the life had.
