@@ -68,6 +68,45 @@ fn a_torn_tail_is_cut() {
 }
 
 #[test]
+fn what_follows_the_last_batch_of_a_sealed_segment_belongs_to_nobody() {
+    for (name, clean, knows) in
+        [("surplus", false, true), ("surplus_clean", true, true), ("surplus_kafka", false, false)]
+    {
+        let path = folder(name);
+        written(&path, 30, small_segments(), clean);
+        if !knows {
+            without_journal(&path);
+        }
+        let is_log = |name: &String| name.ends_with(".log");
+        let second = names(&log_folder(&path)).into_iter().filter(is_log).nth(1).expect("several segments");
+        let next = std::fs::read(log_folder(&path).join(second)).expect("a file");
+        let file = log_file(&path, 0);
+        let sound = size(&file);
+        // The power has taken a cut back: half of a batch that was never acknowledged stands there again.
+        let mut bytes = std::fs::read(&file).expect("a file");
+        bytes.extend_from_slice(&next[..900]);
+        std::fs::write(&file, bytes).expect("writable");
+        run(async move |env| {
+            let start = Start::new(&env, &path).await;
+            let (log, report) = start.open(small_segments()).await;
+            assert_eq!(report.damaged, [], "{name}");
+            log.wait_high_watermark(Offset(60)).await.expect("committed like an append");
+            // A read that finds it comes back empty once.
+            for _ in 0..2 {
+                drop(log.read_bytes(Offset(0), 1 << 20, ReadBound::HighWatermark).await.expect("readable"));
+            }
+            assert_eq!(offsets(&log).await, (0..60).collect::<Vec<_>>(), "{name}");
+            log.scrub().await.expect("works");
+            assert_eq!(log.damaged_ranges(), [], "{name}");
+            if !knows {
+                assert_eq!(size(&file), sound, "a walk cuts it");
+            }
+            start.close().await;
+        });
+    }
+}
+
+#[test]
 fn half_a_batch_at_the_end_is_cut_when_nobody_was_told() {
     let path = folder("half_batch");
     written(&path, 5, LogConfig::default(), false);

@@ -25,7 +25,8 @@ impl Log {
 
     /// Lists the damage that begins at `position` of a segment, a batch boundary, where the log should go on with
     /// `expected`. Gives the range. `Interrupted` when the log was cut or a segment replaced since `layout` was noted:
-    /// what looked like damage may have been that.
+    /// what looked like damage may have been that. Bytes behind the last offset of a sealed segment are no damage: the
+    /// segment ends before them from here on, and this is `Interrupted` too.
     pub(crate) async fn quarantine(
         self: &Rc<Self>,
         (base, position): (Offset, u64),
@@ -35,6 +36,7 @@ impl Log {
         let size = self.state.borrow().segment(base).map_or(position, |segment| segment.size);
         let next_base = self.end_of_segment(base);
         let file = self.segment_file(base).await?;
+        let is_surplus = expected >= next_base && self.is_surplus(&file, (base, position), size).await?;
         let mut scanner = Scanner::new(&self.env, file, position, size).below(next_base);
         let (to_position, to) = match scanner.find_sound(expected, LeaderEpoch::UNKNOWN).await? {
             Some((position, header)) => (position, header.base_offset),
@@ -50,8 +52,24 @@ impl Log {
         if !self.state.borrow().is_unchanged(layout) {
             return Err(io::ErrorKind::Interrupted.into());
         }
+        if is_surplus && self.end_before(base, position) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         self.list_damage(range).await?;
         Ok(range)
+    }
+
+    /// Ends a sealed segment before what follows its last batch in its file. False for the active one.
+    fn end_before(&self, base: Offset, position: u64) -> bool {
+        let mut state = self.state.borrow_mut();
+        if state.active().base == base {
+            return false;
+        }
+        let Some(segment) = state.segment_mut(base) else { return false };
+        segment.size = position;
+        segment.checks.reset();
+        state.layout_changed();
+        true
     }
 
     /// Adds a range to the list, on disk as well.

@@ -210,6 +210,12 @@ impl Log {
                 scanner.seek(range.to_position);
                 continue;
             }
+            if next_base.is_some_and(|next| expected >= next) && self.is_surplus(&file, (base, bad), size).await? {
+                walked.cut_bytes += size - bad;
+                file.truncate(bad).await?;
+                file.sync().await?;
+                break;
+            }
             if expected >= plan.durable {
                 walked.cut_bytes += size - bad;
                 file.truncate(bad).await?;
@@ -239,6 +245,19 @@ impl Log {
         jump(fold, next_base);
         self.complete(rebuilt, base, false, walked).await?;
         Ok(Ended::Whole)
+    }
+
+    /// Whether nothing of a segment that holds all its offsets before `bad` is lost with what stands behind: no batch.
+    /// An earlier cut of the file was in the page cache alone, where a flush that failed had left it, when the log went on
+    /// in the next segment; the power took the cut back.
+    pub(crate) async fn is_surplus(
+        &self,
+        file: &Rc<dyn File>,
+        (base, bad): (Offset, u64),
+        size: u64,
+    ) -> io::Result<bool> {
+        let mut scanner = Scanner::new(&self.env, Rc::clone(file), bad, size);
+        Ok(scanner.find_sound(base, LeaderEpoch::UNKNOWN).await?.is_none())
     }
 
     /// Whether a segment may end before the next one begins: cleaning takes the last batches of a segment too.
