@@ -159,11 +159,13 @@ impl Rebirths {
             match &step.what {
                 What::Member { by, change: Membership::Assigned { group, generation, .. } } => {
                     let birth = groups.entry(*group).or_default();
-                    // A group of one generation that everybody left and that nobody committed for: Kafka's cleanup of
-                    // expired offsets forgets it (`GroupCoordinatorShard.cleanupExpiredOffsets`, `maybeDeleteGroup`).
+                    // A group that everybody left and that nobody committed for: Kafka's cleanup of expired offsets
+                    // forgets it (`GroupCoordinatorShard.cleanupExpiredOffsets`, `maybeDeleteGroup`). Of the first
+                    // generations of the next one nobody may have learned.
                     let may_be_forgotten =
-                        step.at.0 >= forgets_after && birth.top == 1 && birth.members.iter().all(|member| member == by);
-                    if *generation <= 1 && (birth.top > 1 || may_be_forgotten) {
+                        step.at.0 >= forgets_after && birth.members.iter().all(|member| member == by);
+                    let goes_back = *generation < birth.top || *generation <= 1 && birth.top == 1;
+                    if *generation <= 1 && birth.top > 1 || may_be_forgotten && goes_back {
                         births.entry(*group).or_default().push(at);
                         *birth = Birth::default();
                     }
@@ -212,6 +214,7 @@ mod tests {
                 durable().ok(1, join(4), done()).assigned(1, 1, None).ok(2, join(4), done()).assigned(2, 1, None),
                 durable().assigned(1, 1, None).assigned(2, 2, None).assigned(2, 1, None).commits(2, 1, 3),
                 sweeps(durable().assigned(1, 1, None).revoked(1)).assigned(2, 1, None).commits(2, 1, 3),
+                sweeps(durable().assigned(1, 2, None).assigned(1, 3, None).revoked(1)).assigned(2, 2, None),
             ],
         );
     }
@@ -231,6 +234,9 @@ mod tests {
                 durable().assigned(1, 2, None).commits(2, 2, 5),
                 durable().assigned(1, 1, None).revoked(1).assigned(2, 1, None),
                 sweeps(durable().assigned(1, 1, None)).assigned(2, 1, None),
+                sweeps(durable().assigned(1, 2, None).assigned(1, 3, None)).assigned(2, 2, None),
+                sweeps(durable().assigned(1, 2, None).revoked(1)).assigned(2, 2, None),
+                durable().assigned(1, 2, None).assigned(1, 3, None).revoked(1).assigned(2, 2, None),
             ],
         );
     }
