@@ -116,6 +116,8 @@ impl Log {
     pub(crate) async fn rebuild_indexes(self: &Rc<Self>, base: Offset, size: u64) -> io::Result<Indexes> {
         let file = self.segment_file(base).await?;
         let interval = self.state.borrow().config.index_interval_bytes;
+        let limit = self.end_of_segment(base);
+        let mut end_offset = base;
         let mut scratch = crate::segment::Segment::new(base, self.env.wall(), 0);
         let mut position = 0;
         let mut window = Window::new(&*file, size);
@@ -124,7 +126,10 @@ impl Log {
                 position = end;
                 continue;
             }
-            let Some(header) = window.header_at(position).await? else { break };
+            // An index points at what fits into the chain. Whoever reads on from its last entry finds the damage.
+            let fits = |header: &BatchHeader| header.base_offset >= end_offset && header.end_offset() <= limit;
+            let Some(header) = window.header_at(position).await?.filter(fits) else { break };
+            end_offset = header.end_offset();
             scratch.size = position;
             scratch.push(&header, interval);
             position += u64::from(header.size_bytes);
