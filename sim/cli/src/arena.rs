@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -99,6 +100,8 @@ impl Binary {
     /// Runs `command` and hands out its lines; killed when `each` breaks.
     fn lines(&self, mut command: Command, each: &mut dyn FnMut(&str) -> Result<ControlFlow<()>>) -> Result<()> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Ctrl-C is for whoever drives it: a runner that died of it would look like a seed that failed.
+        command.process_group(0);
         let child = command.spawn().with_context(|| self.path.display().to_string())?;
         let mut running = Running::new(child);
         loop {
