@@ -510,6 +510,9 @@ impl Log {
                 state.uncommitted.has_all_pieces = false;
             }
         }
+        if plan.kind == RestartKind::Unclean {
+            self.cut_again().await?;
+        }
         if has_garbage {
             // Batches that followed what does not read would not be found by other programs.
             let capture = {
@@ -554,6 +557,16 @@ impl Log {
         let folders = [self.folder.clone(), self.directory.path.clone()];
         self.state.borrow_mut().uncommitted.folders.extend(folders);
         Ok(())
+    }
+
+    /// Says once more where the active segment ends. An earlier life may have cut it, and the flush of the cut may have
+    /// failed: the page cache shows the cut, and only what is done again is flushed with what follows.
+    async fn cut_again(self: &Rc<Self>) -> io::Result<()> {
+        let (active, size) = {
+            let state = self.state.borrow();
+            (state.active().base, state.active().size)
+        };
+        self.segment_file(active).await?.truncate(size).await
     }
 
     /// Writes what a segment holds from `synced` on over itself. A flush that failed in an earlier life has left it in the
