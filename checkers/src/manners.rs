@@ -2,8 +2,8 @@
 //! nobody knows because the connection broke.
 
 use barnabas_history::{Call, Evidence, Outcome};
+use barnabas_plan::{Action, Plan};
 
-use crate::facts::always;
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -11,9 +11,14 @@ pub(crate) const PROMISE: Promise = Promise {
     name: "manners",
     words: "bad manners are answered as Kafka answers them",
     kind: Kind::BlackBox,
-    applies: always,
+    applies: has_tricks,
     check,
 };
+
+/// Where nobody has bad manners there is nothing to answer.
+fn has_tricks(plan: &Plan) -> bool {
+    plan.operations.iter().any(|operation| matches!(operation.action, Action::Raw { .. }))
+}
 
 /// Judges every trick whose outcome is known.
 fn check(evidence: &Evidence) -> Verdict {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
 use barnabas_history::{Evidence, LogName};
+use barnabas_plan::{Action, Plan};
 
 use crate::facts::{Facts, survives};
 use crate::verdict::{Court, shown};
@@ -13,9 +14,14 @@ pub(crate) const PROMISE: Promise = Promise {
     name: "trimmed",
     words: "deleted records never come back",
     kind: Kind::BlackBox,
-    applies: survives,
+    applies: has_trims,
     check,
 };
+
+/// Where nothing is deleted nothing can come back.
+fn has_trims(plan: &Plan) -> bool {
+    survives(plan) && plan.operations.iter().any(|operation| matches!(operation.action, Action::Trim { .. }))
+}
 
 /// Judges every log of every poll of a reader that began after something was deleted.
 fn check(evidence: &Evidence) -> Verdict {
