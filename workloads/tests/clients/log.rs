@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_history::{Call, Content, Evidence, Outcome, Reply, Value, What};
-use barnabas_plan::{Action, Lane, TopicName};
+use barnabas_plan::{Action, Lane, OffsetSpec, TopicName};
 
 use crate::scene::{READER, add, client, plan, play, topic};
 
@@ -89,6 +89,23 @@ fn a_crash_leaves_calls_open_and_the_next_life_sends_other_values() {
     let open = sends.values().filter(|(_, outcome)| outcome.is_none()).count();
     assert_eq!(open, 7, "what was under way has no end");
     assert!(evidence.steps.iter().any(|step| matches!(step.what, What::Reborn { by } if by.life == 1)));
+}
+
+#[test]
+fn a_client_that_is_minutes_late_gives_up_what_it_has_not_begun() {
+    let mut plan = plan(Lane::Durable, vec![topic(0, 1)], vec![client(0)]);
+    plan.safety_ms = 1_000;
+    add(&mut plan, 0, 0, send(0, 1));
+    for _ in 0..40 {
+        // A topic that is not there: each question takes the whole time of its answer.
+        add(&mut plan, 0, 500, Action::Offsets { topic: TopicName(7), partition: 0, spec: OffsetSpec::Latest });
+    }
+    let evidence = play(plan, &[], |_| {});
+    let calls = evidence.calls();
+    let of_client = calls.iter().filter(|view| view.by.client.0 == 0);
+    let asked = of_client.filter(|view| matches!(view.call, Call::Offsets { .. })).count();
+    assert!((10..20).contains(&asked), "{asked} questions in a minute and a little");
+    assert_eq!(sends(&evidence).values().filter(|(_, outcome)| outcome.is_some()).count(), 1);
 }
 
 #[test]
