@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use barnabas_base::{Offset, TimestampMs};
 use barnabas_history::{Evidence, LogName, Seen};
-use barnabas_plan::OffsetSpec;
+use barnabas_plan::{Action, OffsetSpec, Plan};
 
 use crate::facts::{Facts, LastRead, Query, whole};
 use crate::verdict::{Court, shown};
@@ -15,9 +15,16 @@ pub(crate) const PROMISE: Promise = Promise {
     name: "offset-query",
     words: "offsets by timestamp are those of the records",
     kind: Kind::BlackBox,
-    applies: whole,
+    applies: asks,
     check,
 };
+
+/// Where nobody asks by timestamp there is no answer.
+fn asks(plan: &Plan) -> bool {
+    let by_timestamp = |spec: &OffsetSpec| matches!(spec, OffsetSpec::Timestamp | OffsetSpec::MaxTimestamp);
+    let asks = |action: &Action| matches!(action, Action::Offsets { spec, .. } if by_timestamp(spec));
+    whole(plan) && plan.operations.iter().any(|operation| asks(&operation.action))
+}
 
 /// Judges every answer by timestamp against what the last read found.
 fn check(evidence: &Evidence) -> Verdict {
