@@ -210,16 +210,12 @@ impl Log {
                 scanner.seek(range.to_position);
                 continue;
             }
-            if next_base.is_some_and(|next| expected >= next) && self.is_surplus(&file, (base, bad), size).await? {
-                walked.cut_bytes += size - bad;
-                file.truncate(bad).await?;
-                file.sync().await?;
-                break;
-            }
-            if expected >= plan.durable {
-                walked.cut_bytes += size - bad;
-                file.truncate(bad).await?;
-                file.sync().await?;
+            let is_surplus = expected >= limit && self.is_surplus(&file, (base, bad), size).await?;
+            if is_surplus || expected >= plan.durable {
+                walked.cut_bytes += cut(&*file, size, bad).await?;
+                if is_surplus {
+                    break;
+                }
                 self.complete(rebuilt, base, true, walked).await?;
                 return Ok(Ended::Cut);
             }
@@ -672,6 +668,13 @@ impl Rebuilt {
             }
         }
     }
+}
+
+/// Cuts a file of `size` bytes, durably. Gives the bytes that went.
+async fn cut(file: &dyn File, size: u64, to: u64) -> io::Result<u64> {
+    file.truncate(to).await?;
+    file.sync().await?;
+    Ok(size - to)
 }
 
 /// The range of offsets that should stand at the end of a segment of `size` bytes and do not.
