@@ -92,11 +92,8 @@ impl Appends {
 
     /// What the youngest record in flight makes of `group`: its state, or `None` within for a deletion.
     pub(crate) fn last_state_of(&self, group: &str) -> Option<Option<&GroupMetadataValue>> {
-        let state = |record| match record {
-            &Record::Group { group: ref id, ref value } if id.as_str() == group => Some(value.as_deref()),
-            _ => None,
-        };
-        self.queue.iter().rev().flat_map(|in_flight| in_flight.records.iter().rev()).find_map(state)
+        let mut youngest_first = self.queue.iter().rev().flat_map(|in_flight| in_flight.records.iter().rev());
+        youngest_first.find_map(|record| state_in(record, group))
     }
 
     /// The batch is in the log up to `end_offset`.
@@ -134,5 +131,13 @@ impl Appends {
     /// The oldest batch, whatever became of it.
     pub(crate) fn pop_oldest(&mut self) -> Option<InFlight> {
         self.queue.pop_front()
+    }
+}
+
+/// What a record makes of `group`, if it is about it.
+fn state_in<'a>(record: &'a Record, group: &str) -> Option<Option<&'a GroupMetadataValue>> {
+    match record {
+        Record::Group { group: id, value } if id.as_str() == group => Some(value.as_deref()),
+        _ => None,
     }
 }
