@@ -175,6 +175,7 @@ impl Count {
             | Happening::Healed
             | Happening::FirstRead
             | Happening::FinalRead
+            | Happening::Misanswered { .. }
             | Happening::Unsettled { .. } => {}
         }
     }

@@ -348,6 +348,7 @@ fn losses(evidence: &Evidence) -> Vec<usize> {
             | Happening::Healed
             | Happening::FirstRead
             | Happening::FinalRead
+            | Happening::Misanswered { .. }
             | Happening::Unsettled { .. } => false,
         }
     };

@@ -11,6 +11,7 @@
 
 mod aborted_read;
 mod ack_after_sync;
+mod answers;
 mod committed;
 mod compacted;
 mod counters;
@@ -110,6 +111,7 @@ pub const ALL: &[Promise] = &[
     generation::ONE_OWNER,
     generation::STALE_COMMIT,
     dead_topic::PROMISE,
+    answers::PROMISE,
     manners::PROMISE,
     panicked::PROMISE,
     settled::PROMISE,

@@ -11,7 +11,7 @@ use barnabas_client::{
     CallError, Client, ClientConfig, Delivery, DeliveryError, Destination, Event, Producer, ProducerConfig, Tag,
     leaves_open,
 };
-use barnabas_history::{Call, CallId, ClientLife, LogName, Outcome, Reply, Value};
+use barnabas_history::{Call, CallId, ClientLife, Happening, LogName, Outcome, Reply, Value, What};
 use barnabas_plan::TopicName;
 use barnabas_runtime::{Either, Env, race};
 use barnabas_wire::record::Compression;
@@ -274,6 +274,12 @@ impl Session {
                 && let Some(member) = &mut self.member
             {
                 member.membership.on_event(now, &mut self.group.client, &event);
+            }
+        }
+        for wire in [&mut self.work, &mut self.read, &mut self.group] {
+            while let Some(error) = wire.client.poll_misanswer() {
+                let misanswered = Happening::Misanswered { by: self.by, what: error.to_string() };
+                self.recorder.push(What::Happened(misanswered));
             }
         }
         while let Some(delivery) = self.producer.poll_delivery() {

@@ -10,12 +10,14 @@ use barnabas_wire::{ErrorCode, RequestBody, ResponseBody};
 use bytes::Bytes;
 
 use crate::cluster::{Address, Cluster};
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionError};
 use crate::limits::{CALLS_MAX, backoff_ms};
 use crate::{CallError, limits};
 
 /// How long our own Metadata and FindCoordinator calls may take, in milliseconds.
 const LOOKUP_TIMEOUT_MS: i64 = 10_000;
+/// Misanswers that are kept for whoever asks.
+const MISANSWERS_MAX: usize = 16;
 /// After this time the metadata of wanted topics is asked for again, in milliseconds (`metadata.max.age.ms`).
 const METADATA_MAX_AGE_MS: i64 = 300_000;
 /// FindCoordinator with one key; from version 4 on it has a list.
@@ -163,6 +165,8 @@ pub struct Client {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     last_failure: Option<String>,
+    /// What brokers sent that is no answer to what they were asked, until somebody takes it.
+    misanswers: VecDeque<ConnectionError>,
     /// When calls were last sent as far as possible.
     pumped_at: Monotonic,
 }
@@ -192,6 +196,7 @@ impl Client {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             last_failure: None,
+            misanswers: VecDeque::new(),
             pumped_at: Monotonic::ZERO,
         }
     }
@@ -268,6 +273,12 @@ impl Client {
         self.events.pop_front()
     }
 
+    /// What a broker sent that is no answer to what it was asked; its connection is closed by then. The last
+    /// [`MISANSWERS_MAX`] are kept.
+    pub fn poll_misanswer(&mut self) -> Option<ConnectionError> {
+        self.misanswers.pop_front()
+    }
+
     /// A connection is open.
     pub fn on_connected(&mut self, now: Monotonic, link: LinkId) {
         if let Some(open) = self.links.get_mut(&link) {
@@ -283,6 +294,10 @@ impl Client {
         if let Err(error) = open.connection.on_bytes(bytes) {
             self.close(now, link, &error.to_string());
             self.pump(now);
+            if self.misanswers.len() == MISANSWERS_MAX {
+                self.misanswers.pop_front();
+            }
+            self.misanswers.push_back(error);
             return;
         }
         if open.connection.is_ready() {

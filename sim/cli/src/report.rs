@@ -124,6 +124,7 @@ fn happened(happening: &Happening) -> String {
         Happening::Healed => "everything is healed".to_owned(),
         Happening::FirstRead => "the first read of everything begins".to_owned(),
         Happening::FinalRead => "the last read of everything begins".to_owned(),
+        Happening::Misanswered { by, what } => format!("{} was sent what it had not asked for: {what}", by.client),
         Happening::Unsettled { what } => format!("not settled: {what}"),
     }
 }

@@ -331,6 +331,13 @@ pub enum Happening {
     FirstRead,
     /// The second final read begins: after the last stop and start.
     FinalRead,
+    /// A broker sent a client what is no answer to what it had asked; the client closed the connection.
+    Misanswered {
+        /// The client.
+        by: ClientLife,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Something did not settle within the bound.
     Unsettled {
         /// What is still pending.
