@@ -5,8 +5,10 @@ use std::time::Duration;
 use barnabas_client::Address;
 use barnabas_wire::message::join_group::JoinGroupRequestProtocol;
 use barnabas_wire::message::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use barnabas_wire::message::sync_group::SyncGroupRequestAssignment;
 use barnabas_wire::message::{
     FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest,
+    SyncGroupRequest,
 };
 use barnabas_wire::{ErrorCode, ResponseBody};
 
@@ -15,6 +17,7 @@ use crate::RawClient;
 use crate::record::partition_index;
 
 const JOIN_VERSION: i16 = 5;
+const SYNC_VERSION: i16 = 3;
 const HEARTBEAT_VERSION: i16 = 3;
 const COMMIT_VERSION: i16 = 8;
 const FIND_COORDINATOR_VERSION: i16 = 3;
@@ -71,10 +74,34 @@ impl Stage<'_> {
         }
     }
 
-    /// A commit in the name of a generation that is over.
-    pub(super) async fn stale_commit(&mut self) -> Result<(), Trouble> {
-        let mut raw = self.coordinator().await?;
-        let joined = self.join(&mut raw, "stale").await?;
+    /// Leads the group through its rebalance: only then does it judge generations.
+    async fn sync(&self, raw: &mut RawClient, joined: &JoinGroupResponse, instance: &str) -> Result<(), Trouble> {
+        let mine = SyncGroupRequestAssignment { member_id: joined.member_id.clone(), assignment: bytes::Bytes::new() };
+        let request = SyncGroupRequest {
+            group_id: self.group(),
+            generation_id: joined.generation_id,
+            member_id: joined.member_id.clone(),
+            group_instance_id: Some(instance.to_owned()),
+            assignments: vec![mine],
+            ..Default::default()
+        };
+        raw.send(SYNC_VERSION, request).await?;
+        match raw.receive_within(ANSWER_MAX).await? {
+            ResponseBody::SyncGroup(response) if response.error_code == 0 => Ok(()),
+            ResponseBody::SyncGroup(response) => {
+                Err(Trouble::Unclear(format!("a sync: {}", code_of(response.error_code).name())))
+            }
+            other => Err(Trouble::Broken(format!("SyncGroup is answered by {:?}", other.api_key()))),
+        }
+    }
+
+    /// Commits as somebody; the code of the answer.
+    async fn commit_as(
+        &self,
+        raw: &mut RawClient,
+        (member, instance): (&str, &str),
+        generation: i32,
+    ) -> Result<ErrorCode, Trouble> {
         let partition = OffsetCommitRequestPartition {
             partition_index: partition_index(self.log.partition).0,
             committed_offset: STALE_OFFSET,
@@ -87,9 +114,9 @@ impl Stage<'_> {
         };
         let request = OffsetCommitRequest {
             group_id: self.group(),
-            generation_id_or_member_epoch: joined.generation_id - 1,
-            member_id: joined.member_id,
-            group_instance_id: Some("stale".to_owned()),
+            generation_id_or_member_epoch: generation,
+            member_id: member.to_owned(),
+            group_instance_id: Some(instance.to_owned()),
             topics: vec![topic],
             ..Default::default()
         };
@@ -98,7 +125,15 @@ impl Stage<'_> {
             return Err(Trouble::Broken("OffsetCommit is answered by something else".to_owned()));
         };
         let code = response.topics.iter().flat_map(|topic| &topic.partitions).next();
-        let code = code.map_or(ErrorCode::UnknownServerError, |partition| code_of(partition.error_code));
+        Ok(code.map_or(ErrorCode::UnknownServerError, |partition| code_of(partition.error_code)))
+    }
+
+    /// A commit in the name of a generation that is over.
+    pub(super) async fn stale_commit(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.coordinator().await?;
+        let joined = self.join(&mut raw, "stale").await?;
+        self.sync(&mut raw, &joined, "stale").await?;
+        let code = self.commit_as(&mut raw, (&joined.member_id, "stale"), joined.generation_id - 1).await?;
         let expected = [
             ErrorCode::IllegalGeneration,
             ErrorCode::UnknownMemberId,
@@ -112,6 +147,7 @@ impl Stage<'_> {
     pub(super) async fn static_twin(&mut self) -> Result<(), Trouble> {
         let mut first = self.coordinator().await?;
         let before = self.join(&mut first, "twin").await?;
+        self.sync(&mut first, &before, "twin").await?;
         let mut second = self.coordinator().await?;
         let after = self.join(&mut second, "twin").await?;
         if before.member_id == after.member_id {
@@ -120,7 +156,7 @@ impl Stage<'_> {
         let request = HeartbeatRequest {
             group_id: self.group(),
             generation_id: before.generation_id,
-            member_id: before.member_id,
+            member_id: before.member_id.clone(),
             group_instance_id: Some("twin".to_owned()),
         };
         first.send(HEARTBEAT_VERSION, request).await?;
@@ -128,6 +164,8 @@ impl Stage<'_> {
             return Err(Trouble::Broken("Heartbeat is answered by something else".to_owned()));
         };
         let expected = [ErrorCode::FencedInstanceId, ErrorCode::UnknownMemberId];
-        must_be_refused("a heartbeat of a member that was replaced", code_of(response.error_code), &expected)
+        must_be_refused("a heartbeat of a member that was replaced", code_of(response.error_code), &expected)?;
+        let code = self.commit_as(&mut first, (&before.member_id, "twin"), before.generation_id).await?;
+        must_be_refused("a commit of a member that was replaced", code, &expected)
     }
 }
