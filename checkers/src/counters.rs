@@ -17,7 +17,7 @@ const COUNTERS: &[(&str, Due)] = &[
     ("batches taken back by a restart", |plan| has(plan, Family::Power)),
     ("bytes lost at power loss", |plan| has(plan, Family::Power)),
     ("clean restarts", |plan| has(plan, Family::Stop)),
-    ("cleanings", |plan| plan.topics.iter().any(is_compacted)),
+    ("cleanings", |plan| plan.topics.iter().any(PlannedTopic::is_compacted)),
     ("commits in flight at a rebalance", |plan| does(plan, |action| matches!(action, Action::Commit {}))),
     ("damaged ranges", |plan| has(plan, Family::Rot)),
     ("directories failed", |plan| has(plan, Family::DiskError)),
@@ -43,10 +43,6 @@ fn does(plan: &Plan, is_it: fn(&Action) -> bool) -> bool {
 
 fn has_sends(plan: &Plan) -> bool {
     does(plan, |action| matches!(action, Action::Send { .. } | Action::Put { .. }))
-}
-
-fn is_compacted(topic: &PlannedTopic) -> bool {
-    topic.configs.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"))
 }
 
 /// What a run went through, by name: the counters that its plan can raise.

@@ -32,11 +32,6 @@ pub(crate) fn draw(dice: &mut Dice, swarm: &Swarm, plan: &mut Plan) {
     }
 }
 
-/// Whether `topic` keeps the last value of each key.
-pub(crate) fn is_compacted(topic: &PlannedTopic) -> bool {
-    topic.configs.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"))
-}
-
 fn draw_topic(dice: &mut Dice, lane: Lane, name: TopicName) -> PlannedTopic {
     let partitions = *dice.pick(&[1, 1, 2, 3, 5]);
     let mut configs = match lane {

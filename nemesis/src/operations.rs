@@ -4,7 +4,6 @@ use barnabas_plan::{
     Action, ClientName, GroupName, Lane, OffsetSpec, Operation, Plan, PlannedTopic, RawTrick, TopicName, Workload,
 };
 
-use crate::clients::is_compacted;
 use crate::dice::Dice;
 use crate::draw::Swarm;
 
@@ -62,7 +61,7 @@ fn draw_action(dice: &mut Dice, plan: &Plan, workload: Workload, is_member: &mut
 }
 
 fn topic_of<'a>(dice: &mut Dice, plan: &'a Plan, compacted: bool) -> Option<&'a PlannedTopic> {
-    let fitting: Vec<&PlannedTopic> = plan.topics.iter().filter(|topic| is_compacted(topic) == compacted).collect();
+    let fitting: Vec<&PlannedTopic> = plan.topics.iter().filter(|topic| topic.is_compacted() == compacted).collect();
     if fitting.is_empty() { None } else { Some(*dice.pick(&fitting)) }
 }
 

@@ -59,6 +59,14 @@ pub struct PlannedTopic {
     pub configs: BTreeMap<String, String>,
 }
 
+impl PlannedTopic {
+    /// Whether its `cleanup.policy` has it compacted.
+    #[must_use]
+    pub fn is_compacted(&self) -> bool {
+        self.configs.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"))
+    }
+}
+
 /// A client and how it behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedClient {
