@@ -67,6 +67,7 @@ impl Log {
         };
         if !is_synced {
             self.active_file().await?.sync().await?;
+            self.sync_names().await?;
             let mut state = self.state.borrow_mut();
             state.synced = end;
             state.not_in_file.clear();

@@ -98,8 +98,12 @@ impl Log {
             // Gives back what was reserved and not used.
             file.truncate(size).await?;
         }
+        let policy = self.state.borrow().config.flush_policy;
         file.sync().await?;
-        self.sealed_to(base, capture);
+        if policy == FlushPolicy::Os {
+            self.sync_names().await?;
+        }
+        self.sealed_to(base, capture, policy);
         let snapshot = self.path_of(SegmentFile::new(capture.offset, FileKind::Snapshot));
         small_file::write_cache(&*self.env.disk, &snapshot, capture.snapshot.clone()).await?;
         self.write_caches(base).await?;
@@ -115,16 +119,15 @@ impl Log {
         self.write_epochs().await
     }
 
-    /// A segment is in its own file, as all before it are.
-    fn sealed_to(self: &Rc<Self>, base: Offset, capture: &Capture) {
-        let policy = {
+    /// A segment is in its own file, as all before it are; under `os` its name is durable too.
+    fn sealed_to(self: &Rc<Self>, base: Offset, capture: &Capture, policy: FlushPolicy) {
+        {
             let mut state = self.state.borrow_mut();
             state.files_synced(std::iter::once(base), capture.offset);
-            if state.config.flush_policy == FlushPolicy::Os {
+            if policy == FlushPolicy::Os {
                 state.synced = state.synced.max(capture.offset);
             }
-            state.config.flush_policy
-        };
+        }
         // Under `ack` the point is said with the commit of what follows.
         if policy == FlushPolicy::Os {
             self.note_point();

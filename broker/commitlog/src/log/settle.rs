@@ -106,6 +106,7 @@ impl Log {
             FlushPolicy::Os => {
                 self.wait_until_sealed(capture.segment).await;
                 self.segment_file(capture.segment).await?.sync().await?;
+                self.sync_names().await?;
             }
         }
         let snapshot = SegmentFile::new(capture.offset, FileKind::Snapshot);
@@ -169,6 +170,12 @@ impl Log {
         // A roll that had begun before the pause left another segment to seal.
         self.wait_until_sealed(Offset(i64::MAX)).await;
         self.active_file().await?.sync().await?;
+        self.sync_names().await
+    }
+
+    /// Makes the names of the log's files, and of its folder, durable. Commits do that under `ack`; under `os` there are
+    /// none, and bytes that were synced into a file without a durable name may not be called durable.
+    pub(crate) async fn sync_names(&self) -> io::Result<()> {
         self.env.disk.sync_dir(&self.folder).await?;
         self.env.disk.sync_dir(&self.directory.path).await
     }
