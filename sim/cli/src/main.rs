@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool answers on its standard output")]
 
 mod arena;
+mod broker_log;
 mod catalog;
 mod diff;
 mod fuzz;
@@ -19,9 +20,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use barnabas_plan::Lane;
+use barnabas_plan::{Lane, Plan};
 use barnabas_sim_world::{Options, Scope};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Simulated clusters: any failure is one seed, and anybody runs it again.
 #[derive(Parser)]
@@ -33,14 +34,24 @@ struct Arguments {
     /// The lane; the seed's own otherwise.
     #[arg(long)]
     lane: Option<Lane>,
+    #[command(flatten)]
+    showing: Showing,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What is shown of a run beside its outcome.
+#[derive(Args)]
+struct Showing {
     /// Prints the plan and everything that happened to machines.
     #[arg(long)]
     verbose: bool,
+    /// Prints what brokers log, with simulated time: a level, or a filter such as info,LogCleaner=debug.
+    #[arg(long, value_name = "FILTER", num_args = 0..=1, default_missing_value = "info")]
+    log: Option<String>,
     /// Writes what clients saw as Jepsen's EDN.
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -54,6 +65,8 @@ enum Command {
         /// One line of JSON.
         #[arg(long, hide = true)]
         quiet_json: bool,
+        #[command(flatten)]
+        showing: Showing,
     },
     /// Prints the plan of a seed.
     Plan {
@@ -100,7 +113,8 @@ fn command(arguments: &Arguments) -> Result<bool> {
     match &arguments.command {
         None => one_seed(arguments),
         Some(Command::Fuzz(options)) => fuzz::fuzz(options),
-        Some(Command::Replay { file, quiet_json }) => replay(file, *quiet_json),
+        Some(Command::Replay { file, quiet_json: true, .. }) => replay_for_machines(file),
+        Some(Command::Replay { file, showing, .. }) => replay(file, showing),
         Some(Command::Plan { seed, lane }) => {
             print!("{}", runner::plan_of(*seed, *lane, &[]));
             Ok(true)
@@ -119,39 +133,41 @@ fn one_seed(arguments: &Arguments) -> Result<bool> {
     let seed = arguments.seed.unwrap_or_else(random_seed);
     println!("seed {seed:#x}");
     let plan = runner::plan_of(seed, arguments.lane, &[]);
-    if arguments.verbose {
+    let again = format!("cargo sim {seed:#x} --lane {}", plan.lane);
+    show(plan, &arguments.showing, &again)
+}
+
+fn replay(file: &Path, showing: &Showing) -> Result<bool> {
+    let plan = shrink::plan_named(&file.to_string_lossy(), None)?;
+    show(plan, showing, &format!("cargo sim replay {}", file.display()))
+}
+
+/// Runs a plan and shows what came of it; whether every promise was kept.
+fn show(plan: Plan, showing: &Showing, again: &str) -> Result<bool> {
+    if showing.verbose {
         println!("{plan}");
     }
-    let again = format!("cargo sim {seed:#x} --lane {}", plan.lane);
+    if let Some(filter) = &showing.log {
+        broker_log::print(filter)?;
+    }
     let ran = runner::run(plan, Scope::All, Options::default())?;
-    if let (Some(file), Some(report)) = (&arguments.history, &ran.report) {
+    if let (Some(file), Some(report)) = (&showing.history, &ran.report) {
         std::fs::write(file, barnabas_checkers::edn(&report.evidence))?;
     }
-    if arguments.verbose {
+    if showing.verbose {
         report::happenings(&ran).iter().for_each(|line| println!("{line}"));
         println!("tasks that were polled most:");
         report::busiest(&ran).iter().for_each(|line| println!("{line}"));
     }
-    show(&ran, &again);
-    Ok(ran.broken().is_none())
+    let kept = ran.broken().is_none();
+    println!("{}", if kept { report::summary(&ran) } else { report::failure(&ran, again) });
+    Ok(kept)
 }
 
-fn show(ran: &runner::Ran, again: &str) {
-    if ran.broken().is_some() {
-        println!("{}", report::failure(ran, again));
-    } else {
-        println!("{}", report::summary(ran));
-    }
-}
-
-fn replay(file: &Path, quiet_json: bool) -> Result<bool> {
+fn replay_for_machines(file: &Path) -> Result<bool> {
     let plan = shrink::plan_named(&file.to_string_lossy(), None)?;
     let ran = runner::run(plan, Scope::All, Options::default())?;
-    if quiet_json {
-        println!("{}", ran.json());
-    } else {
-        show(&ran, &format!("cargo sim replay {}", file.display()));
-    }
+    println!("{}", ran.json());
     Ok(ran.broken().is_none())
 }
 

@@ -47,4 +47,4 @@ pub use key::NodeId;
 pub use net::SlowWay;
 pub use node::{DiskImage, Node};
 pub use trace::TraceEvent;
-pub use world::{Busy, Observed, Panicked, World, simulate};
+pub use world::{Busy, Observed, Panicked, World, elapsed, simulate};

@@ -418,6 +418,13 @@ impl fmt::Debug for World {
     }
 }
 
+/// Simulated time since the beginning of the world that this thread runs, for whoever writes beside it what happens;
+/// nothing in a world may ask.
+#[must_use]
+pub fn elapsed() -> Option<Duration> {
+    madsim::time::TimeHandle::try_current().map(|handle| handle.elapsed())
+}
+
 fn take<T>(outbox: &Outbox<T>) -> Vec<T> {
     std::mem::take(&mut *outbox.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -17,6 +17,7 @@ pub mod requests;
 mod scene;
 mod watch;
 
+pub use barnabas_runtime_madsim::elapsed;
 pub use barnabas_workloads::{NoAnswer, RawClient};
 pub use broker::{Broker, BrokerSetup};
 pub use execute::{Options, RunReport, execute};
