@@ -38,7 +38,12 @@ const BROKER: &[(&str, &[u64])] = &[
     ("broker.replica.high.watermark.checkpoint.interval.ms", &[200, 5_000]),
     ("broker.log.flush.offset.checkpoint.interval.ms", &[500, 60_000]),
     ("broker.log.flush.start.offset.checkpoint.interval.ms", &[500, 60_000]),
+    (SCRUB_INTERVAL, SCRUB_INTERVALS_MS),
+    ("broker.log.scrub.io.max.bytes.per.second", &[65_536, 10_485_760]),
 ];
+
+const SCRUB_INTERVAL: &str = "broker.log.scrub.interval.ms";
+const SCRUB_INTERVALS_MS: &[u64] = &[500, 5_000, 60_000];
 
 /// Knobs that say how often something comes round, in milliseconds.
 const INTERVALS: &[&str] = &[
@@ -49,6 +54,7 @@ const INTERVALS: &[&str] = &[
     "broker.replica.high.watermark.checkpoint.interval.ms",
     "broker.log.flush.offset.checkpoint.interval.ms",
     "broker.log.flush.start.offset.checkpoint.interval.ms",
+    SCRUB_INTERVAL,
 ];
 /// How often one thing comes round in a quiet stretch, at most.
 const TICKS_MAX: u64 = 10_000;
@@ -69,6 +75,10 @@ pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
     }
     if plan.lane == Lane::PageCache {
         plan.knobs.set("broker.flush.policy", "os");
+    }
+    // What rots is served until it is scrubbed: once a week there would be nothing to see.
+    if plan.lane == Lane::Rot {
+        plan.knobs.set(SCRUB_INTERVAL, *dice.pick(SCRUB_INTERVALS_MS));
     }
     if matches!(plan.lane, Lane::Clock | Lane::Groups) && dice.chance(1, 2) {
         plan.knobs.set("broker.offsets.retention.minutes", *dice.pick(&[1_u64, 60, 10_080]));

@@ -3,64 +3,117 @@
 //! out when it is missing or describes another length. Pure; logs drive it.
 //!
 //! ```text
-//!  0 magic "BARNCHCK"            24 segment bytes u64, all of which are covered
-//!  8 version u32 = 1             32 bytes of a range u32
+//!  0 magic "BARNCHCK"            24 bytes from the segment's start that are covered u64
+//!  8 version u32 = 2             32 bytes of a range u32
 //! 12 CRC-32C of 16.. u32         36 owner "barnabas", padded with zeroes to 16 bytes
-//! 16 base offset i64             52 CRC-32C u32 of each range; the last may be shorter
+//! 16 base offset i64             52 for each range, the last of which may be shorter: CRC-32C u32 of its bytes,
+//!                                   CRC-32C u32 of the base offsets and leader epochs of the batches that begin in it
 //! ```
 
-use barnabas_base::Offset;
-use barnabas_wire::record::{crc32c, crc32c_append};
+use barnabas_base::{LeaderEpoch, Offset};
+use barnabas_wire::record::{BatchHeader, crc32c, crc32c_append};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::limits::CHECK_RANGE_BYTES;
 
 const MAGIC: &[u8; 8] = b"BARNCHCK";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const OWNER: &[u8; 16] = b"barnabas\0\0\0\0\0\0\0\0";
 const HEADER_BYTES: usize = 52;
+const SUMS_BYTES: usize = 8;
 
 /// What is known of a segment's ranges.
 #[derive(Clone, Debug)]
 pub(crate) struct Checksums {
-    /// CRC of each whole range, from the first on, and of the open one.
-    ranges: Vec<u32>,
+    /// Of each whole range, from the first on, and of the open one.
+    ranges: Vec<Sums>,
     /// Bytes that the checksums cover.
     covered: u64,
     /// Whether they cover the segment from its start.
     is_complete: bool,
-    /// Ranges that were compared with the file since it was opened, or written since.
-    verified: Vec<bool>,
-    /// Whether the whole segment was written by this run: nothing to verify.
-    is_fresh: bool,
+    /// Ranges that this process wrote, or has compared with the file.
+    known: Vec<bool>,
+}
+
+/// Checksums of one range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    /// Of its bytes.
+    pub(crate) bytes: u32,
+    /// Of what stands in the headers of the batches that begin in it and is left out by their own checksums.
+    pub(crate) places: u32,
+}
+
+impl Sums {
+    /// Adds a batch that begins in the range.
+    pub(crate) fn place(&mut self, base_offset: Offset, epoch: LeaderEpoch) {
+        self.places = crc32c_append(self.places, &base_offset.0.to_be_bytes());
+        self.places = crc32c_append(self.places, &epoch.0.to_be_bytes());
+    }
+
+    /// Adds what began as a batch and does not read as one.
+    pub(crate) fn place_unsound(&mut self, head: &[u8]) {
+        for field in [0..8, 12..16] {
+            self.places = crc32c_append(self.places, head.get(field).unwrap_or_default());
+        }
+    }
+}
+
+/// One range of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// Where it begins.
+    pub(crate) start: u64,
+    /// Bytes that are covered.
+    pub(crate) len: u64,
+    /// Of what was written there.
+    pub(crate) sums: Sums,
+    /// Whether this process wrote it, or has compared it with the file.
+    pub(crate) is_known: bool,
 }
 
 impl Checksums {
     /// Of a segment that is begun now.
     pub(crate) const fn written_here() -> Self {
-        Self { ranges: Vec::new(), covered: 0, is_complete: true, verified: Vec::new(), is_fresh: true }
+        Self { ranges: Vec::new(), covered: 0, is_complete: true, known: Vec::new() }
     }
 
     /// Of a segment that was found.
     pub(crate) const fn unknown() -> Self {
-        Self { ranges: Vec::new(), covered: 0, is_complete: false, verified: Vec::new(), is_fresh: false }
+        Self { ranges: Vec::new(), covered: 0, is_complete: false, known: Vec::new() }
     }
 
-    /// Adds bytes at the end. Without what came before, nothing is kept.
+    /// Adds a batch at the end, in as many parts as it comes. Without what came before, nothing is kept.
+    pub(crate) fn push_batch<'a>(&mut self, header: &BatchHeader, parts: impl IntoIterator<Item = &'a [u8]>) {
+        if !self.is_complete {
+            return;
+        }
+        self.open_range();
+        self.ranges.last_mut().expect("a range is open").place(header.base_offset, header.partition_leader_epoch);
+        parts.into_iter().for_each(|part| self.push(part));
+    }
+
+    fn open_range(&mut self) {
+        if self.covered.is_multiple_of(CHECK_RANGE_BYTES)
+            && self.ranges.len() as u64 * CHECK_RANGE_BYTES == self.covered
+        {
+            self.ranges.push(Sums::default());
+            self.known.push(true);
+        }
+    }
+
+    /// Adds bytes at the end that belong to a batch which began before, or to none.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         if !self.is_complete {
             return;
         }
         while !bytes.is_empty() {
+            self.open_range();
             let within = self.covered % CHECK_RANGE_BYTES;
-            if within == 0 {
-                self.ranges.push(0);
-                self.verified.push(true);
-            }
             let room = usize::try_from(CHECK_RANGE_BYTES - within).expect("ranges fit the address space");
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             let last = self.ranges.last_mut().expect("a range was begun above");
-            *last = crc32c_append(*last, now);
+            last.bytes = crc32c_append(last.bytes, now);
             self.covered += now.len() as u64;
             bytes = later;
         }
@@ -79,7 +132,7 @@ impl Checksums {
     /// The file that keeps them.
     pub(crate) fn to_bytes(&self, base: Offset) -> Bytes {
         assert!(self.is_complete, "only complete checksums are kept");
-        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + self.ranges.len() * 4);
+        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + self.ranges.len() * SUMS_BYTES);
         bytes.put_slice(MAGIC);
         bytes.put_u32(VERSION);
         bytes.put_u32(0);
@@ -88,14 +141,20 @@ impl Checksums {
         bytes.put_u32(u32::try_from(CHECK_RANGE_BYTES).expect("ranges are a mebibyte"));
         bytes.put_slice(OWNER);
         for range in &self.ranges {
-            bytes.put_u32(*range);
+            bytes.put_u32(range.bytes);
+            bytes.put_u32(range.places);
         }
         let crc = crc32c(&bytes[16..]);
         bytes[12..16].copy_from_slice(&crc.to_be_bytes());
         bytes.freeze()
     }
 
-    /// Reads the file; `None` when it does not describe a segment of `size` bytes at `base`.
+    /// Bytes from the start that are covered.
+    pub(crate) const fn covered(&self) -> u64 {
+        self.covered
+    }
+
+    /// Reads the file; `None` when it does not describe a segment at `base`, or more than `size` bytes of it.
     pub(crate) fn parse(mut bytes: &[u8], base: Offset, size: u64) -> Option<Self> {
         let covered_bytes = bytes.get(16..)?;
         if !bytes.starts_with(MAGIC) || bytes.len() < HEADER_BYTES {
@@ -105,49 +164,48 @@ impl Checksums {
         let version = bytes.get_u32();
         let crc = bytes.get_u32();
         let is_ours = version == VERSION && crc == crc32c(covered_bytes);
-        let is_same = bytes.get_i64() == base.0 && bytes.get_u64() == size;
+        let is_same = bytes.get_i64() == base.0;
+        let covered = bytes.get_u64();
         let range_bytes = u64::from(bytes.get_u32());
         bytes.advance(OWNER.len());
-        let count = size.div_ceil(CHECK_RANGE_BYTES);
-        if !is_ours || !is_same || range_bytes != CHECK_RANGE_BYTES || bytes.len() as u64 != count * 4 {
+        let count = covered.div_ceil(CHECK_RANGE_BYTES);
+        if !is_ours
+            || !is_same
+            || covered > size
+            || range_bytes != CHECK_RANGE_BYTES
+            || bytes.len() as u64 != count.saturating_mul(SUMS_BYTES as u64)
+        {
             return None;
         }
-        let ranges: Vec<u32> = bytes.chunks_exact(4).map(|mut chunk| chunk.get_u32()).collect();
-        let verified = vec![false; ranges.len()];
-        Some(Self { ranges, covered: size, is_complete: true, verified, is_fresh: false })
+        let sums = |mut chunk: &[u8]| Sums { bytes: chunk.get_u32(), places: chunk.get_u32() };
+        let ranges: Vec<Sums> = bytes.chunks_exact(SUMS_BYTES).map(sums).collect();
+        let known = vec![false; ranges.len()];
+        Some(Self { ranges, covered, is_complete: true, known })
     }
 
-    /// Ranges touching bytes `from..to` that were not compared with the file yet: their start and length.
-    pub(crate) fn unverified(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
-        if self.is_fresh || !self.is_complete || from >= to {
-            return Vec::new();
+    /// The ranges that touch bytes `from..to`.
+    pub(crate) fn ranges(&self, from: u64, to: u64) -> impl Iterator<Item = Range> {
+        let to = if self.is_complete { to.min(self.covered) } else { 0 };
+        let first = usize::try_from(from / CHECK_RANGE_BYTES).unwrap_or(usize::MAX);
+        let end = usize::try_from(to.div_ceil(CHECK_RANGE_BYTES)).unwrap_or(usize::MAX);
+        (first..end).zip(self.ranges[..end].iter().zip(&self.known[..end]).skip(first)).map(
+            |(index, (sums, is_known))| {
+                let start = index as u64 * CHECK_RANGE_BYTES;
+                let len = (self.covered - start).min(CHECK_RANGE_BYTES);
+                Range { start, len, sums: *sums, is_known: *is_known }
+            },
+        )
+    }
+
+    /// Somebody has looked at a range, whose checksums are `sums` from here on. A range that has grown since stays as it is.
+    pub(crate) fn seen(&mut self, range: &Range, sums: Sums) {
+        let index = usize::try_from(range.start / CHECK_RANGE_BYTES).unwrap_or(usize::MAX);
+        if (self.covered - range.start.min(self.covered)).min(CHECK_RANGE_BYTES) != range.len {
+            return;
         }
-        let first = from / CHECK_RANGE_BYTES;
-        let last = (to - 1) / CHECK_RANGE_BYTES;
-        (first..=last)
-            .filter(|range| usize::try_from(*range).is_ok_and(|range| self.verified.get(range) == Some(&false)))
-            .map(|range| {
-                let start = range * CHECK_RANGE_BYTES;
-                (start, (self.covered - start).min(CHECK_RANGE_BYTES))
-            })
-            .collect()
-    }
-
-    /// Compares the bytes of the range at `start`; a range that matches is not asked for again.
-    pub(crate) fn verify(&mut self, start: u64, crc: u32) -> bool {
-        let Ok(range) = usize::try_from(start / CHECK_RANGE_BYTES) else { return false };
-        let matches = self.ranges.get(range) == Some(&crc);
-        if let Some(verified) = self.verified.get_mut(range) {
-            *verified |= matches;
-        }
-        matches
-    }
-
-    /// Takes the range at `start` for seen, whatever it holds: its damage is listed.
-    pub(crate) fn accept(&mut self, start: u64) {
-        let range = usize::try_from(start / CHECK_RANGE_BYTES).unwrap_or(usize::MAX);
-        if let Some(verified) = self.verified.get_mut(range) {
-            *verified = true;
+        if let (Some(known), Some(kept)) = (self.known.get_mut(index), self.ranges.get_mut(index)) {
+            *known = true;
+            *kept = sums;
         }
     }
 }
@@ -171,15 +229,45 @@ mod tests {
         let (checks, data) = sample(2 * range + 5);
         let mut parsed =
             Checksums::parse(&checks.to_bytes(Offset(7)), Offset(7), data.len() as u64).expect("its own file");
-        let open = parsed.unverified(0, data.len() as u64);
-        assert_eq!(open, [(0, CHECK_RANGE_BYTES), (CHECK_RANGE_BYTES, CHECK_RANGE_BYTES), (2 * CHECK_RANGE_BYTES, 5)]);
-        for (start, len) in open {
-            let start_index = usize::try_from(start).expect("fits");
-            let bytes = &data[start_index..start_index + usize::try_from(len).expect("fits")];
-            assert!(parsed.verify(start, crc32c(bytes)));
+        let all: Vec<Range> = parsed.ranges(0, u64::MAX).collect();
+        let places: Vec<(u64, u64)> = all.iter().map(|range| (range.start, range.len)).collect();
+        assert_eq!(
+            places,
+            [(0, CHECK_RANGE_BYTES), (CHECK_RANGE_BYTES, CHECK_RANGE_BYTES), (2 * CHECK_RANGE_BYTES, 5)]
+        );
+        for range in &all {
+            assert!(!range.is_known, "nobody has looked at them");
+            let start = usize::try_from(range.start).expect("fits");
+            let bytes = &data[start..start + usize::try_from(range.len).expect("fits")];
+            assert_eq!(range.sums.bytes, crc32c(bytes));
+            parsed.seen(range, range.sums);
         }
-        assert!(parsed.unverified(0, data.len() as u64).is_empty());
-        assert!(!parsed.verify(0, 0));
+        assert!(parsed.ranges(0, u64::MAX).all(|range| range.is_known));
+        assert!(checks.ranges(0, u64::MAX).all(|range| range.is_known), "they were written here");
+        assert_eq!(parsed.ranges(CHECK_RANGE_BYTES, CHECK_RANGE_BYTES + 1).count(), 1);
+    }
+
+    #[test]
+    fn a_range_that_has_grown_is_not_taken_for_what_it_was() {
+        let (mut checks, _) = sample(10);
+        let before = checks.ranges(0, 10).next().expect("one range");
+        checks.push(b"more");
+        checks.seen(&before, Sums::default());
+        let after = checks.ranges(0, u64::MAX).next().expect("one range");
+        assert_eq!((after.len, after.sums.bytes), (14, crc32c_append(before.sums.bytes, b"more")));
+    }
+
+    #[test]
+    fn they_go_on_where_a_file_ends() {
+        let range = usize::try_from(CHECK_RANGE_BYTES).expect("fits");
+        let (all, data) = sample(2 * range + 5);
+        let (begun, _) = sample(range + 7);
+        let mut resumed =
+            Checksums::parse(&begun.to_bytes(Offset(7)), Offset(7), data.len() as u64).expect("its start");
+        resumed.push(&data[range + 7..]);
+        assert_eq!(resumed.to_bytes(Offset(7)), all.to_bytes(Offset(7)));
+        let known: Vec<bool> = resumed.ranges(0, u64::MAX).map(|range| range.is_known).collect();
+        assert_eq!(known, [false, false, true], "the range that goes on was not compared");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use barnabas_base::{BrokerId, ClusterId, Offset};
 use barnabas_logstate::{Refusal, RefusedRecord};
 use barnabas_wire::ErrorCode;
 
+use crate::checkpoint::CheckpointError;
+
 /// A log directory does not take part any more, or a call on it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageError {
@@ -180,14 +182,23 @@ pub enum OpenDirectoryError {
     /// It holds partitions but no `meta.properties`.
     NotFormatted,
     /// `meta.properties` cannot be read.
-    BadMetaProperties,
+    BadMetaProperties {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: CheckpointError,
+    },
     /// It belongs to another cluster.
     WrongCluster {
+        /// `meta.properties`, which says so.
+        file: PathBuf,
         /// The cluster it belongs to.
         found: ClusterId,
     },
     /// It belongs to another node.
     WrongNode {
+        /// `meta.properties`, which says so.
+        file: PathBuf,
         /// The node it belongs to.
         found: BrokerId,
     },
@@ -207,9 +218,13 @@ impl fmt::Display for OpenDirectoryError {
         match self {
             Self::Locked => f.write_str("another process uses this log directory"),
             Self::NotFormatted => f.write_str("the directory holds partitions but no meta.properties"),
-            Self::BadMetaProperties => f.write_str("meta.properties cannot be read"),
-            Self::WrongCluster { found } => write!(f, "the directory belongs to cluster {found}"),
-            Self::WrongNode { found } => write!(f, "the directory belongs to node {found}"),
+            Self::BadMetaProperties { file, error } => write!(f, "{} cannot be read: {error}", file.display()),
+            Self::WrongCluster { file, found } => {
+                write!(f, "the directory belongs to cluster {found}, as {} has it", file.display())
+            }
+            Self::WrongNode { file, found } => {
+                write!(f, "the directory belongs to node {found}, as {} has it", file.display())
+            }
             Self::JournalVersion { file, version } => {
                 write!(f, "{} has version {version}, which a later release wrote", file.display())
             }

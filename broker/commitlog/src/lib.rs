@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod clean;
 mod committer;
 mod config;
+mod confirm;
 mod damage;
 mod directory;
 pub mod dump;

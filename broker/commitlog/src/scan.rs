@@ -45,6 +45,7 @@ pub(crate) struct Scanner {
     position: u64,
     end: u64,
     checks_crc: bool,
+    is_chained: bool,
     /// Batches end below or at this offset.
     limit: Offset,
     chain: Chain,
@@ -80,20 +81,28 @@ impl Scanner {
             position,
             end,
             checks_crc: true,
+            is_chained: true,
             limit: Offset(i64::MAX),
             chain: Chain::START,
             held: None,
         }
     }
 
-    /// Batches that end past `limit` are no sound ones: another segment begins there.
-    pub(crate) fn below(self, limit: Offset) -> Self {
-        Self { limit, ..self }
+    /// Batches that begin before `base`, where the segment begins, or end past `limit`, where another one does, are no
+    /// sound ones.
+    pub(crate) fn within(self, base: Offset, limit: Offset) -> Self {
+        let chain = Chain { end_offset: base, ..self.chain };
+        Self { limit, chain, ..self }
     }
 
     /// Without comparing checksums: the bytes are known to be sound, or somebody else looks at them.
     pub(crate) fn trusting(self) -> Self {
         Self { checks_crc: false, ..self }
+    }
+
+    /// Without comparing batches with their neighbours: whoever walks does that himself.
+    pub(crate) fn unchained(self) -> Self {
+        Self { is_chained: false, ..self }
     }
 
     /// Goes on at another batch boundary.
@@ -106,6 +115,9 @@ impl Scanner {
     /// behind it confirms them: when one goes back behind its predecessor but not behind the one before that, it is the
     /// predecessor that is wrong.
     pub(crate) async fn step(&mut self) -> io::Result<Step> {
+        if !self.is_chained {
+            return self.read().await;
+        }
         loop {
             let (first, mut batches) = match self.read().await? {
                 Step::Batches { position, batches } => (position, batches),
@@ -211,7 +223,11 @@ impl Scanner {
         end_offset: Offset,
         epoch: LeaderEpoch,
     ) -> io::Result<Option<(u64, BatchHeader)>> {
-        let follows = |header: &BatchHeader| header.base_offset >= end_offset && header.partition_leader_epoch >= epoch;
+        let limit = self.limit;
+        let follows = |header: &BatchHeader| {
+            let is_behind = header.base_offset >= end_offset && header.partition_leader_epoch >= epoch;
+            is_behind && header.end_offset() <= limit
+        };
         // Rot in a body leaves the length alone. Trying that first also keeps a batch that somebody sent as the value of
         // a record from being taken for one of the log.
         let bad = read_exact(&*self.file, self.position, HEADER_BYTES).await?;

@@ -319,7 +319,7 @@ async fn housekeep(env: Env, plan: Plan, life: u64, logs: Vec<Rc<Log>>, ledgers:
                 drop(log.retain().await);
                 log.update_config(plan.config());
             }
-            _ => drop(log.scrub().await),
+            _ => drop(log.scrub(u64::MAX).await),
         }
     }
 }

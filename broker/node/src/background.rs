@@ -1,4 +1,4 @@
-//! Work that goes on by itself: retention, cleaning, checkpoints, failed directories.
+//! Work that goes on by itself: retention, cleaning, scrubbing, checkpoints, failed directories.
 //!
 //! Each shard looks after its own logs; the controller's shard owns the directories and writes their checkpoint files
 //! from what the others report.
@@ -21,6 +21,7 @@ pub(crate) async fn start(shard: &Rc<Shard>) {
         let mut tasks = vec![
             shard.env.spawn("retention", retention(Rc::clone(shard))),
             shard.env.spawn("cleaner", cleaning(Rc::clone(shard))),
+            shard.env.spawn("scrubber", scrubbing(Rc::clone(shard))),
         ];
         for directory in shard.directories.borrow().iter() {
             tasks.push(shard.env.spawn("directory failure", spread_failure(Rc::clone(shard), Rc::clone(directory))));
@@ -98,6 +99,21 @@ async fn dirtiest(shard: &Shard) -> Option<Rc<Partition>> {
         }
     }
     best.map(|(_, partition)| partition)
+}
+
+/// Compares everything on disk with its checksums, one log after the other, every `log.scrub.interval.ms`.
+async fn scrubbing(shard: Rc<Shard>) {
+    let Some(interval_ms) = shard.options.config.logs.scrub_interval_ms else { return };
+    loop {
+        shard.env.sleep(millis(interval_ms)).await;
+        for partition in shard.partitions() {
+            let pace = broker_config(&shard.options.config, &shard.image()).logs.scrub_bytes_per_second_max;
+            if let Err(error) = partition.log.scrub(pace).await {
+                tracing::warn!(target: "LogScrubber", "cannot read {partition:?}: {error}");
+            }
+            partition.report_damage();
+        }
+    }
 }
 
 /// A directory that fails on one shard is taken out of use on all of them, within one message.

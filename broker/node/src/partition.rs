@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use barnabas_base::{LeaderEpoch, Offset, TopicPartition};
-use barnabas_commitlog::Log;
+use barnabas_commitlog::{DamagedRange, Log};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::fetch::EpochEndOffset;
 
@@ -21,12 +21,16 @@ pub(crate) struct Partition {
     leader_epoch: Cell<LeaderEpoch>,
     in_sync_replicas: Cell<usize>,
     min_in_sync_replicas: Cell<usize>,
+    /// Damage that the log of the broker has told of.
+    reported_damage: RefCell<Vec<DamagedRange>>,
 }
 
 impl Partition {
-    /// A partition whose log is open and that nobody leads yet.
+    /// A partition whose log is open and that nobody leads yet. What was found damaged by then has been told.
     pub(crate) fn new(id: TopicPartition, topic_name: Rc<str>, log: Rc<Log>) -> Self {
+        let reported_damage = RefCell::new(log.damaged_ranges());
         Self {
+            reported_damage,
             id,
             topic_name,
             log,
@@ -59,6 +63,19 @@ impl Partition {
 
     pub(crate) fn min_in_sync_replicas(&self) -> usize {
         self.min_in_sync_replicas.get()
+    }
+
+    /// Tells people of damage that has been found since the last time.
+    pub(crate) fn report_damage(&self) {
+        let damage = self.log.damaged_ranges();
+        let before = self.reported_damage.replace(damage.clone());
+        for range in damage.iter().filter(|range| !before.contains(range)) {
+            let (from, to, segment) = (range.from, range.to, range.segment);
+            tracing::error!(
+                target: "LogManager",
+                "{self:?}: offsets {from} to {to} in the segment at {segment} are damaged and answer CORRUPT_MESSAGE"
+            );
+        }
     }
 
     /// Compares the epoch a client believes in with the real one (KIP-320); −1 asks for no check.

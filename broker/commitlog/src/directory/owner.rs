@@ -290,7 +290,10 @@ async fn identify(
     let fault = |error: io::Error| OpenDirectoryError::Io(StorageError::new(&file.display().to_string(), &error));
     let found = small_file::read(&*env.disk, &file).await.map_err(fault)?;
     let (mut properties, is_fresh) = match found {
-        Some(bytes) => (parse_meta_properties(&bytes).map_err(|_| OpenDirectoryError::BadMetaProperties)?, false),
+        Some(bytes) => match parse_meta_properties(&bytes) {
+            Ok(properties) => (properties, false),
+            Err(error) => return Err(OpenDirectoryError::BadMetaProperties { file, error }),
+        },
         None if options.format && !has_folders => {
             let cluster_id = options.cluster_id.unwrap_or_else(|| ClusterId(env.random_uuid()));
             (MetaProperties { cluster_id, node_id: options.node_id, directory_id: None }, true)
@@ -298,10 +301,10 @@ async fn identify(
         None => return Err(OpenDirectoryError::NotFormatted),
     };
     if options.cluster_id.is_some_and(|expected| expected != properties.cluster_id) {
-        return Err(OpenDirectoryError::WrongCluster { found: properties.cluster_id });
+        return Err(OpenDirectoryError::WrongCluster { file, found: properties.cluster_id });
     }
     if options.node_id != properties.node_id {
-        return Err(OpenDirectoryError::WrongNode { found: properties.node_id });
+        return Err(OpenDirectoryError::WrongNode { file, found: properties.node_id });
     }
     if properties.directory_id.is_none() {
         properties.directory_id = Some(DirectoryId(env.random_uuid()));

@@ -373,9 +373,7 @@ impl Log {
         let segment = state.active_mut();
         let (base, position) = (segment.base, segment.size);
         segment.push(header, interval);
-        for piece in &queued.bytes {
-            segment.checks.push(piece);
-        }
+        segment.checks.push_batch(header, queued.bytes.iter().map(|part| &part[..]));
         segment.aborted.extend(queued.completed.and_then(|completed| completed.aborted()));
         state.fold.commit(header.end_offset());
         if state.config.flush_policy == FlushPolicy::Ack {

@@ -164,6 +164,7 @@ impl Log {
             rules: self.rules(now, found.end),
         };
         let mut work = self.build_map(&found, work).await?;
+        self.check_sources(&self.dirty_bases(&found)).await?;
         let end = work.map.end();
         let dirty_segments: Vec<SegmentFacts> =
             facts.into_iter().filter(|facts| facts.base_offset < end && facts.base_offset < found.end).collect();
@@ -194,19 +195,24 @@ impl Log {
         }
     }
 
+    /// Segments that hold what was not cleaned yet and may be.
+    fn dirty_bases(&self, found: &Cleanable) -> Vec<Offset> {
+        let bases = self.segment_bases();
+        let first = bases.partition_point(|base| *base <= found.first_dirty).saturating_sub(1);
+        bases[first..].iter().copied().take_while(|base| *base < found.end).collect()
+    }
+
     /// The latest offset of each key from the first dirty offset on, until the map is full.
     async fn build_map(self: &Rc<Self>, found: &Cleanable, work: Work) -> io::Result<Work> {
         let mut work = work;
-        let bases = self.segment_bases();
-        let first = bases.partition_point(|base| *base <= found.first_dirty).saturating_sub(1);
-        for base in bases[first..].iter().copied().take_while(|base| *base < found.end) {
+        for base in self.dirty_bases(found) {
             let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
             let file = self.segment_file(base).await?;
-            let mut scanner = Scanner::new(&self.env, file, 0, size);
+            let mut scanner = Scanner::new(&self.env, file, 0, size).within(base, self.end_of_segment(base));
             loop {
                 let batches = match scanner.step().await? {
                     Step::End => break,
-                    Step::Bad { position, error } => return Err(left_alone(&format!("position {position}: {error}"))),
+                    Step::Bad { position, error } => return Err(self.found_bad(base, position, &error).await?),
                     Step::Batches { batches, .. } => batches,
                 };
                 self.check_interrupted()?;
@@ -233,17 +239,13 @@ impl Log {
         let file = self.env.disk.open(&path, OpenMode::CreateTruncated).await?;
         let segment = Segment::new(base, self.env.wall(), 0);
         let mut target = Target { segment, file, pending: Vec::new(), pending_bytes: 0, position: 0 };
-        let mut work = work;
-        for source in group {
-            work = match self.clean_segment(*source, work, &mut target).await {
-                Ok(work) => work,
-                Err(error) => {
-                    small_file::remove(&*self.env.disk, &path).await?;
-                    return Err(error);
-                }
-            };
-        }
-        self.flush_cleaned(&mut target).await?;
+        let work = match self.copy_group(group, work, &mut target).await {
+            Ok(work) => work,
+            Err(error) => {
+                small_file::remove(&*self.env.disk, &path).await?;
+                return Err(error);
+            }
+        };
         target.segment.seal();
         {
             let state = self.state.borrow();
@@ -258,17 +260,28 @@ impl Log {
         Ok(work)
     }
 
+    async fn copy_group(self: &Rc<Self>, group: &[Offset], work: Work, target: &mut Target) -> io::Result<Work> {
+        let mut work = work;
+        for source in group {
+            work = self.clean_segment(*source, work, target).await?;
+        }
+        self.flush_cleaned(target).await?;
+        // After they were read: what is sound then was sound before.
+        self.check_sources(group).await?;
+        Ok(work)
+    }
+
     async fn clean_segment(self: &Rc<Self>, source: Offset, work: Work, target: &mut Target) -> io::Result<Work> {
         let size = self.state.borrow().segment(source).map_or(0, |segment| segment.size);
         let file = self.segment_file(source).await?;
         let interval = self.state.borrow().config.index_interval_bytes;
-        let mut scanner = Scanner::new(&self.env, file, 0, size);
+        let mut scanner = Scanner::new(&self.env, file, 0, size).within(source, self.end_of_segment(source));
         let mut work = work;
         loop {
             self.check_interrupted()?;
             let batches = match scanner.step().await? {
                 Step::End => return Ok(work),
-                Step::Bad { position, error } => return Err(left_alone(&format!("position {position}: {error}"))),
+                Step::Bad { position, error } => return Err(self.found_bad(source, position, &error).await?),
                 Step::Batches { batches, .. } => batches,
             };
             let filtered = self.env.offload(move || filter(work, batches)).await;
@@ -276,7 +289,7 @@ impl Log {
             work = back;
             for (header, bytes) in kept {
                 target.segment.push(&header, interval);
-                target.segment.checks.push(&bytes);
+                target.segment.checks.push_batch(&header, [&bytes[..]]);
                 target.pending_bytes += bytes.len();
                 target.pending.push(bytes);
             }
@@ -284,6 +297,34 @@ impl Log {
                 self.flush_cleaned(target).await?;
             }
         }
+    }
+
+    /// The cleaner came upon what is no sound batch: it is listed, so that the next cleaning ends before it.
+    async fn found_bad(
+        self: &Rc<Self>,
+        base: Offset,
+        position: u64,
+        error: &barnabas_wire::record::RecordError,
+    ) -> io::Result<io::Error> {
+        self.check_sources(&[base]).await?;
+        Ok(left_alone(&format!("position {position}: {error}")))
+    }
+
+    /// Compares segments with their checksums: a false offset, which the checksum of its batch does not cover, must neither
+    /// hide other records nor be sealed anew.
+    async fn check_sources(self: &Rc<Self>, bases: &[Offset]) -> io::Result<()> {
+        for base in bases {
+            self.check_interrupted()?;
+            match self.verify_whole(*base).await {
+                Ok(true) => {}
+                Ok(false) => return Err(left_alone(&format!("the segment at {base} is damaged"))),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    return Err(left_alone("the log is being cut or closed"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Whoever wants the log for himself does not wait for a cleaning to end.

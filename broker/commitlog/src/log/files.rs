@@ -42,12 +42,13 @@ impl Log {
     pub(crate) async fn begin_replacement(self: &Rc<Self>) -> io::Result<Replacement> {
         loop {
             let seen = self.changed.version();
-            let change = self.begin_change()?;
-            if !std::mem::replace(&mut self.state.borrow_mut().is_replacing, true) {
+            // Who waits begins nothing: to end it again would wake the others, and they this one.
+            if !self.state.borrow().is_replacing {
+                let change = self.begin_change()?;
+                self.state.borrow_mut().is_replacing = true;
                 return Ok(Replacement { change });
             }
-            drop(change);
-            self.changed.changed_since(seen + 1).await;
+            self.changed.changed_since(seen).await;
         }
     }
 

@@ -22,6 +22,7 @@ mod read;
 mod recover;
 mod retention;
 mod roll;
+mod scrub;
 mod settle;
 mod state;
 mod swap;

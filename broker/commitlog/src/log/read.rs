@@ -64,8 +64,17 @@ pub struct ReadBytes {
 struct Wanted {
     from: Offset,
     bound: Offset,
+    /// Whether damage begins at the bound: a reader who finds nothing before it has come to that.
+    is_before_damage: bool,
     max_bytes: u64,
     min_one_batch: bool,
+}
+
+impl Wanted {
+    /// The answer when no batch stands before the bound: cleaning may have taken those that did.
+    const fn nothing(&self) -> Result<Option<Stretch>, SearchError> {
+        if self.is_before_damage { Err(SearchError::Read(ReadError::Damaged)) } else { Ok(None) }
+    }
 }
 
 /// Why no stretch was found.
@@ -165,9 +174,11 @@ impl Log {
             ReadBound::LastStable => state.last_stable,
             ReadBound::End => state.fold.committed_end(),
         };
-        let bound = state.damage.next_from(from).map_or(bound, |damaged| bound.min(damaged));
+        let damaged = state.damage.next_from(from).filter(|damaged| *damaged < bound);
+        let (bound, is_before_damage) = (damaged.unwrap_or(bound), damaged.is_some());
         let is_nothing = from >= bound || max_bytes == 0 && !min_one_batch;
-        Ok((!is_nothing).then_some(Wanted { from, bound, max_bytes: max_bytes as u64, min_one_batch }))
+        let max_bytes = max_bytes as u64;
+        Ok((!is_nothing).then_some(Wanted { from, bound, is_before_damage, max_bytes, min_one_batch }))
     }
 
     /// Reads recent batches; `None` when the offset lies before what is remembered.
@@ -257,7 +268,7 @@ impl Log {
                 let state = self.state.borrow();
                 match state.segments.get(index) {
                     Some(segment) if segment.base < wanted.bound => (segment.base, segment.size),
-                    Some(_) | None => return Ok(None),
+                    Some(_) | None => return wanted.nothing(),
                 }
             };
             match self.locate(base, wanted.from).await? {
@@ -322,8 +333,10 @@ impl Log {
         wanted: &Wanted,
     ) -> Result<Option<Stretch>, SearchError> {
         let first_bytes = u64::from(first.header.size_bytes);
-        let is_too_large = wanted.max_bytes < first_bytes && !wanted.min_one_batch;
-        if first.header.end_offset() > wanted.bound || is_too_large {
+        if first.header.end_offset() > wanted.bound {
+            return wanted.nothing();
+        }
+        if wanted.max_bytes < first_bytes && !wanted.min_one_batch {
             return Ok(None);
         }
         let mut bound = wanted.bound;

@@ -74,6 +74,7 @@ impl Log {
         let mut fold = LogFold::resume(from, producers, epochs);
         let walked = self.walk_all(&plan, listing, &mut fold, from).await?;
         self.finish(&plan, fold, log_start, walked.last_end).await?;
+        self.resume_checks().await?;
         self.remove_strays(listing).await?;
         Ok(self.report_of(plan.kind, walked.scanned_bytes, walked.cut_bytes))
     }
@@ -185,14 +186,14 @@ impl Log {
         let mut rebuilt = self.partial_indexes(listing, base, size, target, next_base.is_none()).await?;
         let file = self.segment_file(base).await?;
         let limit = next_base.unwrap_or(Offset(i64::MAX));
-        let mut scanner = Scanner::new(&self.env, Rc::clone(&file), rebuilt.size, size).below(limit);
+        let mut scanner = Scanner::new(&self.env, Rc::clone(&file), rebuilt.size, size).within(base, limit);
         let interval = self.state.borrow().config.index_interval_bytes;
         loop {
             let bad = match scanner.step().await? {
                 Step::End => break,
                 Step::Batches { position, batches } => {
                     let from = rebuilt.size;
-                    let bad = self.fold_batches(fold, &mut rebuilt, position, &batches, interval);
+                    let bad = self.fold_batches(fold, &mut rebuilt, position, &batches, (interval, plan.durable));
                     walked.scanned_bytes += rebuilt.size - from;
                     match bad {
                         None => continue,
@@ -263,7 +264,7 @@ impl Log {
         }
         let path = self.path_of(SegmentFile::new(base, FileKind::Check));
         let bytes = small_file::read(&*self.env.disk, &path).await?;
-        Ok(bytes.is_some_and(|bytes| Checksums::parse(&bytes, base, size).is_some()))
+        Ok(bytes.and_then(|bytes| Checksums::parse(&bytes, base, size)).is_some_and(|checks| checks.covers(size)))
     }
 
     /// Hands its caches to a segment. Those of a sealed one are written and let go.
@@ -298,10 +299,17 @@ impl Log {
         rebuilt: &mut Rebuilt,
         mut position: u64,
         batches: &[Batch],
-        interval: u32,
+        (interval, durable): (u32, Offset),
     ) -> Option<u64> {
         for batch in batches {
             let header = batch.header();
+            // What is durable ends where a batch does: one that leaves a gap below that point and ends above it has a
+            // false offset, which its checksum does not cover.
+            let is_misplaced =
+                header.base_offset > rebuilt.last_end && rebuilt.last_end < durable && header.end_offset() > durable;
+            if is_misplaced {
+                return Some(position);
+            }
             if header.end_offset() > fold.end_offset() {
                 let Ok(folded) = fold.replay(header, batch.body()) else { return Some(position) };
                 let aborted = folded.completed.and_then(|completed| completed.aborted());

@@ -134,8 +134,7 @@ impl Log {
         }
     }
 
-    /// Writes what is not on disk of a segment's indexes, and its checksums when it is complete. Durable when this
-    /// resolves.
+    /// Writes what is not on disk of a segment's indexes, durable when this resolves, and its checksums.
     pub(crate) async fn write_caches(self: &Rc<Self>, base: Offset) -> io::Result<()> {
         let _change = self.begin_change()?;
         let Some(unwritten) = self.unwritten(base) else { return Ok(()) };
@@ -193,7 +192,6 @@ impl Log {
 
     fn unwritten(&self, base: Offset) -> Option<Unwritten> {
         let state = self.state.borrow();
-        let active = state.active().base;
         let segment = state.segment(base)?;
         let mut unwritten = Unwritten { aborted_count: segment.aborted.len(), ..Unwritten::default() };
         if let Some(indexes) = &segment.indexes {
@@ -211,7 +209,7 @@ impl Log {
             }
             unwritten.aborted = Some(((segment.aborted_written * AbortedTxn::BYTES) as u64, bytes.freeze()));
         }
-        if base != active && segment.size > 0 && segment.checks.covers(segment.size) {
+        if segment.size > 0 && segment.checks.covers(segment.size) {
             unwritten.checks = Some(segment.checks.to_bytes(base));
         }
         Some(unwritten)

@@ -176,6 +176,10 @@ pub struct LogsConfig {
     pub producer_id_expiration_check_interval_ms: i64,
     /// The log cleaner.
     pub cleaner: CleanerConfig,
+    /// `log.scrub.interval.ms`; `None` for never.
+    pub scrub_interval_ms: Option<i64>,
+    /// `log.scrub.io.max.bytes.per.second`, per shard.
+    pub scrub_bytes_per_second_max: u64,
 }
 
 /// The log cleaner.
@@ -458,5 +462,7 @@ fn logs(layers: &BrokerLayers<'_>) -> LogsConfig {
             io_buffer_bytes: layers.int("log.cleaner.io.buffer.size"),
             io_bytes_per_second_max: layers.double("log.cleaner.io.max.bytes.per.second"),
         },
+        scrub_interval_ms: Some(layers.integer("log.scrub.interval.ms")).filter(|ms| *ms > 0),
+        scrub_bytes_per_second_max: layers.integer("log.scrub.io.max.bytes.per.second").unsigned_abs(),
     }
 }

@@ -332,7 +332,12 @@ async fn read_one(
             }
         }
         // As Kafka does, an error tells nothing of the log beside it.
-        Err(error) => return empty_reading(part.slot, part.partition.partition, read_error(&error)),
+        Err(error) => {
+            if matches!(error, ReadError::Damaged) {
+                partition.report_damage();
+            }
+            return empty_reading(part.slot, part.partition.partition, read_error(&error));
+        }
     }
     reading
 }

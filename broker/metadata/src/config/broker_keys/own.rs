@@ -14,6 +14,10 @@ keys! { OWN
         "Shards, each one thread that owns its partitions; 0 takes one per core.";
     "barnabas.tail.cache.bytes": Long = "33554432", AtLeast(0), ReadOnly, Works,
         "Bytes of recent batches each shard keeps in memory for readers near the end of a log.";
+    "log.scrub.interval.ms": Long = "604800000", AtLeast(-1), ReadOnly, Works,
+        "How often every byte on disk is compared with its checksums; -1 or 0 for never.";
+    "log.scrub.io.max.bytes.per.second": Long = "10485760", AtLeast(1), ClusterWide, Works,
+        "Bytes a second that each shard reads for that at most.";
     "barnabas.memory.bytes": Long = "67108864", AtLeast(1_048_576), ReadOnly, Works,
         "Bytes each shard may hold for requests, responses, decompression and coordinators.";
 }
