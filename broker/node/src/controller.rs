@@ -282,7 +282,8 @@ pub(crate) async fn republish(shard: &Rc<Shard>) {
 
 /// A fresh block of producer ids, durable before it is given out.
 pub(crate) async fn allocate_producer_ids(shard: &Rc<Shard>) -> Result<ProducerIdBlock, ErrorCode> {
-    let (first, len) = decide(shard, |core, _| core.allocate_producer_ids()).await?;
+    let now = shard.env.wall();
+    let (first, len) = decide(shard, move |core, _| core.allocate_producer_ids(now)).await?;
     Ok(ProducerIdBlock::new(first.0, len))
 }
 

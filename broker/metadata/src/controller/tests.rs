@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use barnabas_base::{DirectoryId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition, Uuid};
+use barnabas_base::{DirectoryId, LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::internal::MetadataRecord;
 use barnabas_wire::internal::node_schema::{BrokerRegistrationChangeRecord, RegisterBrokerRecord};
@@ -94,7 +94,8 @@ impl Story {
             "replace" => self.replace(words),
             "elect" => self.elect(words),
             "ids" => {
-                let decision = self.core.allocate_producer_ids();
+                let now = words.first().map_or(0, |now| now.parse().expect("a time"));
+                let decision = self.core.allocate_producer_ids(TimestampMs(now));
                 let (first, count) = decision.response;
                 self.append(format!("{count} from {first}\n"), decision.records)
             }
