@@ -356,6 +356,39 @@ fn a_swap_may_be_interrupted_anywhere() {
 }
 
 #[test]
+fn a_removed_segment_whose_name_comes_back_goes_again() {
+    let forever = || small(LogConfig { retention_ms: -1, ..LogConfig::default() });
+    let path = folder("comes_back");
+    let saved = path.with_extension("saved");
+    let _ = std::fs::remove_dir_all(&saved);
+    let (first, second, copy) = (path.clone(), path.clone(), saved.clone());
+    let start_offset = run(async move |env| {
+        let start = Start::new(&env, &first).await;
+        let (log, _) = start.open(forever()).await;
+        overwritten(&log, 20).await;
+        copy_all(&log_folder(&first), &copy);
+        log.delete_records_before(Offset(200)).await.expect("moves the start");
+        log.log_start_offset()
+    });
+    // The power takes the removal of one of them back; those around it stay away.
+    let is_log = |name: &String| name.ends_with(".log");
+    let removed: Vec<String> =
+        names(&saved).into_iter().filter(is_log).filter(|name| !names(&log_folder(&path)).contains(name)).collect();
+    assert!(removed.len() > 2, "{removed:?}");
+    std::fs::copy(saved.join(&removed[1]), log_folder(&path).join(&removed[1])).expect("copied");
+    run(async move |env| {
+        let start = Start::new(&env, &second).await;
+        let (log, report) = start.open(forever()).await;
+        assert_eq!((log.log_start_offset(), report.damaged.len()), (start_offset, 0));
+        assert_eq!(offsets(&log).await.first(), Some(&start_offset.0));
+        assert_eq!(log.retain().await, Ok(1));
+        let left = names(&log_folder(&second));
+        assert!(!left.contains(&removed[1]), "{left:?}");
+        start.close().await;
+    });
+}
+
+#[test]
 fn tombstones_stay_until_their_horizon() {
     let path = folder("tombstones");
     run(async move |env| {
