@@ -166,35 +166,12 @@ impl Shrinker {
         Ok(None)
     }
 
-    /// Delta debugging over a list of the plan: halves first, single ones last.
-    fn thin<T>(&mut self, mut plan: Plan, list: impl Fn(&mut Plan) -> &mut Vec<T>) -> Result<Plan> {
-        let mut size = list(&mut plan).len();
-        while size > 0 {
-            let mut at = 0;
-            let mut removed = false;
-            while at < list(&mut plan).len() {
-                let len = list(&mut plan).len();
-                let count = size.min(len - at);
-                let seeds = if count * 4 >= len { RUN_SEEDS } else { RUN_SEEDS_SMALL };
-                let mut smaller = plan.clone();
-                list(&mut smaller).drain(at..at + count);
-                match self.fails(smaller, seeds)? {
-                    Some(smaller) => {
-                        plan = smaller;
-                        removed = true;
-                    }
-                    None => at += count,
-                }
-                if Instant::now() >= self.until {
-                    return Ok(plan);
-                }
-            }
-            if size == 1 && !removed {
-                break;
-            }
-            size = if size == 1 { 1 } else { size.div_ceil(2).min(list(&mut plan).len().max(1)) };
-        }
-        Ok(plan)
+    /// Thins a list of the plan. Small pieces are many, so that each is tried under fewer run seeds.
+    fn thin<T>(&mut self, plan: Plan, list: impl Fn(&mut Plan) -> &mut Vec<T>) -> Result<Plan> {
+        barnabas_plan::thin(plan, list, |smaller, piece| {
+            let seeds = if piece.items * 4 >= piece.of { RUN_SEEDS } else { RUN_SEEDS_SMALL };
+            self.fails(smaller, seeds)
+        })
     }
 
     fn faults(&mut self, plan: Plan) -> Result<Plan> {
