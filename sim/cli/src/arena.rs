@@ -24,6 +24,11 @@ use serde_json::Value;
 
 use crate::line::Line;
 
+/// Has glibc hand out other addresses. What the kernel randomises moves whole regions; which of two pieces within one is
+/// the lower stays, until they are handed out in another order.
+const OTHER_ADDRESSES: (&str, &str) =
+    ("GLIBC_TUNABLES", "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0");
+
 /// A runner that says nothing for this long hangs.
 const SILENCE_MAX: Duration = Duration::from_secs(180);
 
@@ -92,7 +97,7 @@ impl Binary {
         let mut command = Command::new(&self.path);
         command.args(&self.prefix).arg(verb);
         if let Some(folder) = &self.folder {
-            command.current_dir(folder).env("BARNABAS_SIM_ELSEWHERE", folder);
+            command.current_dir(folder).env("BARNABAS_SIM_ELSEWHERE", folder).env(OTHER_ADDRESSES.0, OTHER_ADDRESSES.1);
         }
         command
     }
