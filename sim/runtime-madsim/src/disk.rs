@@ -13,7 +13,7 @@ use barnabas_runtime::{DirEntry, Disk, File, Local, LockGuard, OpenMode, Space, 
 use crate::config::Span;
 use crate::env::Place;
 use crate::fault::{DiskCall, DiskCallKind, Judged};
-use crate::file::SimFile;
+use crate::file::{Lease, SimFile};
 use crate::key::ProcessKey;
 use crate::node::Operation;
 use crate::volume::{Inode, Volume};
@@ -63,11 +63,15 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> Local<'a, io::Result<Rc<dyn File>>> {
         Box::pin(async move {
-            let open =
-                self.names(DiskCallKind::Open, path, move |volume, path, now_ms| volume.open(path, mode, now_ms));
-            let inode = open.await?;
+            let place = self.place.clone();
+            // The lease is made with the open: when nobody waits any more, it is closed again.
+            let open = move |volume: &mut Volume, path: &Path, now_ms| {
+                let inode = volume.open(path, mode, now_ms)?;
+                Ok(Lease::new(&place, path.to_owned(), inode))
+            };
+            let lease = self.names(DiskCallKind::Open, path, open).await?;
             let writable = mode != OpenMode::Read;
-            Ok(Rc::new(SimFile::new(self.place.clone(), path.to_owned(), inode, writable)) as Rc<dyn File>)
+            Ok(Rc::new(SimFile::new(self.place.clone(), lease, writable)) as Rc<dyn File>)
         })
     }
 
@@ -119,12 +123,14 @@ impl Disk for SimDisk {
 
     fn lock<'a>(&'a self, path: &'a Path) -> Local<'a, io::Result<Box<dyn LockGuard>>> {
         Box::pin(async move {
-            let lock = |volume: &mut Volume, path: &Path, now_ms| {
+            let place = self.place.clone();
+            // The guard is made with the lock: when nobody waits any more, it is given back.
+            let lock = move |volume: &mut Volume, path: &Path, now_ms| {
                 let inode = volume.open(path, OpenMode::CreateOrOpen, now_ms)?;
-                volume.lock(inode).inspect_err(|_| volume.close(inode)).map(|()| inode)
+                volume.lock(inode).inspect_err(|_| volume.close(inode))?;
+                Ok(SimLock { place, inode })
             };
-            let inode = self.names(DiskCallKind::Look, path, lock).await?;
-            Ok(Box::new(SimLock { place: self.place.clone(), inode }) as Box<dyn LockGuard>)
+            Ok(Box::new(self.names(DiskCallKind::Look, path, lock).await?) as Box<dyn LockGuard>)
         })
     }
 

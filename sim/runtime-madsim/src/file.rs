@@ -33,6 +33,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// The open of `inode` under `path`.
+    pub(crate) fn new(place: &Place, path: PathBuf, inode: Inode) -> Self {
+        Self { process: place.key.process, inode, path, dropped: Arc::clone(&place.world.shared.dropped) }
+    }
+
     /// What a handle of this runtime holds.
     pub(crate) fn of(handle: &FileHandle) -> Arc<Self> {
         let inner: Arc<dyn Any + Send + Sync> = Arc::clone(&handle.0);
@@ -47,10 +52,8 @@ impl Drop for Lease {
 }
 
 impl SimFile {
-    pub(crate) fn new(place: Place, path: PathBuf, inode: Inode, writable: bool) -> Self {
-        let dropped = Arc::clone(&place.world.shared.dropped);
-        let lease = Arc::new(Lease { process: place.key.process, inode, path, dropped });
-        Self { place, lease, writable }
+    pub(crate) fn new(place: Place, lease: Lease, writable: bool) -> Self {
+        Self { place, lease: Arc::new(lease), writable }
     }
 
     fn call(&self, kind: DiskCallKind, offset: u64, len: u64) -> Call<'_> {
