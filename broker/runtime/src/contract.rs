@@ -2,6 +2,7 @@
 //! and panics where it is broken. A simulator that is kinder than Linux proves nothing, so that both worlds run the same
 //! cases with the same outcome. Not a test of any broker logic; the two runtimes' tests drive it.
 
+mod closing;
 mod disk;
 mod full_disk;
 mod net;
@@ -49,6 +50,16 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         net::connections_wait_for_accept,
         net::a_slow_reader_holds_the_sender,
         net::a_host_resolves,
+        closing::a_read_does_not_wait_for_more,
+        closing::what_was_sent_arrives_after_the_close,
+        closing::a_dropped_send_leaves_a_prefix,
+        closing::an_abort_loses_what_is_under_way,
+        closing::a_blocked_sender_hears_of_the_end,
+        closing::finishing_is_said_once_and_not_to_nobody,
+        closing::a_reset_behind_the_end_concerns_the_sender,
+        closing::an_accepted_connection_that_nobody_takes_is_closed,
+        closing::a_dropped_connect_leaves_nobody,
+        closing::a_listener_may_take_every_address,
         send::segments_arrive_in_order,
         send::a_long_range_arrives_whole,
         send::a_range_past_the_end_is_reported,
@@ -63,11 +74,14 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         disk::a_rename_replaces,
         disk::directories_are_renamed_and_removed,
         disk::listings_are_sorted,
+        disk::a_listing_follows_what_happens_to_names,
+        disk::a_name_may_be_so_long_and_no_longer,
         disk::missing_names_are_not_found,
         disk::a_write_may_overtake_a_sync,
         disk::many_files_are_synced,
         disk::a_dropped_future_still_happens,
         disk::a_lock_excludes,
+        disk::a_lock_that_nobody_waits_for_is_given_back,
         disk::space_and_times_are_plausible,
         tasks::spawned_tasks_start_in_order,
         tasks::a_dropped_handle_stops_the_task,
@@ -76,6 +90,9 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         tasks::offloaded_work_returns,
         tasks::timers_fire_in_order_and_never_early,
         tasks::a_dropped_timer_is_cancelled,
+        tasks::a_timer_wakes_whoever_polled_it_last,
+        tasks::a_waker_outlives_its_task,
+        tasks::clocks_go_forward,
         tasks::random_words_differ,
     ]
 }
@@ -99,6 +116,7 @@ pub fn shard_cases() -> Vec<(&'static str, ShardCase)> {
         ("shards::a_connection_moves_to_another_shard", |env| {
             Box::pin(shards::a_connection_moves_to_another_shard(env))
         }),
+        ("shards::a_dropped_receive_loses_nothing", |env| Box::pin(shards::a_dropped_receive_loses_nothing(env))),
         ("shards::messages_to_an_ended_shard_are_dropped", |env| {
             Box::pin(shards::messages_to_an_ended_shard_are_dropped(env))
         }),

@@ -113,7 +113,15 @@ pub(super) async fn truncation_cuts_and_extends(env: Env, root: PathBuf) {
     assert_eq!(read(&*file).await, "0123");
     file.truncate(6).await.expect("open to write");
     assert_eq!(read(&*file).await, Bytes::from_static(b"0123\0\0"), "what was cut does not come back");
-    file.truncate(0).await.expect("open to write");
+    file.truncate(2).await.expect("open to write");
+    write(&*file, 5, b"z").await;
+    assert_eq!(read(&*file).await, Bytes::from_static(b"01\0\0\0z"), "nor behind a gap");
+    let other = env.disk.open(file.path(), OpenMode::Write).await.expect("it exists");
+    other.truncate(0).await.expect("open to write");
+    assert_eq!(file.size().await.expect("open"), 0, "all handles see one length");
+    assert_eq!(read(&*file).await, "");
+    let read_only = env.disk.open(file.path(), OpenMode::Read).await.expect("it exists");
+    assert!(read_only.truncate(9).await.is_err(), "opened to read");
     assert_eq!(file.size().await.expect("open"), 0);
 }
 
@@ -195,6 +203,35 @@ pub(super) async fn listings_are_sorted(env: Env, root: PathBuf) {
     assert_eq!(env.disk.list(&root.join("c")).await.expect("it exists"), []);
 }
 
+pub(super) async fn a_listing_follows_what_happens_to_names(env: Env, root: PathBuf) {
+    let disk = &env.disk;
+    let listed = async || {
+        let entries = disk.list(&root).await.expect("it exists");
+        entries.into_iter().map(|entry| (entry.name, entry.size_bytes)).collect::<Vec<_>>()
+    };
+    let of = |name: &str, size| (name.to_owned(), size);
+    assert_eq!(listed().await, []);
+    let file = create(&env, &root.join("b"), b"12").await;
+    create(&env, &root.join("c"), b"345").await;
+    assert_eq!(listed().await, [of("b", 2), of("c", 3)]);
+    disk.rename(&root.join("b"), &root.join("d")).await.expect("the new name is free");
+    assert_eq!(listed().await, [of("c", 3), of("d", 2)]);
+    write(&*file, 9, b"x").await;
+    disk.rename(&root.join("d"), &root.join("c")).await.expect("a file replaces a file");
+    assert_eq!(listed().await, [of("c", 10)]);
+    disk.remove(&root.join("c")).await.expect("it exists");
+    assert_eq!(listed().await, []);
+}
+
+pub(super) async fn a_name_may_be_so_long_and_no_longer(env: Env, root: PathBuf) {
+    let (longest, longer) = (root.join("x".repeat(255)), root.join("x".repeat(256)));
+    create(&env, &longest, b"name").await;
+    assert_eq!(open_kind(&env, &longest, OpenMode::Read).await, Ok(Bytes::from_static(b"name")));
+    assert_eq!(open_kind(&env, &longer, OpenMode::CreateNew).await, Err(ErrorKind::InvalidFilename));
+    let refused = env.disk.create_dir_all(&longer).await.expect_err("the name is too long");
+    assert_eq!(refused.kind(), ErrorKind::InvalidFilename);
+}
+
 pub(super) async fn missing_names_are_not_found(env: Env, root: PathBuf) {
     let missing = root.join("missing");
     let disk = &env.disk;
@@ -257,6 +294,20 @@ pub(super) async fn a_dropped_future_still_happens(env: Env, root: PathBuf) {
     start_and_drop(env.disk.remove(&root.join("renamed"))).await;
     look_until(&env, async || open_kind(&env, &root.join("renamed"), OpenMode::Read).await.is_err()).await;
     assert_eq!(read(&*file).await, "0123abc");
+    let below = root.join("a/b");
+    start_and_drop(env.disk.create_dir_all(&below)).await;
+    look_until(&env, async || env.disk.list(&below).await.is_ok()).await;
+    start_and_drop(env.disk.open(&below.join("file"), OpenMode::CreateNew)).await;
+    look_until(&env, async || open_kind(&env, &below.join("file"), OpenMode::Read).await.is_ok()).await;
+    start_and_drop(env.disk.remove_dir_all(&root.join("a"))).await;
+    look_until(&env, async || env.disk.list(&root).await.expect("it exists").is_empty()).await;
+}
+
+pub(super) async fn a_lock_that_nobody_waits_for_is_given_back(env: Env, root: PathBuf) {
+    let path = root.join(".lock");
+    start_and_drop(env.disk.lock(&path)).await;
+    look_until(&env, async || env.disk.metadata(&path).await.is_ok()).await;
+    look_until(&env, async || env.disk.lock(&path).await.is_ok()).await;
 }
 
 async fn look_until(env: &Env, happened: impl AsyncFn() -> bool) {

@@ -59,7 +59,7 @@ pub(super) async fn read_exactly(read: &mut dyn ReadHalf, len: usize) -> Bytes {
 }
 
 /// Reads once; the count or the kind of error.
-async fn read_once(read: &mut dyn ReadHalf) -> Result<usize, ErrorKind> {
+pub(super) async fn read_once(read: &mut dyn ReadHalf) -> Result<usize, ErrorKind> {
     read.read(&mut BytesMut::new(), 1024).await.map_err(|error| error.kind())
 }
 

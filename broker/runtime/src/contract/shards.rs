@@ -5,7 +5,7 @@ use std::time::Duration;
 use barnabas_base::ShardId;
 
 use super::net::{ANY_PORT, read_exactly, send};
-use crate::{Accepted, Env};
+use crate::{Accepted, Either, Env, race};
 
 /// Messages each shard sends to each.
 const MESSAGES: u64 = 1_000;
@@ -51,6 +51,20 @@ pub(super) async fn a_connection_moves_to_another_shard(env: Env) {
             send(&mut *stream.write, b"ping").await.expect("an open connection");
             assert_eq!(read_exactly(&mut *stream.read, 4).await, "pong");
         }
+    }
+}
+
+pub(super) async fn a_dropped_receive_loses_nothing(env: Env) {
+    let next = ShardId((env.shards.this().0 + 1) % env.shards.count());
+    for ordinal in 0..MESSAGES / 10 {
+        // Given up before there is anything, and as often as anything may come in between.
+        let early = race(env.shards.receive(), env.tasks.yield_now()).await;
+        env.shards.send(next, Box::new(ordinal));
+        let message = match early {
+            Either::First(message) => message,
+            Either::Second(()) => env.shards.receive().await,
+        };
+        assert_eq!(message.downcast_ref(), Some(&ordinal), "every message comes once, in order");
     }
 }
 

@@ -158,6 +158,52 @@ pub(super) async fn a_dropped_timer_is_cancelled(env: Env, _root: PathBuf) {
     assert!(env.now().since(start) < long, "no dropped timer holds anybody up");
 }
 
+pub(super) async fn a_timer_wakes_whoever_polled_it_last(env: Env, _root: PathBuf) {
+    let mut timer = env.sleep(Duration::from_millis(10));
+    let pending = std::future::poll_fn(|context| std::task::Poll::Ready(timer.as_mut().poll(context).is_pending()));
+    assert!(pending.await, "its time has not come");
+    let (sender, receiver) = crate::sync::oneshot::channel();
+    env.spawn("heir", async move {
+        timer.await;
+        sender.send(());
+    })
+    .detach();
+    assert_eq!(receiver.await, Ok(()), "a timer that moved to another task wakes that");
+}
+
+pub(super) async fn a_waker_outlives_its_task(env: Env, _root: PathBuf) {
+    let kept = Rc::new(RefCell::new(None));
+    let keeper = Rc::clone(&kept);
+    let mut task = env.spawn("short", async move {
+        std::future::poll_fn(|context| {
+            *keeper.borrow_mut() = Some(context.waker().clone());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    });
+    task.join().await;
+    let waker = kept.borrow_mut().take().expect("the task ran");
+    waker.wake_by_ref();
+    env.tasks.yield_now().await;
+    waker.wake();
+    env.tasks.yield_now().await;
+    assert!(task.is_finished(), "an ended task is not woken");
+}
+
+pub(super) async fn clocks_go_forward(env: Env, _root: PathBuf) {
+    let mut before = env.now();
+    for _ in 0..100 {
+        env.tasks.yield_now().await;
+        let now = env.now();
+        assert!(now >= before, "the monotonic clock never steps back");
+        before = now;
+    }
+    let (start, wall) = (env.now(), env.wall());
+    env.sleep(Duration::from_millis(30)).await;
+    assert!(env.now().since(start) >= Duration::from_millis(30));
+    assert!(env.wall().0 - wall.0 >= 29, "the wall clock moves with it, when nobody sets it");
+}
+
 pub(super) async fn random_words_differ(env: Env, _root: PathBuf) {
     let mut words: Vec<_> = (0..100).map(|_| env.entropy.next_u64()).collect();
     words.sort_unstable();
