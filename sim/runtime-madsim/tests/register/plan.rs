@@ -242,6 +242,14 @@ impl What {
         }
     }
 
+    /// Whether a node's disk may find itself damaged by it.
+    pub(crate) const fn damages(self, disk_of: u64) -> bool {
+        match self {
+            Self::LostWrite { node } | Self::Misdirected { node } | Self::Rot { node, .. } => node == disk_of,
+            _ => false,
+        }
+    }
+
     /// How long it lasts; `None` for what happens at once.
     pub(crate) const fn for_ms(self) -> Option<u64> {
         match self {

@@ -21,8 +21,9 @@ use crate::register::{self, NODES};
 /// A node that ended by itself starts again after this long.
 const RESTART_MS: u64 = 200;
 /// Within this time after the healing everybody is served.
-const LIVENESS: Duration = Duration::from_secs(30);
+const LIVENESS_MS: u64 = 30_000;
 const DISK_BYTES: u64 = 1024 * 1024;
+/// Where a misdirected write goes: behind everything that a node keeps.
 const MISDIRECTED_TO: u64 = 4096;
 
 /// What came of a run.
@@ -30,8 +31,10 @@ const MISDIRECTED_TO: u64 = 4096;
 pub(crate) struct Ran {
     /// Why the history is not linearizable, if it is not.
     pub(crate) violation: Option<String>,
-    /// Whether every client was served after the healing.
-    pub(crate) is_served: bool,
+    /// How long after the healing every client had been served; `None` when not in time.
+    pub(crate) served_after: Option<Duration>,
+    /// Nodes that stay down because they found their disk damaged.
+    pub(crate) refusing: Vec<u64>,
     pub(crate) history: Vec<Done>,
     pub(crate) trace_hash: u64,
     /// How often each fault took place, and other things worth counting.
@@ -60,9 +63,10 @@ pub(crate) fn run(plan: &Plan) -> Ran {
         let mut director = Director::new(world, plan);
         director.run_until(SAFETY_MS, || false);
         director.heal();
-        let clients = director.machines[usize::try_from(NODES).expect("three")..].to_vec();
-        let is_served = director
-            .run_until(SAFETY_MS + LIVENESS.as_millis() as u64, || clients.iter().all(|client| !client.is_running()));
+        let clients = director.machines[place(NODES)..].to_vec();
+        // A client ends when it has been served.
+        let is_served =
+            director.run_until(SAFETY_MS + LIVENESS_MS, || clients.iter().all(|client| !client.is_running()));
         director.ran(is_served)
     })
 }
@@ -448,11 +452,13 @@ impl<'a> Director<'a> {
     }
 
     fn ran(&self, is_served: bool) -> Ran {
+        let served_after = is_served.then(|| self.world.now().since(millis(SAFETY_MS)));
+        let refusing = (0..NODES).filter(|id| self.refuses[place(*id)].get()).collect();
         let history = self.recorder.history();
         let mut counters = self.counters.take();
         counters.insert("acknowledged", self.recorder.acknowledged.get());
         counters.insert("unknown", self.recorder.unknown.get());
         let trace_hash = self.world.trace_hash();
-        Ran { violation: linear::violation(&history), is_served, history, trace_hash, counters }
+        Ran { violation: linear::violation(&history), served_after, refusing, history, trace_hash, counters }
     }
 }
