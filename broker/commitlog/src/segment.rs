@@ -121,6 +121,18 @@ impl Segment {
         self.size += size;
     }
 
+    /// Whether batches that should begin another segment could go into this one: what its indexes can say bounds it.
+    pub(crate) fn can_hold<'a>(&self, headers: impl Iterator<Item = &'a BatchHeader>) -> bool {
+        let mut size = self.size;
+        for header in headers {
+            size += u64::from(header.size_bytes);
+            if header.last_offset().minus(self.base) > i64::from(i32::MAX) {
+                return false;
+            }
+        }
+        size <= u64::from(i32::MAX.unsigned_abs())
+    }
+
     /// Closes the time index: a sealed segment's last entry is its largest timestamp.
     pub(crate) fn seal(&mut self) {
         if let (Some(indexes), Some(largest)) = (&mut self.indexes, self.largest) {

@@ -22,6 +22,8 @@ use bytes::Bytes;
 use crate::controller::Controller;
 use crate::shard::Shard;
 
+/// Ending of a file that is to replace another one.
+const STAGED: &str = ".tmp";
 const QUORUM_STATE: &str = "quorum-state";
 const BOOTSTRAP: &str = "bootstrap.checkpoint";
 /// Room the log keeps allocated past its end: deletions are decided, and so written, also on a full device.
@@ -59,6 +61,7 @@ impl MetadataLog {
         crate::apply::report_load(METADATA_TOPIC, id.partition, &report);
         let root = directory.path().to_owned();
         let files = MetadataFiles { env: shard.env.clone(), folder: root.join(format!("{METADATA_TOPIC}-0")), root };
+        files.remove_staged().await.map_err(|error| format!("{}: {error}", files.folder.display()))?;
         let loader = files.load(&log).await?;
         let known = files.quorum_state().await?.map_or(LeaderEpoch(0), |state| state.leader_epoch);
         let written = log.latest_epoch().unwrap_or(LeaderEpoch(0));
@@ -202,6 +205,16 @@ impl MetadataFiles {
         }
     }
 
+    /// Removes what a crash left of replacements.
+    async fn remove_staged(&self) -> std::io::Result<()> {
+        for entry in self.env.disk.list(&self.folder).await? {
+            if entry.name.ends_with(STAGED) {
+                self.env.disk.remove(&self.folder.join(&entry.name)).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Snapshots, oldest first.
     async fn snapshots(&self) -> StartResult<Vec<SnapshotId>> {
         let entries = self.env.disk.list(&self.folder).await;
@@ -245,16 +258,26 @@ impl MetadataFiles {
         self.replace(&self.folder.join(QUORUM_STATE), Bytes::from(format_quorum_state(&state))).await
     }
 
-    /// Replaces a file so that after a crash either the old or the new one is there.
+    /// Replaces a file so that after a crash either the old or the new one is there. What a full device takes of the new
+    /// one is given back.
     async fn replace(&self, path: &Path, contents: Bytes) -> std::io::Result<()> {
         let mut staged = path.as_os_str().to_owned();
-        staged.push(".tmp");
+        staged.push(STAGED);
         let staged = PathBuf::from(staged);
-        let file = self.env.disk.open(&staged, OpenMode::CreateTruncated).await?;
+        let replaced = self.replace_by(&staged, path, contents).await;
+        if replaced.is_err() {
+            // It may not even have been made; a start removes what stays.
+            let _ = self.env.disk.remove(&staged).await;
+        }
+        replaced
+    }
+
+    async fn replace_by(&self, staged: &Path, path: &Path, contents: Bytes) -> std::io::Result<()> {
+        let file = self.env.disk.open(staged, OpenMode::CreateTruncated).await?;
         file.write_at(0, &[contents]).await?;
         file.sync().await?;
         drop(file);
-        self.env.disk.rename(&staged, path).await?;
+        self.env.disk.rename(staged, path).await?;
         let folder = path.parent().expect("files of the metadata log lie in a folder");
         self.env.disk.sync_dir(folder).await
     }

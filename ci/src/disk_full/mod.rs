@@ -37,6 +37,8 @@ pub(crate) fn run(binary: Option<&Path>) -> Result<()> {
     let spec = Spec::new(Kind::Barnabas, binary)?
         .with("log.retention.check.interval.ms", "1000")
         .with("log.flush.offset.checkpoint.interval.ms", "1000")
+        // Decisions are due in a segment of their own again and again: what makes room must not need any.
+        .with("metadata.log.segment.ms", "1000")
         .with("auto.create.topics.enable", "false");
     // Only the data lies on the volume: what the broker logs must not be lost there.
     std::os::unix::fs::symlink(volume.path(), folder.join("data"))?;

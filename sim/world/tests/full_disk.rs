@@ -191,6 +191,55 @@ fn decisions_are_written_without_a_free_byte() {
     });
 }
 
+/// The metadata log needs no room for another segment either: it goes on in the one that has room of its own, whatever
+/// becomes of the process, and begins another one when it can.
+#[test]
+fn decisions_are_written_when_the_metadata_log_should_roll() {
+    for (seed, take_down) in (60..).zip(TAKE_DOWN) {
+        // A snapshot is due with every decision, too.
+        let due = [("metadata.log.segment.ms", "1000"), ("metadata.log.max.record.bytes.between.snapshots", "1")];
+        let overrides = [&OVERRIDES[..], &due].concat();
+        play(seed, &overrides, move |scene| {
+            let [_, two] = fill_device(scene);
+            let active = metadata_files(scene, ".log").pop();
+            scene.visit(async move |visitor| {
+                let mut client = visitor.connect().await;
+                for bytes in 0..20 {
+                    // Each decision is due in a segment of its own.
+                    visitor.env.sleep(Duration::from_secs(2)).await;
+                    fill(&mut client, "two").await;
+                    assert_eq!(keep_only(&mut client, "one", 3_000_000_000 + bytes).await, 0);
+                }
+            });
+            assert_eq!(metadata_files(scene, ".log").pop(), active, "no room for another segment");
+            assert_eq!(metadata_files(scene, ".tmp"), [""; 0], "a snapshot without room takes none");
+            take_down(scene);
+            scene.broker().start().expect("a full device is no reason not to start");
+            scene.visit(async move |visitor| {
+                let mut client = visitor.connect().await;
+                fill(&mut client, "two").await;
+                visitor.env.sleep(Duration::from_secs(2)).await;
+                assert_eq!(delete_topic(&mut client, "one").await, 0);
+                until_accepted(&visitor, &mut client, "two").await;
+                assert!(offset(&mut client, "two", -1).await > two);
+                visitor.env.sleep(Duration::from_secs(2)).await;
+                assert_eq!(create(&mut client, "late").await, 0);
+            });
+            assert!(metadata_files(scene, ".log").pop() > active, "there is room for another segment");
+        });
+    }
+}
+
+/// The files of the metadata log with this ending, in order.
+fn metadata_files(scene: &Scene, ending: &str) -> Vec<String> {
+    let files = scene.broker().machine().files();
+    let names = files.iter().map(|(path, _)| path.to_string_lossy().into_owned());
+    let mut found: Vec<String> =
+        names.filter(|name| name.contains("__cluster_metadata-0/") && name.ends_with(ending)).collect();
+    found.sort_unstable();
+    found
+}
+
 /// A creation that was let in before the device filled up: the partition says what is wrong, and its log is created
 /// when there is room.
 #[test]

@@ -305,7 +305,7 @@ impl Log {
     /// Writes a group; gives the file, or nothing when the group is all duplicates.
     async fn write_group(self: &Rc<Self>, roll: Option<Capture>, group: &[Queued]) -> io::Result<Option<Rc<dyn File>>> {
         if let Some(capture) = roll {
-            self.begin_segment(capture).await?;
+            self.begin_segment_or_stay(capture, group).await?;
         }
         let parts: Vec<Bytes> = group.iter().flat_map(|queued| queued.bytes.iter().cloned()).collect();
         if parts.is_empty() {
@@ -318,6 +318,23 @@ impl Log {
         self.keep_headroom(&*file, position + len as u64).await?;
         file.write_at(position, &parts).await?;
         Ok(Some(file))
+    }
+
+    /// Begins another segment for `group`. Without room for one, a log that keeps headroom goes on in the segment that has
+    /// it: what makes room is decided there.
+    async fn begin_segment_or_stay(self: &Rc<Self>, capture: Capture, group: &[Queued]) -> io::Result<()> {
+        match self.begin_segment(capture).await {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                let mut state = self.state.borrow_mut();
+                if state.config.headroom_bytes == 0 || !state.active().can_hold(group.iter().map(|each| &each.header)) {
+                    return Err(error);
+                }
+                self.env.observe(&Observation::Mark { name: "a roll waits for room" });
+                state.restage_behind(group, self.env.wall());
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Allocates room behind `end`, where the active segment is about to end, when little of it is left. Without any the

@@ -18,7 +18,8 @@ impl Log {
     /// Begins the segment at `capture.offset`, with the producer snapshot Kafka keeps for every segment.
     pub(crate) async fn begin_segment(self: &Rc<Self>, capture: Capture) -> io::Result<()> {
         let base = capture.offset;
-        let (file, segment) = self.create_segment(base).await?;
+        let (file, mut segment) = self.create_segment(base).await?;
+        segment.allocated_to = self.allocate_headroom(base, &*file).await?;
         let sealed = {
             let mut state = self.state.borrow_mut();
             assert!(state.active().base < base, "segments rise");
@@ -70,6 +71,27 @@ impl Log {
         segment.file = Some(Rc::clone(&file));
         segment.was_used = true;
         Ok((file, segment))
+    }
+
+    /// A log that keeps headroom leaves a segment that has some for none that has not: a device may let a file be made
+    /// and have no room for what is in it.
+    async fn allocate_headroom(&self, base: Offset, file: &dyn File) -> io::Result<u64> {
+        let headroom_bytes = self.state.borrow().config.headroom_bytes;
+        if headroom_bytes == 0 {
+            return Ok(0);
+        }
+        match file.allocate(0, headroom_bytes).await {
+            Ok(()) => Ok(headroom_bytes),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(0),
+            Err(error) => {
+                // The log goes on below the name, in the segment before: a start must never find the empty one there and
+                // take its base for where that one ends.
+                let path = self.path_of(SegmentFile::new(base, FileKind::Log));
+                small_file::remove(&*self.env.disk, &path).await?;
+                self.env.disk.sync_dir(&self.folder).await?;
+                Err(error)
+            }
+        }
     }
 
     /// Completes the segments that are not written to any more.

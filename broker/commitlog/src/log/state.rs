@@ -343,9 +343,14 @@ impl State {
 
     /// The active segment as it will be, from what is written and what is queued. Nothing is being written.
     pub(crate) fn restage(&mut self, now: TimestampMs) {
+        self.restage_behind(&[], now);
+    }
+
+    /// The same while `group` is on its way into the active segment.
+    pub(crate) fn restage_behind(&mut self, group: &[Queued], now: TimestampMs) {
         let mut staged = RollTest::of(self.active());
         let interval = self.config.index_interval_bytes;
-        self.queue.iter().for_each(|queued| queued.restage(&mut staged, interval, now));
+        group.iter().chain(&self.queue).for_each(|queued| queued.restage(&mut staged, interval, now));
         self.staged = staged;
     }
 }
