@@ -117,12 +117,17 @@ impl GroupOffsets {
 
     /// Sets or deletes the committed offset.
     fn apply(&mut self, topic: &TopicName, partition: i32, value: Option<CommittedOffset>) {
-        if value.is_none() && !self.topics.contains_key(topic.as_str()) {
-            return;
-        }
-        let partitions = self.topics.entry(topic.clone()).or_default();
+        let partitions = match self.topics.get_mut(topic.as_str()) {
+            Some(partitions) => partitions,
+            None if value.is_none() => return,
+            None => self.topics.entry(topic.clone()).or_default(),
+        };
+        // A log that loads is almost all of it offsets that are set: nothing is looked up again for those.
+        let is_deleted = value.is_none();
         partitions.entry(partition).or_default().committed = value;
-        self.drop_vacant(topic, partition);
+        if is_deleted {
+            self.drop_vacant(topic, partition);
+        }
     }
 
     /// Forgets what `append_id` was to do: it is committed now, or failed.
@@ -227,11 +232,14 @@ impl Groups {
                     (None, Some(_)) => self.entry(&group),
                     (None, None) => return,
                 };
-                if value.is_some() && entry.committed.is_none() && !entry.other_protocol {
+                let is_deleted = value.is_none();
+                if !is_deleted && entry.committed.is_none() && !entry.other_protocol {
                     entry.committed = Some(CommittedGroup::Simple);
                 }
                 entry.offsets.apply(&topic, partition, value);
-                self.drop_vacant(&group);
+                if is_deleted {
+                    self.drop_vacant(&group);
+                }
             }
             Record::Group { group, value: Some(value) } => {
                 let entry = self.entry(&group);

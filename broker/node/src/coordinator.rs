@@ -174,6 +174,8 @@ impl GroupCoordinator {
             self.replay(&read.bytes).map_err(|error| format!("behind {offset}: {error}"))?;
             assert!(read.next_offset > offset, "a read that returns batches advances");
             offset = read.next_offset;
+            // A read from memory does not give way to anybody, and there may be hundreds of chunks.
+            self.env.tasks.yield_now().await;
         }
         Ok(())
     }
