@@ -10,6 +10,7 @@ mod durability;
 mod process;
 mod random;
 mod raw;
+mod scale;
 mod setup;
 mod simulation;
 mod workspace;
@@ -41,6 +42,8 @@ enum Command {
     /// Fills a small file system of its own below a broker: what is refused, what goes on, and a start without a free
     /// byte. Needs the right to mount.
     DiskFull,
+    /// Commits many million offsets and writes many gigabytes, kills the broker and measures until it answers rightly.
+    Scale(scale::Options),
     /// Shows that a simulated run is a function of its seed and touches nothing outside.
     Simulation,
     /// Measures Barnabas and Apache Kafka side by side.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Clients(options) => clients::run(&options, arguments.binary.as_deref()),
         Command::Durability(command) => durability::run(&command, arguments.binary.as_deref()),
         Command::DiskFull => disk_full::run(arguments.binary.as_deref()),
+        Command::Scale(options) => scale::run(&options, arguments.binary.as_deref()),
         Command::Simulation => simulation::run(),
         Command::Bench(options) => bench::run(&options, arguments.binary.as_deref()),
     };

@@ -122,6 +122,28 @@ impl Charge {
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// Holds `bytes` from here on, also past the limit, for an owner that grows and shrinks.
+    pub fn resize(&mut self, bytes: u64) {
+        let counters = &self.budget.accounts[self.account.index()];
+        let others = counters.used_bytes.get().checked_sub(self.bytes);
+        let others = others.expect("an account has lent what its charges hold");
+        counters.used_bytes.set(others.saturating_add(bytes));
+        self.bytes = bytes;
+    }
+
+    /// Holds `bytes` more.
+    pub fn grow(&mut self, bytes: u64) {
+        self.resize(self.bytes.saturating_add(bytes));
+    }
+
+    /// Holds `bytes` less.
+    ///
+    /// # Panics
+    /// When it does not hold as many.
+    pub fn shrink(&mut self, bytes: u64) {
+        self.resize(self.bytes.checked_sub(bytes).expect("nobody gives back more than was counted"));
+    }
 }
 
 impl Drop for Charge {
@@ -157,6 +179,22 @@ mod tests {
         assert!(budget.try_charge(Account::ResponseSegments, 1).is_none());
         drop((first, second));
         assert_eq!(budget.used_bytes(Account::ResponseSegments), 0);
+    }
+
+    #[test]
+    fn a_charge_follows_its_owner() {
+        let budget = Budget::new(|_| 100);
+        let mut charge = budget.charge(Account::Coordinators, 0);
+        charge.grow(70);
+        charge.grow(70);
+        assert!(budget.is_full(Account::Coordinators));
+        charge.shrink(100);
+        assert_eq!(budget.used_bytes(Account::Coordinators), 40);
+        let other = budget.charge(Account::Coordinators, 5);
+        charge.resize(1);
+        assert_eq!(budget.used_bytes(Account::Coordinators), 6);
+        drop((charge, other));
+        assert_eq!(budget.used_bytes(Account::Coordinators), 0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use barnabas_wire::message::{OffsetCommitRequest, OffsetCommitResponse};
 
 use crate::appends::Waiter;
 use crate::classic::{ClassicGroup, GroupState};
-use crate::coordinator::{Coordinator, Now};
+use crate::coordinator::{Coordinator, NO_ROOM, Now};
 use crate::fold::CommittedOffset;
 use crate::id::{GroupId, Token, TopicName};
 use crate::input::{Output, Response};
@@ -43,8 +43,9 @@ impl Coordinator {
             return;
         }
         // The first commit of a simple consumer makes the group.
+        let budget = self.groups.budget().clone();
         let entry = self.groups.entry(&group);
-        entry.live.get_or_insert_with(|| ClassicGroup::new(group, now.wall));
+        entry.live.get_or_insert_with(|| ClassicGroup::new(group, now.wall, &budget));
         let append_id = self.emit(records, out);
         self.appends.wait_for(append_id, Waiter::Reply { token, response });
     }
@@ -89,13 +90,16 @@ impl Coordinator {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in topic.partitions {
                 let partition_index = partition.partition_index;
-                let code = if self.accepts_metadata(partition.committed_metadata.as_deref()) {
+                let metadata = partition.committed_metadata.as_deref();
+                let code = if !self.accepts_metadata(metadata) {
+                    ErrorCode::OffsetMetadataTooLarge
+                } else if self.groups.is_full() && self.grows_by(group, &name, partition_index, metadata) {
+                    NO_ROOM
+                } else {
                     let value = committed_offset(now.wall, expire_at, topic.topic_id, partition);
                     let (group, topic) = (group.clone(), name.clone());
                     records.push(Record::Offset { group, topic, partition: partition_index, value: Some(value) });
                     ErrorCode::None
-                } else {
-                    ErrorCode::OffsetMetadataTooLarge
                 };
                 partitions.push(OffsetCommitResponsePartition { partition_index, error_code: code.code() });
             }
@@ -103,6 +107,13 @@ impl Coordinator {
             response.topics.push(OffsetCommitResponseTopic { name, topic_id, partitions });
         }
         (records, response)
+    }
+
+    /// Whether this commit would make the group hold more. One that replaces another is never refused for want of room:
+    /// a consumer that goes on must not lose its place.
+    fn grows_by(&self, group: &GroupId, topic: &TopicName, partition: i32, metadata: Option<&str>) -> bool {
+        let known = self.groups.get(group.as_str()).and_then(|entry| entry.offsets.latest(topic.as_str(), partition));
+        known.is_none_or(|known| metadata.map_or(0, str::len) > known.metadata.len())
     }
 
     fn accepts_metadata(&self, metadata: Option<&str>) -> bool {

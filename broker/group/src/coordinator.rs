@@ -1,7 +1,7 @@
 //! [`Coordinator`]: all classic groups of one `__consumer_offsets` partition. Routes requests and timers to groups,
 //! loads the log, and hands over what they decide. One shard owns it and drives it.
 
-use barnabas_base::{Monotonic, Observation, Offset, TimestampMs, TopicPartition};
+use barnabas_base::{Budget, Monotonic, Observation, Offset, TimestampMs, TopicPartition};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::{
     HeartbeatRequest, HeartbeatResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
@@ -16,6 +16,10 @@ use crate::id::{GroupId, Token};
 use crate::input::{Input, Output, Response};
 use crate::record::{Record, ReplayError};
 use crate::timers::{Timer, Timers};
+
+/// What requests are told that would add to a full account. Java's consumer, librdkafka and kafka-python wait and send
+/// JoinGroup and OffsetCommit again on it; COORDINATOR_NOT_AVAILABLE would have them look for a coordinator elsewhere.
+pub(crate) const NO_ROOM: ErrorCode = ErrorCode::CoordinatorLoadInProgress;
 
 /// The coordinator of the groups of one partition.
 ///
@@ -53,13 +57,14 @@ pub(crate) struct Now {
 }
 
 impl Coordinator {
-    /// A coordinator that has not read its log.
+    /// A coordinator that has not read its log. What its groups hold is charged to `budget`; when the account is full,
+    /// what would add to it is refused with COORDINATOR_LOAD_IN_PROGRESS, which every client retries in place.
     #[must_use]
-    pub fn new(config: Config, partition: TopicPartition) -> Self {
+    pub fn new(config: Config, partition: TopicPartition, budget: Budget) -> Self {
         Self {
             config,
             partition,
-            groups: Groups::default(),
+            groups: Groups::new(budget),
             timers: Timers::default(),
             appends: Appends::default(),
             sweep_cursor: None,
@@ -80,13 +85,14 @@ impl Coordinator {
         assert!(self.phase == Phase::Loading, "a coordinator is loaded once");
         self.phase = Phase::Active;
         let now = Now { monotonic: now, wall };
+        let budget = self.groups.budget().clone();
         let (groups, mut cx) = self.split(now, out);
         for (id, entry) in groups.iter_mut() {
             if entry.other_protocol {
                 continue;
             }
             let Some(committed) = &entry.committed else { continue };
-            let mut group = revive(id, committed, wall);
+            let mut group = revive(id, committed, wall, &budget);
             group.start_sessions(&mut cx);
             entry.live = Some(group);
         }
@@ -231,6 +237,7 @@ impl Coordinator {
         let member_id = call.request.member_id.clone();
         let group_id = GroupId::from(call.request.group_id.as_str());
         let refusal = self.refuse_join(&group_id, &call);
+        let budget = self.groups.budget().clone();
         let (groups, mut cx) = self.split(now, out);
         if let Some(code) = refusal {
             call.refuse(&mut cx, &member_id, code);
@@ -241,7 +248,7 @@ impl Coordinator {
             group.join(&mut cx, call);
             return;
         }
-        let mut group = ClassicGroup::new(group_id.clone(), now.wall);
+        let mut group = ClassicGroup::new(group_id.clone(), now.wall, &budget);
         group.join(&mut cx, call);
         if group.is_idle() {
             groups.drop_vacant(&group_id);
@@ -264,13 +271,14 @@ impl Coordinator {
         if entry.is_some_and(|entry| entry.other_protocol) {
             return Some(ErrorCode::InconsistentGroupProtocol);
         }
-        if entry.is_some_and(|entry| entry.live.is_some()) {
-            return None;
+        if let Some(group) = entry.and_then(|entry| entry.live.as_ref()) {
+            let has_no_room = self.groups.is_full() && group.grows_by(call);
+            return has_no_room.then_some(NO_ROOM);
         }
         if !call.request.member_id.is_empty() {
             return Some(ErrorCode::UnknownMemberId);
         }
-        self.refuse_new_group()
+        self.refuse_new_group().or_else(|| self.groups.is_full().then_some(NO_ROOM))
     }
 
     /// Whether there is no room for one more group.
@@ -345,10 +353,10 @@ impl Coordinator {
 }
 
 /// The group that the committed view describes, with no requests and no timers.
-pub(crate) fn revive(id: &GroupId, committed: &CommittedGroup, wall: TimestampMs) -> ClassicGroup {
+pub(crate) fn revive(id: &GroupId, committed: &CommittedGroup, wall: TimestampMs, budget: &Budget) -> ClassicGroup {
     match committed {
-        CommittedGroup::Simple => ClassicGroup::new(id.clone(), wall),
-        CommittedGroup::Recorded(value) => ClassicGroup::from_record(id.clone(), value),
+        CommittedGroup::Simple => ClassicGroup::new(id.clone(), wall, budget),
+        CommittedGroup::Recorded(value) => ClassicGroup::from_record(id.clone(), value, budget),
     }
 }
 

@@ -1,6 +1,6 @@
 //! DescribeGroups and ListGroups: what tools are shown. Groups appear once their first record is committed.
 
-use barnabas_base::TimestampMs;
+use barnabas_base::{Budget, TimestampMs};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::describe_groups::{DescribedGroup, DescribedGroupMember};
 use barnabas_wire::message::list_groups::ListedGroup;
@@ -19,9 +19,11 @@ const TYPE_NAME: &str = "classic";
 
 impl Coordinator {
     pub(crate) fn describe(&self, token: Token, version: i16, groups: Vec<String>, out: &mut Vec<Output>) {
+        let budget = self.groups.budget();
         let described = groups.into_iter().map(|group_id| {
             let entry = self.groups.get(&group_id);
-            let described = entry.and_then(|entry| show(&group_id, entry, |group| described_group(&group_id, group)));
+            let described =
+                entry.and_then(|entry| show(&group_id, entry, budget, |group| described_group(&group_id, group)));
             described.unwrap_or_else(|| unknown_group(group_id, version))
         });
         let response = Response::DescribeGroups(described.collect());
@@ -36,8 +38,10 @@ impl Coordinator {
             let name = group.state().name();
             states.is_empty() || states.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(name))
         };
+        let budget = self.groups.budget();
         let listed = self.groups.iter().filter(|_| type_matches).filter_map(|(id, entry)| {
-            show(id.as_str(), entry, |group| state_matches(group).then(|| listed_group(id.into(), group))).flatten()
+            show(id.as_str(), entry, budget, |group| state_matches(group).then(|| listed_group(id.into(), group)))
+                .flatten()
         });
         let response = ListGroupsResponse { groups: listed.collect(), ..Default::default() };
         out.push(Output::Reply { token, response: Response::ListGroups(response) });
@@ -45,11 +49,11 @@ impl Coordinator {
 }
 
 /// Shows a group if its existence is committed; while its deletion is in flight, as its last record names it.
-fn show<T>(id: &str, entry: &Entry, view: impl FnOnce(&ClassicGroup) -> T) -> Option<T> {
+fn show<T>(id: &str, entry: &Entry, budget: &Budget, view: impl FnOnce(&ClassicGroup) -> T) -> Option<T> {
     let committed = entry.committed.as_ref()?;
     let shown = match &entry.live {
         Some(group) => view(group),
-        None => view(&revive(&GroupId::from(id), committed, TimestampMs::NONE)),
+        None => view(&revive(&GroupId::from(id), committed, TimestampMs::NONE, budget)),
     };
     Some(shown)
 }

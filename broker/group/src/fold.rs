@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use barnabas_base::{TimestampMs, Uuid};
+use barnabas_base::{Account, Budget, Charge, TimestampMs, Uuid};
 use barnabas_wire::internal::offsets_schema::GroupMetadataValue;
 
 use crate::classic::ClassicGroup;
 use crate::id::{AppendId, GroupId, TopicName};
 use crate::record::Record;
+use crate::weight;
 
 /// One committed offset with what came along.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +54,17 @@ impl Cell {
 type Topics = BTreeMap<TopicName, BTreeMap<i32, Cell>>;
 
 /// The offsets of one group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct GroupOffsets {
     topics: Topics,
+    charge: Charge,
 }
 
 impl GroupOffsets {
+    fn new(budget: &Budget) -> Self {
+        Self { topics: Topics::new(), charge: budget.charge(Account::Coordinators, 0) }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.topics.is_empty()
     }
@@ -109,7 +115,8 @@ impl GroupOffsets {
         partition: i32,
         value: Option<CommittedOffset>,
     ) {
-        let cell = self.topics.entry(topic.clone()).or_default().entry(partition).or_default();
+        self.charge.grow(weight::pending(value.as_ref()));
+        let cell = cell_of(&mut self.topics, &mut self.charge, topic, partition);
         let in_order = cell.pending.last().is_none_or(|(last, _)| *last <= append_id);
         assert!(in_order, "batches are emitted in rising order");
         cell.pending.push((append_id, value));
@@ -117,14 +124,18 @@ impl GroupOffsets {
 
     /// Sets or deletes the committed offset.
     fn apply(&mut self, topic: &TopicName, partition: i32, value: Option<CommittedOffset>) {
-        let partitions = match self.topics.get_mut(topic.as_str()) {
-            Some(partitions) => partitions,
-            None if value.is_none() => return,
-            None => self.topics.entry(topic.clone()).or_default(),
-        };
-        // A log that loads is almost all of it offsets that are set: nothing is looked up again for those.
         let is_deleted = value.is_none();
-        partitions.entry(partition).or_default().committed = value;
+        if is_deleted && !self.topics.contains_key(topic.as_str()) {
+            return;
+        }
+        let cell = cell_of(&mut self.topics, &mut self.charge, topic, partition);
+        let (before, after) = (weight::metadata(cell.committed.as_ref()), weight::metadata(value.as_ref()));
+        cell.committed = value;
+        if before != after {
+            self.charge.grow(after);
+            self.charge.shrink(before);
+        }
+        // A log that loads is almost all of it offsets that are set: nothing is looked up again for those.
         if is_deleted {
             self.drop_vacant(topic, partition);
         }
@@ -134,7 +145,8 @@ impl GroupOffsets {
     fn forget(&mut self, append_id: AppendId, topic: &TopicName, partition: i32) {
         let cell = self.topics.get_mut(topic.as_str()).and_then(|partitions| partitions.get_mut(&partition));
         let cell = cell.expect("a cell stays while a record of it is in flight");
-        cell.pending.retain(|(id, _)| *id != append_id);
+        let settled = cell.pending.extract_if(.., |(id, _)| *id == append_id);
+        self.charge.shrink(settled.map(|(_, value)| weight::pending(value.as_ref())).sum());
         self.drop_vacant(topic, partition);
     }
 
@@ -142,11 +154,27 @@ impl GroupOffsets {
         let Some(partitions) = self.topics.get_mut(topic.as_str()) else { return };
         if partitions.get(&partition).is_some_and(Cell::is_vacant) {
             partitions.remove(&partition);
+            self.charge.shrink(weight::CELL_BYTES);
         }
         if partitions.is_empty() {
             self.topics.remove(topic.as_str());
+            self.charge.shrink(weight::topic(topic));
         }
+        let is_nothing_held = self.charge.bytes() == 0;
+        assert!(self.topics.is_empty() == is_nothing_held, "what is charged for offsets is what there is of them");
     }
+}
+
+/// The cell of a partition, counted when it is made.
+fn cell_of<'a>(topics: &'a mut Topics, charge: &mut Charge, topic: &TopicName, partition: i32) -> &'a mut Cell {
+    let partitions = topics.entry(topic.clone()).or_insert_with(|| {
+        charge.grow(weight::topic(topic));
+        BTreeMap::new()
+    });
+    partitions.entry(partition).or_insert_with(|| {
+        charge.grow(weight::CELL_BYTES);
+        Cell::default()
+    })
 }
 
 /// What the committed records say of a group's existence.
@@ -159,7 +187,7 @@ pub(crate) enum CommittedGroup {
 }
 
 /// Everything known of one group id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Entry {
     /// The pending view with members, parked requests and timers; none when the group does not exist in it.
     pub(crate) live: Option<ClassicGroup>,
@@ -168,21 +196,58 @@ pub(crate) struct Entry {
     pub(crate) offsets: GroupOffsets,
     /// Another protocol owns the id (KIP-848, KIP-932, KIP-1071).
     pub(crate) other_protocol: bool,
+    /// For the id and what is committed of the group itself.
+    charge: Charge,
 }
 
 impl Entry {
+    fn new(id: &GroupId, budget: &Budget) -> Self {
+        Self {
+            live: None,
+            committed: None,
+            offsets: GroupOffsets::new(budget),
+            other_protocol: false,
+            charge: budget.charge(Account::Coordinators, weight::entry(id)),
+        }
+    }
+
+    fn set_committed(&mut self, id: &GroupId, committed: Option<CommittedGroup>) {
+        let recorded = match &committed {
+            Some(CommittedGroup::Recorded(value)) => weight::record(value),
+            Some(CommittedGroup::Simple) | None => 0,
+        };
+        self.committed = committed;
+        self.charge.resize(weight::entry(id) + recorded);
+    }
+
     fn is_vacant(&self) -> bool {
         self.live.is_none() && self.committed.is_none() && self.offsets.is_empty() && !self.other_protocol
     }
 }
 
 /// All groups of one coordinator.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Groups {
     entries: BTreeMap<GroupId, Entry>,
+    budget: Budget,
 }
 
 impl Groups {
+    /// None; what they will hold is charged to `budget`.
+    pub(crate) fn new(budget: Budget) -> Self {
+        Self { entries: BTreeMap::new(), budget }
+    }
+
+    /// What groups are charged to.
+    pub(crate) const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Whether nothing may be added to what is held.
+    pub(crate) fn is_full(&self) -> bool {
+        self.budget.is_full(Account::Coordinators)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -200,7 +265,8 @@ impl Groups {
     }
 
     pub(crate) fn entry(&mut self, group: &GroupId) -> &mut Entry {
-        self.entries.entry(group.clone()).or_default()
+        let budget = &self.budget;
+        self.entries.entry(group.clone()).or_insert_with(|| Entry::new(group, budget))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&GroupId, &Entry)> {
@@ -243,12 +309,12 @@ impl Groups {
             }
             Record::Group { group, value: Some(value) } => {
                 let entry = self.entry(&group);
-                entry.committed = Some(CommittedGroup::Recorded(value));
+                entry.set_committed(&group, Some(CommittedGroup::Recorded(value)));
                 entry.other_protocol = false;
             }
             Record::Group { group, value: None } => {
                 if let Some(entry) = self.entries.get_mut(group.as_str()) {
-                    entry.committed = None;
+                    entry.set_committed(&group, None);
                 }
                 self.drop_vacant(&group);
             }

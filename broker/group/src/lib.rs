@@ -30,6 +30,7 @@ pub mod resolve;
 mod settle;
 mod subscription;
 mod timers;
+mod weight;
 
 pub use classic::GroupState;
 pub use config::{

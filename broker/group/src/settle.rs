@@ -147,15 +147,16 @@ impl Coordinator {
     /// A group whose deletion failed is as the record before it left it. That one may be in flight: what is committed can
     /// be a generation older, with members that went long ago.
     fn undo_deletions(&mut self, now: Now, records: &[Record]) {
+        let budget = self.groups.budget().clone();
         for record in records {
             let Record::Group { group, value: None } = record else { continue };
             let Some(entry) = self.groups.get_mut(group.as_str()).filter(|entry| entry.live.is_none()) else {
                 continue;
             };
             entry.live = match (self.appends.last_state_of(group.as_str()), &entry.committed) {
-                (Some(Some(value)), _) => Some(ClassicGroup::from_record(group.clone(), value)),
+                (Some(Some(value)), _) => Some(ClassicGroup::from_record(group.clone(), value, &budget)),
                 (Some(None), _) | (None, None) => None,
-                (None, Some(committed)) => Some(revive(group, committed, now.wall)),
+                (None, Some(committed)) => Some(revive(group, committed, now.wall, &budget)),
             };
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use barnabas_base::{Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
+use barnabas_base::{Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
 use barnabas_group::{AppendId, ClientInfo, Config, Coordinator, Input, Output, Record, Response, Token};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::join_group::JoinGroupRequestProtocol;
@@ -408,7 +408,7 @@ fn instance_of(client: usize) -> Option<String> {
 
 fn replayed(config: &Config, log: &[Pair]) -> Coordinator {
     let partition = TopicPartition { topic_id: TopicId(Uuid([7; 16])), partition: PartitionIndex(0) };
-    let mut coordinator = Coordinator::new(config.clone(), partition);
+    let mut coordinator = Coordinator::new(config.clone(), partition, Budget::new(|_| u64::MAX));
     for (offset, (key, value)) in log.iter().enumerate() {
         let offset = Offset(i64::try_from(offset).expect("a short run"));
         coordinator.replay(key.clone(), value.clone(), offset).expect("a coordinator writes what it can read");

@@ -43,7 +43,7 @@ impl GroupCoordinator {
     /// NOT_COORDINATOR when the log does not read.
     pub(crate) fn start(shard: &Rc<Shard>, partition: Rc<Partition>) -> Rc<Self> {
         let (appending, appended) = queue::bounded(2 * barnabas_group::APPENDS_IN_FLIGHT_MAX);
-        let core = Coordinator::new(shard.options.group(), partition.id);
+        let core = Coordinator::new(shard.options.group(), partition.id, shard.budget.clone());
         let coordinator = Rc::new(Self {
             env: shard.env.clone(),
             partition,

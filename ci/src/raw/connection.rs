@@ -352,8 +352,41 @@ impl Connection {
         committed.context("the coordinator did not become ready")
     }
 
+    /// Sends one commit of `offset` for every partition of a topic, as a consumer outside of any group does, and does not
+    /// wait.
+    pub(crate) fn send_commits(&mut self, group: &str, topic: &str, partitions: i32, offset: i64) -> Result<i32> {
+        let mut body = Writer::default();
+        body.string(group).i32(-1).string("").i64(-1).count(1).string(topic).i32(partitions);
+        for partition in 0..partitions {
+            body.i32(partition).i64(offset).string("");
+        }
+        self.send(OFFSET_COMMIT, &body.finish())
+    }
+
+    /// The next answer to such a commit, which must be success for every partition.
+    pub(crate) fn receive_commits(&mut self, partitions: i32) -> Result<()> {
+        let (_, answer) = self.receive()?;
+        let mut reader = Reader::new(&answer);
+        ensure!(reader.count()? == 1, "OffsetCommit answered for another number of topics");
+        let _name = reader.string()?;
+        let answered = reader.i32()?;
+        ensure!(answered == partitions, "OffsetCommit answered for {answered} partitions");
+        for _ in 0..partitions {
+            let partition = reader.i32()?;
+            let error_code = reader.i16()?;
+            ensure!(error_code == 0, "OffsetCommit answered error {error_code} for partition {partition}");
+        }
+        Ok(())
+    }
+
     /// The committed offset of each partition, -1 where none is committed.
     pub(crate) fn committed_offsets(&mut self, group: &str, topic: &str, partitions: i32) -> Result<Vec<i64>> {
+        let offsets = self.loaded_offsets(group, topic, partitions)?;
+        offsets.context("the coordinator is not ready")
+    }
+
+    /// The committed offset of each partition, -1 where none is committed; none while the coordinator does not answer.
+    pub(crate) fn loaded_offsets(&mut self, group: &str, topic: &str, partitions: i32) -> Result<Option<Vec<i64>>> {
         let mut body = Writer::default();
         body.string(group).count(1).string(topic).i32(partitions);
         for partition in 0..partitions {
@@ -368,11 +401,13 @@ impl Connection {
             let partition = usize::try_from(reader.i32()?)?;
             let offset = reader.i64()?;
             let _metadata = reader.string()?;
-            let error_code = reader.i16()?;
-            ensure!(error_code == 0, "OffsetFetch answered error {error_code}");
-            *offsets.get_mut(partition).context("a partition nobody asked for")? = offset;
+            match reader.i16()? {
+                0 => *offsets.get_mut(partition).context("a partition nobody asked for")? = offset,
+                COORDINATOR_LOAD_IN_PROGRESS | COORDINATOR_NOT_AVAILABLE | NOT_COORDINATOR => return Ok(None),
+                error_code => bail!("OffsetFetch answered error {error_code}"),
+            }
         }
-        Ok(offsets)
+        Ok(Some(offsets))
     }
 
     /// The state of a group and the partitions of one topic that each member is assigned.

@@ -12,6 +12,7 @@ use super::{ClassicGroup, Context, GroupState};
 use crate::config::{NEW_MEMBER_JOIN_TIMEOUT_MS, PENDING_MEMBERS_PER_GROUP_MAX};
 use crate::id::{AppendId, InstanceId, MemberId, Token};
 use crate::input::{ClientInfo, Response};
+use crate::weight;
 
 /// From this version on a dynamic member is told its id before it is let in (KIP-394): a client whose first JoinGroup
 /// is lost on the way back would otherwise leave a member behind that nobody speaks for.
@@ -82,6 +83,17 @@ impl ClassicGroup {
         }
     }
 
+    /// Whether this call would make the group hold more: another member, or one with more to say about itself.
+    pub(crate) fn grows_by(&self, call: &JoinCall) -> bool {
+        let instance = call.request.group_instance_id.as_deref();
+        let replaced = instance.and_then(|instance| self.static_members.get(instance));
+        let known = self.members.get(call.request.member_id.as_str()).or_else(|| self.members.get(replaced?));
+        let said = |protocols: &[JoinGroupRequestProtocol]| -> usize {
+            protocols.iter().map(|protocol| protocol.name.len() + protocol.metadata.len()).sum()
+        };
+        known.is_none_or(|member| said(&call.request.protocols) > said(&member.protocols))
+    }
+
     /// Whether there is room. While a rebalance gathers members, those who have rejoined count: the group may have
     /// been larger than a lowered `group.max.size`, and then whoever comes last stays out.
     fn accepts(&self, cx: &Context<'_>, member_id: &str) -> bool {
@@ -133,6 +145,7 @@ impl ClassicGroup {
         call.refuse(cx, new_id.as_str(), ErrorCode::MemberIdRequired);
         let timer = cx.schedule_session(None, call.request.session_timeout_ms, &self.id, &new_id);
         self.pending_members.insert(new_id, Some(timer));
+        self.charge.grow(weight::PENDING_MEMBER_BYTES);
     }
 
     fn join_known(&mut self, cx: &mut Context<'_>, call: JoinCall) {
@@ -202,7 +215,7 @@ impl ClassicGroup {
     }
 
     fn add_member_and_rebalance(&mut self, cx: &mut Context<'_>, call: JoinCall, id: MemberId) {
-        let pending_timer = self.pending_members.remove(&id).flatten();
+        let pending_timer = self.take_pending(id.as_str()).flatten();
         if self.members.is_empty() {
             self.protocol_type = Some(call.request.protocol_type.clone());
         }
@@ -246,7 +259,9 @@ impl ClassicGroup {
             *self.supported.entry(protocol.name.clone()).or_insert(0) += 1;
         }
         let member = self.members.get_mut(id).expect("only members have protocols");
+        self.charge.shrink(weight::member(id, member));
         let previous = std::mem::replace(&mut member.protocols, protocols);
+        self.charge.grow(weight::member(id, member));
         self.forget_protocols(&previous);
     }
 

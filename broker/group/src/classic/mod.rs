@@ -23,14 +23,14 @@ mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use barnabas_base::{GenerationId, TimestampMs};
+use barnabas_base::{Account, Budget, Charge, GenerationId, TimestampMs};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::internal::offsets_schema::{GroupMetadataValue, MemberMetadata};
 
 pub(crate) use context::Context;
 pub(crate) use join::JoinCall;
 pub(crate) use leave::{leave_response, leaving_members, refuse_members};
-use member::Member;
+pub(crate) use member::Member;
 pub(crate) use statics::StaticReplacement;
 pub(crate) use sync::Assignment;
 
@@ -38,6 +38,7 @@ use crate::id::{GroupId, InstanceId, MemberId, TopicName};
 use crate::record::Record;
 use crate::subscription::{CONSUMER_PROTOCOL_TYPE, collect_topics};
 use crate::timers::TimerId;
+use crate::weight;
 
 /// State of a classic group, named as tools print it. A group that does not exist is shown as `Dead`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,11 +107,13 @@ pub(crate) struct ClassicGroup {
     assignment_in_flight: Option<GenerationId>,
     join_timer: Option<TimerId>,
     sync_timer: Option<TimerId>,
+    /// For members and the ids that were handed out.
+    charge: Charge,
 }
 
 impl ClassicGroup {
     /// A group without members, as the first JoinGroup or the first commit of a simple consumer makes it.
-    pub(crate) fn new(id: GroupId, wall: TimestampMs) -> Self {
+    pub(crate) fn new(id: GroupId, wall: TimestampMs, budget: &Budget) -> Self {
         Self {
             id,
             state: GroupState::Empty,
@@ -131,12 +134,13 @@ impl ClassicGroup {
             assignment_in_flight: None,
             join_timer: None,
             sync_timer: None,
+            charge: budget.charge(Account::Coordinators, 0),
         }
     }
 
     /// The group that a record describes. Sessions begin when the caller starts them.
-    pub(crate) fn from_record(id: GroupId, value: &GroupMetadataValue) -> Self {
-        let mut group = Self::new(id, TimestampMs::NONE);
+    pub(crate) fn from_record(id: GroupId, value: &GroupMetadataValue, budget: &Budget) -> Self {
+        let mut group = Self::new(id, TimestampMs::NONE, budget);
         group.state = if value.members.is_empty() { GroupState::Empty } else { GroupState::Stable };
         group.previous_state = group.state;
         group.state_since = (value.current_state_timestamp != -1).then_some(TimestampMs(value.current_state_timestamp));
@@ -271,6 +275,7 @@ impl ClassicGroup {
             *self.supported.entry(protocol.name.clone()).or_insert(0) += 1;
         }
         self.leader.get_or_insert_with(|| id.clone());
+        self.charge.grow(weight::member(&id, &member));
         let replaced = self.members.insert(id, member);
         assert!(replaced.is_none(), "a member id is given once");
     }

@@ -7,6 +7,8 @@ use barnabas_wire::message::{HeartbeatRequest, JoinGroupResponse};
 use super::member::Member;
 use super::{ClassicGroup, Context, GroupState};
 use crate::id::{AppendId, MemberId};
+use crate::timers::TimerId;
+use crate::weight;
 
 impl ClassicGroup {
     /// Handles a Heartbeat and says what it is answered with.
@@ -83,7 +85,7 @@ impl ClassicGroup {
     /// Takes a member, or an id that was only handed out, out of the group. Its parked requests are answered, so that
     /// a client that still lives joins again.
     pub(super) fn remove_member(&mut self, cx: &mut Context<'_>, id: &str) {
-        if let Some(timer) = self.pending_members.remove(id) {
+        if let Some(timer) = self.take_pending(id) {
             cx.timers.cancel(timer);
         }
         let Some((id, _)) = self.members.get_key_value(id) else { return };
@@ -96,6 +98,9 @@ impl ClassicGroup {
         self.complete_join_of(cx, &id, unknown);
         self.refuse_parked_sync(cx, id.as_str(), ErrorCode::UnknownMemberId);
         let member = self.members.remove(&id).expect("the member was found above");
+        self.charge.shrink(weight::member(&id, &member));
+        let is_nothing_held = self.members.is_empty() && self.pending_members.is_empty();
+        assert!(is_nothing_held == (self.charge.bytes() == 0), "what is charged for members is what there is of them");
         cx.timers.cancel(member.session_timer);
         self.forget_protocols(&member.protocols);
         if let Some(instance) = &member.instance_id {
@@ -105,6 +110,13 @@ impl ClassicGroup {
         if self.is_leader(id.as_str()) {
             self.leader = self.members.keys().next().cloned();
         }
+    }
+
+    /// Takes back an id that was handed out and not used; its timer, if it was one.
+    pub(super) fn take_pending(&mut self, id: &str) -> Option<Option<TimerId>> {
+        let timer = self.pending_members.remove(id)?;
+        self.charge.shrink(weight::PENDING_MEMBER_BYTES);
+        Some(timer)
     }
 
     /// Stops all timers: the group is deleted or its coordinator moves away.

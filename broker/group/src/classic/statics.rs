@@ -10,6 +10,7 @@ use super::join::{JoinCall, reply_join};
 use super::{ClassicGroup, Context, GroupState};
 use crate::appends::Effect;
 use crate::id::{GroupId, InstanceId, MemberId};
+use crate::weight;
 
 /// From this version on a returning leader is told the members and that it need not assign anew (KIP-814).
 const SKIP_ASSIGNMENT_FROM_VERSION: i16 = 9;
@@ -85,6 +86,8 @@ impl ClassicGroup {
         self.complete_join_of(cx, old_id, fenced);
         self.refuse_parked_sync(cx, old_id.as_str(), ErrorCode::FencedInstanceId);
         let mut member = self.members.remove(old_id).expect("only members are replaced");
+        self.charge.shrink(weight::member(old_id, &member));
+        self.charge.grow(weight::member(new_id, &member));
         cx.timers.cancel(member.session_timer.take());
         member.is_new = false;
         let instance: InstanceId = member.instance_id.clone().expect("only static members are replaced");

@@ -11,6 +11,7 @@ use super::{ClassicGroup, Context, GroupState};
 use crate::appends::Effect;
 use crate::id::{AppendId, GroupId, MemberId, Token};
 use crate::input::Response;
+use crate::weight;
 
 /// An assignment that is emitted and not settled.
 #[derive(Debug)]
@@ -110,9 +111,7 @@ impl ClassicGroup {
             return;
         }
         self.assignment_in_flight = None;
-        for (id, member) in &mut self.members {
-            member.assignment = assignment.by_member.get(id.as_str()).cloned().unwrap_or_default();
-        }
+        self.assign(|id| assignment.by_member.get(id.as_str()).cloned().unwrap_or_default());
         self.transition_to(GroupState::Stable, cx.wall);
         for (id, token) in self.take_parked_syncs() {
             self.reply_assignment(cx, token, id.as_str());
@@ -143,10 +142,18 @@ impl ClassicGroup {
 
     /// Answers all parked SyncGroups with an error.
     pub(super) fn cancel_assignment(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
-        self.members.values_mut().for_each(|member| member.assignment = Bytes::new());
+        self.assign(|_| Bytes::new());
         for (id, token) in self.take_parked_syncs() {
             refuse_sync(cx, token, code);
             self.restart_session(cx, &id);
+        }
+    }
+
+    fn assign(&mut self, assignment_of: impl Fn(&MemberId) -> Bytes) {
+        for (id, member) in &mut self.members {
+            self.charge.shrink(weight::member(id, member));
+            member.assignment = assignment_of(id);
+            self.charge.grow(weight::member(id, member));
         }
     }
 

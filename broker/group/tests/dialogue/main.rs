@@ -53,6 +53,7 @@ scripts! {
     leader_times_out
     sync_times_out
     group_full
+    memory_full
     commit_and_fetch
     reload
     expiry

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use barnabas_base::{Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
+use barnabas_base::{Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
 use barnabas_group::{AppendId, ClientInfo, Config, Coordinator, Input, Output, Token};
 use barnabas_wire::message::join_group::JoinGroupRequestProtocol;
 use barnabas_wire::message::leave_group::MemberIdentity;
@@ -25,6 +25,7 @@ type Pair = (Bytes, Option<Bytes>);
 
 pub(crate) struct Stage {
     config: Config,
+    budget: Budget,
     coordinator: Coordinator,
     now: Monotonic,
     /// Batches emitted and not yet in the log.
@@ -96,9 +97,11 @@ fn pair(text: &str) -> (String, Bytes) {
 impl Stage {
     pub(crate) fn new() -> Self {
         let config = Config::default();
+        let budget = Budget::new(|_| u64::MAX);
         let mut stage = Self {
-            coordinator: Coordinator::new(config.clone(), partition()),
+            coordinator: Coordinator::new(config.clone(), partition(), budget.clone()),
             config,
+            budget,
             now: Monotonic::ZERO,
             emitted: VecDeque::new(),
             log: Vec::new(),
@@ -116,13 +119,14 @@ impl Stage {
             "auto" => self.set_auto(true),
             "manual" => self.set_auto(false),
             "config" => self.configure(&line),
+            "memory" => self.limit_memory(line.word(1).parse().expect("bytes")),
             "after" => self.advance(line.word(1).parse().expect("milliseconds")),
             "settle" => self.settle(),
             "fail" => self.fail(&line),
             "reload" => self.reload(),
             "resign" => self.call(Coordinator::resign),
             "unload" => {
-                self.coordinator = Coordinator::new(self.config.clone(), partition());
+                self.coordinator = Coordinator::new(self.config.clone(), partition(), self.budget.clone());
                 Vec::new()
             }
             "topic-deleted" => {
@@ -189,8 +193,14 @@ impl Stage {
         self.reload()
     }
 
+    /// A start with another budget.
+    fn limit_memory(&mut self, limit_bytes: u64) -> Vec<Output> {
+        self.budget = Budget::new(|_| limit_bytes);
+        self.reload()
+    }
+
     fn reload(&mut self) -> Vec<Output> {
-        self.coordinator = replayed(&self.config, &self.log);
+        self.coordinator = replayed(&self.config, &self.budget, &self.log);
         self.call(Coordinator::loaded)
     }
 
@@ -227,7 +237,7 @@ impl Stage {
     }
 
     fn assert_image_is_replay(&self) {
-        assert_eq!(self.coordinator.image(), replayed(&self.config, &self.log).image());
+        assert_eq!(self.coordinator.image(), replayed(&self.config, &self.budget, &self.log).image());
     }
 
     fn input(&mut self, line: &Line<'_>) -> Input {
@@ -292,8 +302,8 @@ fn topic_id(name: &str) -> Uuid {
     Uuid(bytes)
 }
 
-fn replayed(config: &Config, log: &[Pair]) -> Coordinator {
-    let mut coordinator = Coordinator::new(config.clone(), partition());
+fn replayed(config: &Config, budget: &Budget, log: &[Pair]) -> Coordinator {
+    let mut coordinator = Coordinator::new(config.clone(), partition(), budget.clone());
     for (offset, (key, value)) in log.iter().enumerate() {
         let offset = Offset(i64::try_from(offset).expect("a script is short"));
         coordinator.replay(key.clone(), value.clone(), offset).expect("a coordinator writes what it can read");
