@@ -76,6 +76,14 @@ pub const SYNC_FILES_MAX: usize = 64;
 /// start after a crash has to walk through.
 pub const UNSETTLED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
+/// How long a producer must have been silent before it may be forgotten to make room for another one, in milliseconds.
+/// Far longer than producers go on trying to send a batch (`delivery.timeout.ms` is two minutes), so that none of
+/// theirs is written twice.
+pub const PRODUCER_SILENT_MS_MIN: i64 = 15 * 60 * 1000;
+
+/// Pause between two looks for such producers in one log, in milliseconds.
+pub const PRODUCER_SWEEP_PAUSE_MS: i64 = 1_000;
+
 /// Open segment files of one shard unless the node says otherwise.
 pub const HANDLES_DEFAULT: usize = 4096;
 

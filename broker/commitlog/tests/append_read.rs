@@ -178,3 +178,50 @@ fn reads_do_not_need_the_tail_cache() {
         start.close().await;
     });
 }
+
+/// What a log remembers of producers is charged to the budget of its shard: a new one is refused for now when there is no
+/// room, the known ones go on, and one that was silent for long is forgotten for it.
+#[test]
+fn producers_are_bounded_by_memory() {
+    let path = folder("producers_bounded");
+    run(async move |env| {
+        let start = Start::with_budget(&env, &path, 5_000).await;
+        let (log, _) = start.open(LogConfig::default()).await;
+        let now = env.wall().0;
+        let mut known = 0;
+        while append(&log, idempotent_at(known, now)).await.is_ok() {
+            known += 1;
+            assert!(known < 100, "there is no room for so many");
+        }
+        assert!(known > 5, "{known} are a few");
+        let refused = append(&log, idempotent_at(known, now)).await.expect_err("there is no room");
+        assert_eq!(refused.code(), ErrorCode::RequestTimedOut, "clients send again on it");
+        let again = acked(&log, idempotent(0, 0, 1, 1)).await;
+        assert!(!again.duplicate, "a known producer goes on");
+        let plain = acked(&log, batch(1, 20, now)).await;
+        assert_eq!(plain.base_offset, Offset(known + 1), "nothing of the refused ones is there");
+        start.close().await;
+    });
+}
+
+#[test]
+fn silent_producers_make_room_for_others() {
+    let path = folder("producers_forgotten");
+    run(async move |env| {
+        let start = Start::with_budget(&env, &path, 5_000).await;
+        let (log, _) = start.open(LogConfig::default()).await;
+        let now = env.wall().0;
+        for id in 0..50 {
+            // Every other one was heard of last an hour ago.
+            let timestamp = if id % 2 == 0 { now - 3_600_000 } else { now };
+            if append(&log, idempotent_at(id, timestamp)).await.is_err() {
+                break;
+            }
+        }
+        let ids: Vec<i64> = log.producers().iter().map(|producer| producer.producer_id.0).collect();
+        assert!(ids.len() > 5, "there is room for a few: {ids:?}");
+        let odd = ids.iter().filter(|id| *id % 2 == 1).count();
+        assert!(odd > ids.len() / 2, "the silent ones went first: {ids:?}");
+        start.close().await;
+    });
+}

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_base::{
-    BrokerId, Budget, Keyed, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs,
-    TopicId, TopicPartition, Uuid,
+    Account, BrokerId, Budget, Keyed, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
+    TimestampMs, TopicId, TopicPartition, Uuid,
 };
 use barnabas_commitlog::{
     AppendError, AppendOptions, AppendOrigin, CleanupPolicy, CommitLimits, DirectoryOptions, DirectoryOwner,
@@ -79,7 +79,7 @@ impl Plan {
                 warms_journal: self.draw("warms", 0).chance(1, 2),
             },
             unsettled_bytes_max: self.pick("unsettled", 0, &[1_000, 20_000, 1 << 30]),
-            ..ShardOptions::new(Budget::new(move |_| tail))
+            ..ShardOptions::new(Budget::new(move |account| if account == Account::TailCache { tail } else { u64::MAX }))
         }
     }
 }

@@ -85,6 +85,13 @@ impl ProducerState {
         self.producers.len()
     }
 
+    /// About how many bytes of memory they take: an entry with its share of half-filled tree nodes.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let bytes = self.producers.len().saturating_mul(size_of::<(ProducerId, ProducerEntry)>() * 3 / 2);
+        u64::try_from(bytes).expect("a size fits 64 bits")
+    }
+
     /// Whether no producer is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {

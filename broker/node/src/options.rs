@@ -63,7 +63,8 @@ impl NodeOptions {
             }
             Account::TailCache => self.config.tail_cache_bytes,
             Account::ResponseSegments | Account::Decompression => memory / 8,
-            Account::Coordinators => memory / 4,
+            // What groups and producers hold stays for days; requests must not starve because of it, nor it of them.
+            Account::Coordinators => memory,
         }
     }
 

@@ -78,6 +78,16 @@ impl Resources {
         }
     }
 
+    /// An account entry for what a log remembers of its producers, which the log keeps as large as that.
+    pub(crate) fn charge_producers(&self) -> Charge {
+        self.budget.charge(Account::Coordinators, 0)
+    }
+
+    /// Whether another producer may be remembered.
+    pub(crate) fn has_room_for_producers(&self) -> bool {
+        !self.budget.is_full(Account::Coordinators)
+    }
+
     /// Counts an index that `log` has loaded for a sealed segment, and drops the oldest when there are too many.
     pub(crate) fn index_loaded(&self, log: &Rc<Log>, segment: Offset, bytes: u64) {
         let mut indexes = self.indexes.borrow_mut();

@@ -17,7 +17,10 @@ use bytes::Bytes;
 
 use super::{Capture, Log, State, TailBatch};
 use crate::committer::Piece;
-use crate::limits::{APPEND_QUEUE_MAX, TAIL_COPY_BYTES_MAX, WRITE_BYTES_MAX, WRITE_PARTS_MAX};
+use crate::limits::{
+    APPEND_QUEUE_MAX, PRODUCER_SILENT_MS_MIN, PRODUCER_SWEEP_PAUSE_MS, TAIL_COPY_BYTES_MAX, WRITE_BYTES_MAX,
+    WRITE_PARTS_MAX,
+};
 use crate::segment::RollTest;
 use crate::{AppendError, FlushPolicy, StorageError};
 
@@ -176,10 +179,35 @@ impl Log {
                 Ok(())
             }
             Verdict::Append => {
+                self.make_room_for_producer(state, validated.header())?;
                 let ready = stamp(validated.batch(), state.fold.end_offset(), epoch, validated.log_append_time());
                 self.stage(state, ready, Some(answer))
             }
         }
+    }
+
+    /// A producer that is not known yet adds to the memory of the shard. When its account is full, producers that were
+    /// silent for long are forgotten before their time (`producer.id.expiration.ms`); without any, the batch is refused
+    /// with an error after which every client sends it again.
+    fn make_room_for_producer(&self, state: &mut State, header: &BatchHeader) -> Result<(), AppendError> {
+        let is_known = !header.has_producer() || state.fold.producers().get(header.producer_id).is_some();
+        if is_known || self.directory.resources.has_room_for_producers() {
+            return Ok(());
+        }
+        let now = self.env.wall();
+        if now.0.saturating_sub(state.producers_swept.0) >= PRODUCER_SWEEP_PAUSE_MS {
+            state.producers_swept = now;
+            let expiration_ms = state.config.producer_id_expiration_ms.min(PRODUCER_SILENT_MS_MIN);
+            state.fold.expire_producers(now, expiration_ms);
+            state.weigh_producers();
+            self.env.observe(&Observation::Mark { name: "producers forgotten for room" });
+        }
+        if self.directory.resources.has_room_for_producers() {
+            return Ok(());
+        }
+        self.env.observe(&Observation::Mark { name: "a producer refused for want of room" });
+        let why = "the memory for producers is full, see barnabas.memory.bytes and producer.id.expiration.ms";
+        Err(refuse(Refusal::new(ErrorCode::RequestTimedOut, why)))
     }
 
     fn stage_internal(
@@ -239,6 +267,7 @@ impl Log {
         let capture = (!must_roll && state.settling.is_wanted).then(|| state.capture());
         let body = ready.bytes.last().map_or(&[][..], |bytes| body_of(bytes, ready.bytes.len()));
         let folded = state.fold.stage(&header, body).map_err(|error| refuse_fold(&error))?;
+        state.weigh_producers();
         if must_roll {
             state.staged = state.staged.rolled(header.base_offset, self.env.wall());
         }

@@ -214,7 +214,9 @@ impl Log {
         let now = self.env.wall();
         let mut state = self.state.borrow_mut();
         let expiration_ms = state.config.producer_id_expiration_ms;
-        state.fold.expire_producers(now, expiration_ms)
+        let expired = state.fold.expire_producers(now, expiration_ms);
+        state.weigh_producers();
+        expired
     }
 
     /// The epoch in which the record at `offset` was appended.

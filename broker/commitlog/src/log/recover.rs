@@ -499,6 +499,7 @@ impl Log {
             let start = state.log_start;
             let _ = fold.on_log_start(start);
             state.fold = fold;
+            state.weigh_producers();
             state.synced = if plan.kind == RestartKind::Clean { end } else { plan.durable.min(end) };
             state.damage.clip(start, end);
             let settled = plan.settled.min(end);

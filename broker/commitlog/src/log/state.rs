@@ -158,6 +158,10 @@ pub(crate) struct State {
     pub(crate) is_closed: bool,
     pub(crate) segments: Vec<Segment>,
     pub(crate) fold: LogFold,
+    /// For the producers that the fold remembers.
+    pub(crate) producers_charge: Charge,
+    /// When room was last made among them.
+    pub(crate) producers_swept: TimestampMs,
     /// The active segment as it will be when all staged batches are written.
     pub(crate) staged: RollTest,
     pub(crate) queue: VecDeque<Queued>,
@@ -339,6 +343,14 @@ impl State {
     pub(crate) fn layout_changed(&mut self) {
         self.layout += 1;
         self.hints.clear();
+    }
+
+    /// Charges what the fold remembers of producers.
+    pub(crate) fn weigh_producers(&mut self) {
+        let bytes = self.fold.producers().held_bytes();
+        if self.producers_charge.bytes() != bytes {
+            self.producers_charge.resize(bytes);
+        }
     }
 
     /// The active segment as it will be, from what is written and what is queued. Nothing is being written.

@@ -95,6 +95,12 @@ pub(crate) fn idempotent(id: i64, epoch: i16, sequence: i32, count: usize) -> By
     build(BatchOptions { producer: Some(producer), ..BatchOptions::default() }, count, 20, 1_000)
 }
 
+/// The same as it is sent at `timestamp`.
+pub(crate) fn idempotent_at(id: i64, timestamp: i64) -> Bytes {
+    let producer = ProducerFields { id: ProducerId(id), epoch: ProducerEpoch(0), base_sequence: Sequence(0) };
+    build(BatchOptions { producer: Some(producer), ..BatchOptions::default() }, 1, 20, timestamp)
+}
+
 fn build(options: BatchOptions, count: usize, size: usize, timestamp: i64) -> Bytes {
     let mut builder = BatchBuilder::new(options);
     for (time, index) in (timestamp..).zip(0..count) {

@@ -19,7 +19,7 @@ keys! { OWN
     "log.scrub.io.max.bytes.per.second": Long = "10485760", AtLeast(1), ClusterWide, Works,
         "Bytes a second that each shard reads for that at most.";
     "barnabas.memory.bytes": Long = "67108864", AtLeast(1_048_576), ReadOnly, Works,
-        "Bytes each shard may hold for requests, responses, decompression and coordinators.";
+        "Bytes each shard may hold for requests, responses and decompression, and as many for groups and producers.";
 }
 
 keys! { UNSHOWN
