@@ -14,7 +14,7 @@ use crate::config::{APPENDS_IN_FLIGHT_MAX, Config, GROUPS_PER_COORDINATOR_MAX};
 use crate::fold::{CommittedGroup, Groups, Image};
 use crate::id::{GroupId, Token};
 use crate::input::{Input, Output, Response};
-use crate::record::{Record, ReplayError};
+use crate::record::{Record, RecordReader, ReplayError};
 use crate::timers::{Timer, Timers};
 
 /// What requests are told that would add to a full account. Java's consumer, librdkafka and kafka-python wait and send
@@ -37,6 +37,7 @@ pub struct Coordinator {
     pub(crate) timers: Timers,
     pub(crate) appends: Appends,
     pub(crate) sweep_cursor: Option<GroupId>,
+    reader: RecordReader,
     phase: Phase,
 }
 
@@ -68,6 +69,7 @@ impl Coordinator {
             timers: Timers::default(),
             appends: Appends::default(),
             sweep_cursor: None,
+            reader: RecordReader::default(),
             phase: Phase::Loading,
         }
     }
@@ -75,7 +77,7 @@ impl Coordinator {
     /// Takes one record of the log while loading. A record that cannot be read is reported and left out.
     pub fn replay(&mut self, key: Bytes, value: Option<Bytes>, offset: Offset) -> Result<(), ReplayError> {
         assert!(self.phase == Phase::Loading, "records are replayed before the coordinator serves");
-        let record = Record::decode(key, value).map_err(|reason| ReplayError { offset, reason })?;
+        let record = self.reader.read(key, value).map_err(|reason| ReplayError { offset, reason })?;
         self.groups.apply(record);
         Ok(())
     }

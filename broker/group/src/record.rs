@@ -120,6 +120,34 @@ impl Record {
     }
 }
 
+/// Reads records one after the other. A commit of many partitions repeats all of its key but the partition, and a log
+/// that loads consists of such commits: what is the same is not read again.
+#[derive(Debug, Default)]
+pub(crate) struct RecordReader {
+    /// The key of the last offset up to its partition, and what it says.
+    last: Option<(Box<[u8]>, GroupId, TopicName)>,
+}
+
+impl RecordReader {
+    pub(crate) fn read(&mut self, key: Bytes, value: Option<Bytes>) -> Result<Record, DecodeError> {
+        let split = key.split_last_chunk();
+        if let Some((head, partition)) = split
+            && let Some((last, group, topic)) = &self.last
+            && head == &**last
+        {
+            let value = value.map(decode_offset).transpose()?;
+            let (group, topic, partition) = (group.clone(), topic.clone(), i32::from_be_bytes(*partition));
+            return Ok(Record::Offset { group, topic, partition, value });
+        }
+        let record = Record::decode(key.clone(), value)?;
+        if let Record::Offset { group, topic, .. } = &record {
+            let (head, _) = key.split_last_chunk::<4>().expect("the key of an offset ends in its partition");
+            self.last = Some((head.into(), group.clone(), topic.clone()));
+        }
+        Ok(record)
+    }
+}
+
 fn encode_offset(value: &CommittedOffset) -> Bytes {
     let body = OffsetCommitValue {
         offset: value.offset,
@@ -214,6 +242,31 @@ mod tests {
             let (key, value) = record.encode();
             assert_eq!(Record::decode(key, value), Ok(record));
         }
+    }
+
+    #[test]
+    fn a_reader_gives_what_decoding_gives() {
+        let named = |group: &str, topic: &str, partition: i32| Record::Offset {
+            group: group.into(),
+            topic: topic.into(),
+            partition,
+            value: (partition % 2 == 0).then(|| committed(None)),
+        };
+        let records = [
+            named("g", "t", 0),
+            named("g", "t", 1),
+            named("gt", "", 1),
+            named("g", "tt", 2),
+            Record::Group { group: "g".into(), value: None },
+            named("g", "tt", -1),
+            named("h", "tt", 4),
+        ];
+        let mut reader = RecordReader::default();
+        for record in records {
+            let (key, value) = record.encode();
+            assert_eq!(reader.read(key, value), Ok(record));
+        }
+        assert!(reader.read(Bytes::from_static(b"\x00"), None).is_err());
     }
 
     #[test]
