@@ -1,6 +1,10 @@
 //! The contract of the seam as a suite that every implementation runs: each case asserts one promise over [`crate::Env`]
 //! and panics where it is broken. A simulator that is kinder than Linux proves nothing, so that both worlds run the same
 //! cases with the same outcome. Not a test of any broker logic; the two runtimes' tests drive it.
+//!
+//! Left to the simulator's own tests is what one process cannot make Linux show: power loss and what it leaves, failing
+//! and lying devices, silence, closed ways, SYNs without an answer, clocks that drift or jump. What a killed process leaves
+//! is shown on the real broker by `cargo ci`.
 
 mod closing;
 mod disk;

@@ -10,8 +10,11 @@ use bytes::{Bytes, BytesMut};
 use super::net::{ANY_PORT, pair, read_exactly, read_once, send};
 use crate::{Either, Env, ReadHalf, Segment, Stream, race};
 
+/// Bytes that come again and again: a prime number of them, so that they do not fall in with any buffer.
+const PERIOD_BYTES: u8 = 251;
+
 /// Bytes of one segment.
-const CHUNK_BYTES: usize = 1024 * 1024;
+const CHUNK_BYTES: usize = PERIOD_BYTES as usize * 4096;
 
 /// More segments than a connection holds between a sender and a reader that does not read.
 const TOO_MANY_CHUNKS: usize = 64;
@@ -19,19 +22,19 @@ const TOO_MANY_CHUNKS: usize = 64;
 /// Time given to something that must not happen.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// Segments with bytes that tell at each place which it is.
-fn chunks(count: usize) -> Vec<Segment> {
-    let chunk: Bytes = (0..CHUNK_BYTES).map(byte_at).collect();
-    vec![Segment::Bytes(chunk); count]
+/// Bytes that tell at each place which it is.
+fn chunk() -> Bytes {
+    (0..PERIOD_BYTES).collect::<Vec<u8>>().repeat(CHUNK_BYTES / usize::from(PERIOD_BYTES)).into()
 }
 
-const fn byte_at(index: usize) -> u8 {
-    (index % CHUNK_BYTES % 251) as u8
+fn chunks(count: usize) -> Vec<Segment> {
+    vec![Segment::Bytes(chunk()); count]
 }
 
 /// Whether `bytes` are those that [`chunks`] begin with.
 fn is_the_beginning(bytes: &[u8]) -> bool {
-    bytes.iter().enumerate().all(|(index, byte)| *byte == byte_at(index))
+    let chunk = chunk();
+    bytes.chunks(CHUNK_BYTES).all(|arrived| *arrived == chunk[..arrived.len()])
 }
 
 /// Reads to the end; what arrived, and how it ended.
