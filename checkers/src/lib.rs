@@ -29,6 +29,7 @@ mod gap_justified;
 mod generation;
 mod inconsistent_offsets;
 mod int_nonmonotonic_poll;
+mod judge;
 mod lawful;
 mod lost_write;
 mod manners;
@@ -56,6 +57,7 @@ mod wrong_partition;
 
 pub use counters::counters;
 pub use edn::edn;
+pub use judge::{Broken, Judgement, Scope, judge};
 pub use verdict::{Anomaly, Verdict};
 
 use barnabas_history::Evidence;

@@ -13,6 +13,7 @@ mod raw;
 mod scale;
 mod setup;
 mod simulation;
+mod workloads;
 mod workspace;
 
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum Command {
     Scale(scale::Options),
     /// Shows that a simulated run is a function of its seed and touches nothing outside.
     Simulation,
+    /// Runs the simulator's clients and checkers against real processes.
+    Workloads(workloads::Options),
     /// Measures Barnabas and Apache Kafka side by side.
     Bench(bench::Options),
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::DiskFull => disk_full::run(arguments.binary.as_deref()),
         Command::Scale(options) => scale::run(&options, arguments.binary.as_deref()),
         Command::Simulation => simulation::run(),
+        Command::Workloads(options) => workloads::run(&options, arguments.binary.as_deref()),
         Command::Bench(options) => bench::run(&options, arguments.binary.as_deref()),
     };
     match outcome {

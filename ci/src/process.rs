@@ -160,6 +160,12 @@ impl Running {
         self.lines.recv_timeout(patience).ok()
     }
 
+    /// Says a line to the child.
+    pub(crate) fn say(&mut self, line: &str) -> Result<()> {
+        let stdin = self.stdin.as_mut().context("the child's input is closed")?;
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).context("speaking to the child")
+    }
+
     /// Closes the child's standard input: how the Python clients are told to leave.
     pub(crate) fn close_input(&mut self) {
         self.stdin = None;

@@ -89,7 +89,12 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts a broker on free ports with its data below `folder`, and waits until it answers.
     pub(crate) fn start(spec: Spec, folder: &Path) -> Result<Self> {
-        let (port, controller_port) = free_ports()?;
+        Self::start_on(Ports::free()?, spec, folder)
+    }
+
+    /// The same on ports that were chosen before.
+    pub(crate) fn start_on(ports: Ports, spec: Spec, folder: &Path) -> Result<Self> {
+        let (port, controller_port) = (ports.client, ports.controller);
         let mut broker =
             Broker { spec, folder: folder.to_owned(), port, controller_port, child: None, ready_in: Duration::ZERO };
         std::fs::create_dir_all(broker.data())?;
@@ -180,6 +185,11 @@ impl Broker {
         }
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        process::signal_child(self.child.as_ref().context("the broker is down")?, signal)
+    }
+
     /// Kills it with SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<()> {
         let mut child = self.child.take().context("the broker is down already")?;
@@ -265,14 +275,30 @@ fn is_clean(kind: Kind, status: ExitStatus) -> bool {
     status.success() || (kind == Kind::Kafka && status.code() == Some(128 + 15))
 }
 
-/// Two ports that nobody listens on, for clients and for the peer's controller. They lie below the range from which
-/// the kernel draws ports for connections: a client that kept trying while the broker is down could otherwise be given
-/// the broker's own port.
-fn free_ports() -> Result<(u16, u16)> {
-    let spread = u16::try_from(std::process::id() % 8_000)?;
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let mut ports = (20_000 + spread..PORT_END).filter(free);
-    let client = ports.next().context("a free port for clients")?;
-    let controller = ports.next().context("a free port for the controller")?;
-    Ok((client, controller))
+/// Ports that nobody listens on. They lie below the range from which the kernel draws ports for connections: a client that
+/// kept trying while the broker is down could otherwise be given the broker's own port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    /// For clients.
+    client: u16,
+    /// For the peer's controller.
+    controller: u16,
+    /// For whoever stands between the broker and its clients.
+    pub(crate) between: u16,
+}
+
+impl Ports {
+    /// Ports that are free.
+    pub(crate) fn free() -> Result<Self> {
+        let spread = u16::try_from(std::process::id() % 8_000)?;
+        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let mut ports = (20_000 + spread..PORT_END).filter(free);
+        let mut next = || ports.next().context("a free port");
+        Ok(Ports { client: next()?, controller: next()?, between: next()? })
+    }
+
+    /// Where the broker listens for clients.
+    pub(crate) fn client(self) -> u16 {
+        self.client
+    }
 }

@@ -9,7 +9,7 @@ use crate::{cargo, none_broken};
 
 /// Each package with everything of the workspace that it may depend on, in order from the ground up. Arrows that
 /// follow from others are spelled out, so that a line reads alone.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("barnabas-base", &[]),
     ("barnabas-wire-derive", &[]),
     ("barnabas-wire", &["barnabas-base", "barnabas-wire-derive"]),
@@ -81,6 +81,20 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "barnabas-nemesis",
             "barnabas-checkers",
             "barnabas-sim-world",
+        ],
+    ),
+    (
+        "barnabas-processes",
+        &[
+            "barnabas-base",
+            "barnabas-client",
+            "barnabas-runtime",
+            "barnabas-runtime-tokio",
+            "barnabas-plan",
+            "barnabas-history",
+            "barnabas-workloads",
+            "barnabas-checkers",
+            "barnabas-nemesis",
         ],
     ),
     // The checks share nothing with what they judge.

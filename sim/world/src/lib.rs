@@ -11,15 +11,14 @@ mod disk_rules;
 mod execute;
 mod faults;
 mod files;
-mod judge;
 mod knobs;
 pub mod requests;
 mod scene;
 mod watch;
 
+pub use barnabas_checkers::{Broken, Judgement, Scope, judge};
 pub use barnabas_runtime_madsim::elapsed;
 pub use barnabas_workloads::{NoAnswer, RawClient};
 pub use broker::{Broker, BrokerSetup};
 pub use execute::{Options, RunReport, execute};
-pub use judge::{Broken, Judgement, Scope, judge};
 pub use scene::{Scene, Visitor, play, with_broker};

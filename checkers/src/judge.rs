@@ -1,10 +1,12 @@
-//! [`judge`]: holds every promise against the evidence of a run. The sweep, the shrinker and the tests ask it.
+//! [`judge`]: holds every promise against the evidence of a run. Sweeps, the shrinker, tests and whoever runs the workloads
+//! against processes ask it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use barnabas_checkers::{ALL, Kind};
 use barnabas_history::{Call, Evidence};
+
+use crate::{ALL, Kind};
 
 /// Which promises are held against the evidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
