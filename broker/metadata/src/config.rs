@@ -6,6 +6,7 @@ mod broker;
 mod broker_keys;
 mod describe;
 mod environment;
+mod group_keys;
 mod key;
 mod listener;
 mod load;
@@ -25,8 +26,10 @@ pub use broker::{
 };
 pub use broker_keys::{broker_key, broker_key_synonyms, broker_keys, listener_override, removed_key};
 pub use describe::{
-    ConfigEntry, ConfigSynonym, describe_broker, describe_broker_default, describe_new_topic, describe_topic,
+    ConfigEntry, ConfigSynonym, describe_broker, describe_broker_default, describe_group, describe_new_topic,
+    describe_topic,
 };
+pub use group_keys::{group_key, validate_group};
 pub use key::{ConfigKey, ConfigKind, InvalidValue, Support, UpdateMode, Validator};
 pub use listener::Listener;
 pub use load::{ConfigProblem, ConfigSources, Origin, StaticConfig, StaticValue};

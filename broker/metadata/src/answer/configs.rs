@@ -11,7 +11,8 @@ use barnabas_wire::message::{
 };
 
 use crate::config::{
-    BrokerConfig, BrokerLayers, ConfigEntry, ConfigSource, describe_broker, describe_broker_default, describe_topic,
+    BrokerConfig, BrokerLayers, ConfigEntry, ConfigSource, describe_broker, describe_broker_default, describe_group,
+    describe_topic,
 };
 use crate::controller::invalid_topic_name;
 use crate::image::{ClusterImage, ConfigResource, ResourceKind};
@@ -90,9 +91,8 @@ fn describe_resource(
         Some(ResourceKind::Group) if name.is_empty() => {
             Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
         }
-        // What Kafka lists for a group are settings of the consumer, share and Streams protocols, which this broker does
-        // not speak. Classic groups have none.
-        Some(ResourceKind::ClientMetrics | ResourceKind::Group) => Ok(Vec::new()),
+        Some(ResourceKind::Group) => Ok(describe_group(&layers, image.config(&ConfigResource::group(name)))),
+        Some(ResourceKind::ClientMetrics) => Ok(Vec::new()),
         None => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {}", resource.resource_type))),
     }
 }
@@ -175,7 +175,8 @@ pub fn list_config_resources(
     let kinds: Vec<i8> = if version < KINDS_SINCE {
         vec![ResourceKind::ClientMetrics.code()]
     } else if request.resource_types.is_empty() {
-        [ResourceKind::Topic, ResourceKind::Broker, ResourceKind::BrokerLogger].map(ResourceKind::code).to_vec()
+        let all = [ResourceKind::Group, ResourceKind::BrokerLogger, ResourceKind::Broker, ResourceKind::Topic];
+        all.map(ResourceKind::code).to_vec()
     } else {
         request.resource_types.clone()
     };
@@ -186,7 +187,13 @@ pub fn list_config_resources(
             Some(ResourceKind::Broker | ResourceKind::BrokerLogger) => {
                 image.brokers().map(|broker| broker.id.to_string()).collect()
             }
-            Some(ResourceKind::ClientMetrics | ResourceKind::Group) => Vec::new(),
+            // Groups are those with settings of their own, as in Kafka's `GroupConfigManager`.
+            Some(ResourceKind::Group) => {
+                let configs =
+                    image.configs().filter(|(resource, own)| resource.kind == ResourceKind::Group && !own.is_empty());
+                configs.map(|(resource, _)| resource.name.clone()).collect()
+            }
+            Some(ResourceKind::ClientMetrics) => Vec::new(),
             None => {
                 let error_code = ErrorCode::UnsupportedVersion.code();
                 return ListConfigResourcesResponse { error_code, ..ListConfigResourcesResponse::default() };

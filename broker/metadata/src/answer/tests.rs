@@ -273,6 +273,32 @@ fn resources_are_listed() {
     assert_eq!(ask(1, &[2]).1, ["2:__consumer_offsets", "2:a", "2:b"]);
     assert_eq!(ask(1, &[4]).1, ["4:1", "4:2", "4:3"]);
     assert_eq!(ask(1, &[99]).0, ErrorCode::UnsupportedVersion.code());
+    assert_eq!(ask(1, &[32]), (0, Vec::new()));
+}
+
+/// Groups are listed while something is set on them, whether they exist or not.
+#[test]
+fn groups_with_settings_are_listed() {
+    let set = |value: Option<&str>| -> MetadataRecord {
+        ConfigRecord {
+            resource_type: 32,
+            resource_name: "g".to_owned(),
+            name: "consumer.session.timeout.ms".to_owned(),
+            value: value.map(str::to_owned),
+        }
+        .into()
+    };
+    let listed = |image: &ClusterImage, kinds: &[i8]| -> Vec<String> {
+        let request = ListConfigResourcesRequest { resource_types: kinds.to_vec() };
+        let response = list_config_resources(image, 1, &request);
+        let groups = response.config_resources.into_iter().filter(|one| one.resource_type == 32);
+        groups.map(|one| one.resource_name).collect()
+    };
+    let (image, _) = cluster().apply(&[set(Some("46000"))]).expect("a setting applies");
+    assert_eq!(listed(&image, &[32]), ["g"]);
+    assert_eq!(listed(&image, &[]), ["g"], "asking for nothing asks for all");
+    let (image, _) = image.apply(&[set(None)]).expect("so does its removal");
+    assert_eq!(listed(&image, &[]), [""; 0]);
 }
 
 #[test]

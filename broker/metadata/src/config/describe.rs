@@ -3,6 +3,7 @@
 //! Follows Kafka's `ConfigHelper`, quirks included, because tools compare its output. Pure look-up over the layers.
 
 use super::broker_keys::{broker_key, broker_key_synonyms, shown_broker_keys};
+use super::group_keys::{broker_synonym, effective_group_value, group_keys};
 use super::key::{ConfigKey, UpdateMode};
 use super::lookup::{BrokerLayers, ConfigMap, ConfigSource};
 use super::topic::effective_topic_value;
@@ -75,6 +76,30 @@ pub fn describe_new_topic(layers: &BrokerLayers<'_>, overrides: &ConfigMap) -> V
             let source = found.as_ref().map_or(ConfigSource::Default, |(_, source)| *source);
             let value = found.map(|(value, _)| value.to_text());
             ConfigEntry { source, ..entry(key, key.name, value, false, Vec::new()) }
+        })
+        .collect()
+}
+
+/// All settings of a group whose own values are `overrides`, whether it exists or not, as in Kafka.
+#[must_use]
+pub fn describe_group(layers: &BrokerLayers<'_>, overrides: &ConfigMap) -> Vec<ConfigEntry> {
+    group_keys()
+        .iter()
+        .map(|key| {
+            let value = effective_group_value(key, layers, overrides).to_text();
+            let mut synonyms = match broker_synonym(key) {
+                Some(broker_name) => synonyms_of(layers, &broker_name, ConfigScope::Broker),
+                None => vec![ConfigSynonym {
+                    name: key.name.to_owned(),
+                    value: key.default.map(str::to_owned),
+                    source: ConfigSource::Default,
+                }],
+            };
+            if overrides.contains_key(key.name) {
+                let (name, value) = (key.name.to_owned(), Some(value.clone()));
+                synonyms.insert(0, ConfigSynonym { name, value, source: ConfigSource::DynamicGroup });
+            }
+            entry(key, key.name, Some(value), false, synonyms)
         })
         .collect()
 }

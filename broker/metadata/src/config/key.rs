@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::value::{Value, parse_value, throttled_replicas_are_valid};
+use super::value::{Value, offset_reset_is_valid, parse_value, throttled_replicas_are_valid};
 
 /// One configuration key of a broker or a topic.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +105,8 @@ pub enum Validator {
     GzipLevel,
     /// `*`, or entries of the form partition:broker.
     ThrottledReplicas,
+    /// `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration that is not negative.
+    OffsetReset,
     /// Entries of the form id@host:port; their meaning is checked where the quorum is configured.
     QuorumVoters,
     /// Entries of the form host:port; their meaning is checked where the quorum is configured.
@@ -124,6 +126,8 @@ pub enum UpdateMode {
     ClusterWide,
     /// For one topic.
     Topic,
+    /// For one group.
+    Group,
 }
 
 /// Whether setting a key does anything here.
@@ -159,7 +163,7 @@ impl ConfigKey {
     pub const fn is_dynamic(&self) -> bool {
         match self.update {
             UpdateMode::ReadOnly | UpdateMode::Internal => false,
-            UpdateMode::PerBroker | UpdateMode::ClusterWide | UpdateMode::Topic => true,
+            UpdateMode::PerBroker | UpdateMode::ClusterWide | UpdateMode::Topic | UpdateMode::Group => true,
         }
     }
 
@@ -203,6 +207,16 @@ impl ConfigKey {
                 Value::Int(-1 | 1..=9) => Ok(()),
                 other => Err(self.invalid(&other.to_text(), "Value must be between 1 and 9 or equal to -1".to_owned())),
             },
+            Validator::OffsetReset => {
+                let text = value.to_text();
+                if offset_reset_is_valid(&text) {
+                    return Ok(());
+                }
+                let form =
+                    "The value must be either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.";
+                let message = format!("Invalid value `{text}` for configuration {}. {form}", self.name);
+                Err(self.invalid(&text, message))
+            }
             Validator::ThrottledReplicas => {
                 let Value::List(entries) = value else { return Ok(()) };
                 if throttled_replicas_are_valid(entries) {

@@ -28,6 +28,8 @@ pub enum ConfigSource {
     Default,
     /// The level of a logger.
     DynamicBrokerLogger,
+    /// Set on the group.
+    DynamicGroup,
 }
 
 impl ConfigSource {
@@ -41,6 +43,7 @@ impl ConfigSource {
             Self::StaticBroker => 4,
             Self::Default => 5,
             Self::DynamicBrokerLogger => 6,
+            Self::DynamicGroup => 8,
         }
     }
 }
@@ -64,7 +67,7 @@ impl<'a> BrokerLayers<'a> {
     #[must_use]
     pub fn text(&self, source: ConfigSource, key: &str) -> Option<&'a str> {
         match source {
-            ConfigSource::DynamicTopic | ConfigSource::DynamicBrokerLogger => None,
+            ConfigSource::DynamicTopic | ConfigSource::DynamicBrokerLogger | ConfigSource::DynamicGroup => None,
             ConfigSource::DynamicBroker => self.dynamic_broker.get(key).map(String::as_str),
             ConfigSource::DynamicDefaultBroker => self.dynamic_default.get(key).map(String::as_str),
             ConfigSource::StaticBroker => self.statics.get(key).map(|value| value.text.as_str()),

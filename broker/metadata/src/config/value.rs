@@ -103,6 +103,45 @@ pub(crate) fn throttled_replicas_are_valid(entries: &[String]) -> bool {
     matches!(entries, [one] if one == "*") || entries.iter().all(is_pair)
 }
 
+/// Where a group begins that has no offset (`ShareGroupAutoOffsetResetStrategy`).
+pub(crate) fn offset_reset_is_valid(text: &str) -> bool {
+    match text.strip_prefix("by_duration:") {
+        Some(duration) => is_duration(duration),
+        None => matches!(text, "earliest" | "latest"),
+    }
+}
+
+/// Whether `text` reads as `PnDTnHnMn.nS`, as Java's `Duration.parse` takes it. Signs are left out: a whole that is not
+/// negative can be written without them.
+fn is_duration(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    let Some(rest) = text.strip_prefix('P') else { return false };
+    let (date, time) = match rest.split_once('T') {
+        Some((date, time)) => (date, Some(time)),
+        None => (rest, None),
+    };
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let has_days = date.strip_suffix('D').is_some_and(is_number);
+    if !date.is_empty() && !has_days {
+        return false;
+    }
+    let Some(mut time) = time else { return has_days };
+    if time.is_empty() {
+        return false;
+    }
+    for unit in ['H', 'M'] {
+        if let Some((number, rest)) = time.split_once(unit) {
+            if !is_number(number) {
+                return false;
+            }
+            time = rest;
+        }
+    }
+    let Some(seconds) = time.strip_suffix('S') else { return time.is_empty() };
+    let (whole, fraction) = seconds.split_once(['.', ',']).unwrap_or((seconds, ""));
+    is_number(whole) && fraction.len() <= 9 && fraction.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// A number as Java's `Double.toString` writes it.
 fn java_double(number: f64) -> String {
     let plain = number == 0.0 || (1e-3..1e7).contains(&number.abs());
@@ -126,6 +165,21 @@ mod tests {
             [(0.5, "0.5"), (1.0, "1.0"), (f64::MAX, "1.7976931348623157E308"), (1e7, "1.0E7"), (0.0, "0.0")]
         {
             assert_eq!(java_double(number), text);
+        }
+    }
+
+    #[test]
+    fn offset_resets_are_names_or_durations() {
+        for valid in ["earliest", "latest", "by_duration:PT1H", "by_duration:P2DT3H4M5.25S", "by_duration:p1d"] {
+            assert!(offset_reset_is_valid(valid), "{valid}");
+        }
+        for invalid in ["", "sometimes", "by_duration:", "by_duration:P", "by_duration:PT", "by_duration:PT-1H"] {
+            assert!(!offset_reset_is_valid(invalid), "{invalid}");
+        }
+        for invalid in
+            ["by_duration:1H", "by_duration:PT1", "by_duration:PTH", "by_duration:PT1M1H", "by_duration:PT.5S"]
+        {
+            assert!(!offset_reset_is_valid(invalid), "{invalid}");
         }
     }
 

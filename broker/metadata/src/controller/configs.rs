@@ -19,7 +19,9 @@ use barnabas_wire::message::incremental_alter_configs::{
 use super::names::invalid_topic_name;
 use super::refusal::{Refusal, code_and_message};
 use super::{ControllerCore, Decision, Work};
-use crate::config::{ConfigKey, ConfigKind, ConfigMap, broker_key, topic_key, validate_broker, validate_topic};
+use crate::config::{
+    ConfigKey, ConfigKind, ConfigMap, broker_key, group_key, topic_key, validate_broker, validate_group, validate_topic,
+};
 use crate::image::{ConfigResource, ResourceKind};
 
 /// What to do with one key (`AlterConfigOp.OpType`).
@@ -150,7 +152,7 @@ impl ControllerCore {
         let unknown = || Refusal::invalid_request(format!("Unknown resource type {code}"));
         let kind = ResourceKind::from_code(code).ok_or_else(unknown)?;
         match kind {
-            ResourceKind::Topic => {}
+            ResourceKind::Topic | ResourceKind::Group => {}
             ResourceKind::Broker => {
                 if !name.is_empty() {
                     check_broker_name(name, self.node_id())?;
@@ -161,9 +163,6 @@ impl ControllerCore {
             }
             ResourceKind::ClientMetrics => {
                 return Err(Refusal::invalid_request("Client metrics are not collected."));
-            }
-            ResourceKind::Group => {
-                return Err(Refusal::invalid_request("Classic groups have no configuration of their own."));
             }
         }
         Ok(ConfigResource { kind, name: name.to_owned() })
@@ -180,7 +179,8 @@ impl ControllerCore {
     ) -> Result<(), Refusal> {
         match resource.kind {
             ResourceKind::Topic => self.check_topic(&resource.name, new, work)?,
-            ResourceKind::Broker | ResourceKind::BrokerLogger | ResourceKind::ClientMetrics | ResourceKind::Group => {
+            ResourceKind::Group => self.check_group(&resource.name, new, work)?,
+            ResourceKind::Broker | ResourceKind::BrokerLogger | ResourceKind::ClientMetrics => {
                 // INVALID_REQUEST, not INVALID_CONFIG, is what Kafka answers for brokers (KAFKA-13609).
                 validate_broker(new, resource.name.is_empty())
                     .map_err(|invalid| Refusal::invalid_request(invalid.0))?;
@@ -194,6 +194,15 @@ impl ControllerCore {
             (before != after || is_reload).then(|| config_record(resource, key, after.cloned()))
         });
         work.add(records.collect())
+    }
+
+    /// A group need not exist: what is set waits for it.
+    fn check_group(&self, name: &str, new: &ConfigMap, work: &Work) -> Result<(), Refusal> {
+        if name.is_empty() {
+            return Err(Refusal::invalid_request("Default group resources are not allowed."));
+        }
+        let own = self.own_resource();
+        validate_group(new, &work.layers(&self.config, &own)).map_err(|invalid| Refusal::invalid_config(invalid.0))
     }
 
     fn check_topic(&self, name: &str, new: &ConfigMap, work: &Work) -> Result<(), Refusal> {
@@ -276,7 +285,8 @@ fn key_of(resource: &ConfigResource, name: &str) -> Option<&'static ConfigKey> {
     match resource.kind {
         ResourceKind::Topic => topic_key(name),
         ResourceKind::Broker => broker_key(name),
-        ResourceKind::BrokerLogger | ResourceKind::ClientMetrics | ResourceKind::Group => None,
+        ResourceKind::Group => group_key(name),
+        ResourceKind::BrokerLogger | ResourceKind::ClientMetrics => None,
     }
 }
 

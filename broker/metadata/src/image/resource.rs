@@ -47,7 +47,7 @@ impl ResourceKind {
 pub struct ConfigResource {
     /// Its kind.
     pub kind: ResourceKind,
-    /// Its name: a topic's name, a broker's id, or nothing for all brokers.
+    /// Its name: a topic's name, a broker's id, nothing for all brokers, a group's id.
     pub name: String,
 }
 
@@ -62,6 +62,12 @@ impl ConfigResource {
     #[must_use]
     pub fn broker(id: barnabas_base::BrokerId) -> Self {
         Self { kind: ResourceKind::Broker, name: id.to_string() }
+    }
+
+    /// The resource of a group.
+    #[must_use]
+    pub fn group(id: &str) -> Self {
+        Self { kind: ResourceKind::Group, name: id.to_owned() }
     }
 
     /// The resource of all brokers.

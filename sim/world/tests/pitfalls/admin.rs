@@ -285,7 +285,8 @@ fn loggers_and_groups_are_described() {
         let one = described(&mut client, LOGGER_RESOURCE, "1", Some(&["SocketServer"])).await;
         assert_eq!(one.configs.len(), 1, "{one:?}");
         let group = described(&mut client, GROUP_RESOURCE, "g", None).await;
-        assert_eq!((group.error_code, group.configs.len()), (0, 0), "{group:?}");
+        assert_eq!((group.error_code, group.configs.len()), (0, 17), "{group:?}");
+        assert!(group.configs.iter().all(|config| config.config_source == 5), "{group:?}");
         for (kind, name, message) in [
             (LOGGER_RESOURCE, "", "Broker id must not be empty"),
             (LOGGER_RESOURCE, "9", "Unexpected broker id, expected 1 but received 9"),
