@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Processor time of a process since its start, its own and the kernel's for it.
-pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("the broker's processor time")?;
     // The name in parentheses may hold spaces; the fields that count come after it.
     let (_, fields) = text.rsplit_once(')').context("no end of the name")?;
@@ -20,7 +20,7 @@ pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
 }
 
 /// Resident memory in bytes.
-pub(super) fn resident_bytes(pid: u32) -> Result<u64> {
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).context("the broker's memory")?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no resident memory")?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;

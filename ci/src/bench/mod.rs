@@ -4,7 +4,7 @@
 mod contestant;
 mod disk;
 mod load;
-mod meter;
+pub(crate) mod meter;
 mod report;
 mod rows;
 

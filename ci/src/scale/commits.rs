@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{bytes_read, megabytes};
+use super::{cost_of_start, megabytes};
 use crate::broker::Broker;
 use crate::process;
 use crate::raw::Connection;
@@ -221,11 +221,11 @@ fn await_answers(broker: &mut Broker, committers: &[Committer]) -> Result<()> {
     }
     let (all, first) = (began.elapsed(), first.context("there are groups")?);
     println!(
-        "killed: ready after {:.2} s, the first group's offsets after {:.2} s, all after {:.2} s, {:.0} MB read",
+        "killed: ready after {:.2} s, the first group's offsets after {:.2} s, all after {:.2} s, {}",
         broker.ready_in().as_secs_f64(),
         first.as_secs_f64(),
         all.as_secs_f64(),
-        megabytes(bytes_read(broker)?)
+        cost_of_start(broker)?
     );
     ensure!(all <= ANSWER_GOAL, "OffsetFetch took {all:?} from the start, the goal is {ANSWER_GOAL:?}");
     Ok(())

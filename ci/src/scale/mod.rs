@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::bench::meter;
 use crate::broker::{Broker, Kind, Spec};
 use crate::workspace;
 
@@ -54,11 +55,15 @@ fn on_fresh_broker(name: &str, binary: Option<&Path>, play: impl FnOnce(&mut Bro
     outcome
 }
 
-/// Bytes that the process has asked the kernel to read, from the page cache or from the device.
-fn bytes_read(broker: &Broker) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/io", broker.pid()?)).context("what the broker has read")?;
+/// What a start has cost, as the kernel counts it: on a busy machine most of the time that passed is others'.
+fn cost_of_start(broker: &Broker) -> Result<String> {
+    let pid = broker.pid()?;
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).context("what the broker has read")?;
     let line = text.lines().find_map(|line| line.strip_prefix("rchar:")).context("no count of bytes read")?;
-    Ok(line.trim().parse()?)
+    let (read, resident) = (line.trim().parse()?, meter::resident_bytes(pid)?);
+    let cpu_s = meter::cpu_time(pid)?.as_secs_f64();
+    let (read, resident) = (megabytes(read), megabytes(resident));
+    Ok(format!("{cpu_s:.2} s of processor time, {read:.0} MB read, {resident:.0} MB resident"))
 }
 
 fn megabytes(bytes: u64) -> f64 {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{bytes_read, megabytes};
+use super::{cost_of_start, megabytes};
 use crate::broker::Broker;
 use crate::process;
 use crate::raw::{Connection, ProducerIdentity, batch};
@@ -106,10 +106,10 @@ fn await_answers(broker: &mut Broker, writers: &[Writer]) -> Result<()> {
     }
     let took = began.elapsed();
     println!(
-        "killed: ready after {:.2} s, every partition has answered ListOffsets and Fetch after {:.2} s, {:.0} MB read",
+        "killed: ready after {:.2} s, every partition has answered ListOffsets and Fetch after {:.2} s, {}",
         broker.ready_in().as_secs_f64(),
         took.as_secs_f64(),
-        megabytes(bytes_read(broker)?)
+        cost_of_start(broker)?
     );
     ensure!(took <= READY_GOAL, "the answers took {took:?} from the start, the goal is {READY_GOAL:?}");
     Ok(())
