@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use barnabas_plan::Lane;
 use serde_json::Value;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
 use crate::line::Line;
 
@@ -61,10 +62,34 @@ pub(crate) struct Shrunk {
     pub(crate) took_ms: u64,
 }
 
+/// How a process that ran seeds ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It said all there was to say, or nobody listened any more.
+    Well,
+    /// It died or hung of what it ran: that says something of the seed it was at.
+    Accident(String),
+    /// Somebody killed it, or the machine gave it no time: that says nothing of any seed.
+    Interrupted(String),
+}
+
+impl Ended {
+    /// Whoever needs all that the runner had to say has no use for one that ended early.
+    ///
+    /// # Errors
+    /// It did.
+    pub(crate) fn well(self) -> Result<()> {
+        match self {
+            Self::Well => Ok(()),
+            Self::Accident(what) | Self::Interrupted(what) => bail!(what),
+        }
+    }
+}
+
 /// Whoever can run seeds.
 pub(crate) trait Arena: Sync {
     /// Runs the seeds of a range in order and hands each line to `each`, until it breaks.
-    fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<()>;
+    fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<Ended>;
     /// Runs a plan.
     fn replay(&self, plan: &Path) -> Result<Line>;
     /// Shrinks a failing seed into `out`.
@@ -103,22 +128,28 @@ impl Binary {
     }
 
     /// Runs `command` and hands out its lines; killed when `each` breaks.
-    fn lines(&self, mut command: Command, each: &mut dyn FnMut(&str) -> Result<ControlFlow<()>>) -> Result<()> {
+    fn lines(&self, mut command: Command, each: &mut dyn FnMut(&str) -> Result<ControlFlow<()>>) -> Result<Ended> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C is for whoever drives it: a runner that died of it would look like a seed that failed.
         command.process_group(0);
         let child = command.spawn().with_context(|| self.path.display().to_string())?;
         let mut running = Running::new(child);
+        let mut before = running.standing();
         loop {
             match running.lines.recv_timeout(self.silence_max) {
                 Ok(line) if line.trim().is_empty() => {}
                 Ok(line) => {
                     if each(&line)?.is_break() {
-                        return Ok(());
+                        return Ok(Ended::Well);
                     }
+                    before = running.standing();
                 }
                 Err(RecvTimeoutError::Disconnected) => return running.ended(),
-                Err(RecvTimeoutError::Timeout) => bail!("the runner hangs: {command:?}"),
+                Err(RecvTimeoutError::Timeout) => {
+                    let what = format!("the runner says nothing for {:?}: {command:?}", self.silence_max);
+                    let is_own = hangs(before, running.standing(), self.silence_max);
+                    return Ok(if is_own { Ended::Accident(what) } else { Ended::Interrupted(what) });
+                }
             }
         }
     }
@@ -153,15 +184,55 @@ impl Running {
     }
 
     /// The runner closed its output: it ends by itself, with a code for "a seed failed" or for none.
-    fn ended(&mut self) -> Result<()> {
+    fn ended(&mut self) -> Result<Ended> {
         let status = self.child.wait().context("waiting for the runner")?;
         let said = self.said.take().map(|reader| reader.join().unwrap_or_default()).unwrap_or_default();
-        // 0 and 1 are answers; anything else, and a signal, is an accident.
-        match status.code() {
-            Some(0 | 1) => Ok(()),
-            Some(_) | None => bail!("the runner died, {status}: {}", Vec::from(said).join(" | ")),
+        // 0 and 1 are answers; anything else, and a signal that a process brings on itself, is an accident.
+        if matches!(status.code(), Some(0 | 1)) {
+            return Ok(Ended::Well);
         }
+        let what = format!("the runner died, {status}: {}", Vec::from(said).join(" | "));
+        let is_from_outside = status.signal().is_some_and(|signal| FROM_OUTSIDE.contains(&signal));
+        Ok(if is_from_outside { Ended::Interrupted(what) } else { Ended::Accident(what) })
     }
+
+    fn standing(&self) -> Option<Standing> {
+        Standing::read(&std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?)
+    }
+}
+
+/// Signals that no runner sends itself: whoever wants room on the machine does, and whoever is tired of waiting.
+const FROM_OUTSIDE: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM];
+
+/// What the system says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standing {
+    /// Whether it waits for something, and not for the processor, a disk or whoever stopped it.
+    sleeps: bool,
+    /// Time of the processor that it has had.
+    used: Duration,
+}
+
+impl Standing {
+    /// What Linux counts the time of processes in, wherever it says it to them.
+    const TICK: Duration = Duration::from_millis(10);
+
+    /// Reads the `stat` of a process (proc(5)). Behind the name, in brackets, stand the state, ten numbers, and the ticks
+    /// spent outside and inside the system.
+    fn read(stat: &str) -> Option<Self> {
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let sleeps = fields.next()? == "S";
+        let mut ticks = fields.skip(10).map_while(|field| field.parse::<u32>().ok());
+        let used = Self::TICK * (ticks.next()? + ticks.next()?);
+        Some(Self { sleeps, used })
+    }
+}
+
+/// Whether a runner that was silent from `before` on hangs by its own doing: it had its share of the processor, or it
+/// sleeps, since nothing that a run waits for is outside its process. Where the system says nothing, it is taken to.
+fn hangs(before: Option<Standing>, after: Option<Standing>, silence: Duration) -> bool {
+    let (Some(before), Some(after)) = (before, after) else { return true };
+    after.sleeps || after.used.saturating_sub(before.used) * 2 >= silence
 }
 
 impl Drop for Running {
@@ -185,7 +256,7 @@ fn read_lines(stdout: ChildStdout) -> Receiver<String> {
 }
 
 impl Arena for Binary {
-    fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<()> {
+    fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<Ended> {
         let mut command = self.command("fuzz");
         command.arg("--quiet-json");
         if let Some(lane) = range.lane {
@@ -211,7 +282,8 @@ impl Arena for Binary {
         self.lines(command, &mut |line| {
             last = Some(Line::parse(line)?);
             Ok(ControlFlow::Continue(()))
-        })?;
+        })?
+        .well()?;
         last.with_context(|| format!("the runner said nothing of {}", plan.display()))
     }
 
@@ -229,7 +301,8 @@ impl Arena for Binary {
                 took_ms: number("took_ms")?,
             });
             Ok(ControlFlow::Continue(()))
-        })?;
+        })?
+        .well()?;
         last.with_context(|| format!("the runner said nothing of shrinking {seed:#x}"))
     }
 }
@@ -270,19 +343,24 @@ mod tests {
         Range { lane: Some(Lane::Durable), from: 7, seeds: 2, planted, is_black_box: true, stops_at_first: true }
     }
 
-    fn collect(binary: &Binary, planted: &[String]) -> Result<Vec<Line>> {
+    fn collect(binary: &Binary, planted: &[String]) -> Result<(Vec<Line>, Ended)> {
         let mut lines = Vec::new();
-        binary.fuzz(&range(planted), &mut |line| {
+        let ended = binary.fuzz(&range(planted), &mut |line| {
             lines.push(line);
             ControlFlow::Continue(())
         })?;
-        Ok(lines)
+        Ok((lines, ended))
+    }
+
+    fn ended(script: &Script) -> Ended {
+        collect(&script.binary(), &[]).expect("it runs").1
     }
 
     #[test]
     fn lines_of_the_runner_are_read() {
         let script = Script::new("reads", &format!("echo '{PASS}'\necho '{FAIL}'\nexit 1"));
-        let lines = collect(&script.binary(), &[]).expect("it runs");
+        let (lines, ended) = collect(&script.binary(), &[]).expect("it runs");
+        assert_eq!(ended, Ended::Well);
         assert_eq!((lines[0].seed, lines[0].verdict, lines[0].planted_hits), (7, Verdict::Pass, 3));
         assert_eq!((lines[1].seed, lines[1].checker.as_str()), (8, "lost-write"));
     }
@@ -293,25 +371,54 @@ mod tests {
             "fuzz --quiet-json --lane durable --from 7 --seeds 2 --planted M25,M81 --black-box-only --stop-at-first";
         let script = Script::new("told", &format!("test \"$*\" = '{expected}' || exit 9\necho '{PASS}'"));
         let planted = ["M25".to_owned(), "M81".to_owned()];
-        assert_eq!(collect(&script.binary(), &planted).expect("it is told so").len(), 1);
-        assert!(collect(&script.binary(), &[]).is_err());
+        assert_eq!(collect(&script.binary(), &planted).expect("it is told so").0.len(), 1);
+        assert!(matches!(ended(&script), Ended::Accident(_)));
     }
 
     #[test]
-    fn a_runner_that_dies_or_babbles_is_an_error() {
-        let dies = Script::new("dies", "echo 'out of memory' >&2\nexit 101");
-        let error = collect(&dies.binary(), &[]).expect_err("it dies").to_string();
-        assert!(error.contains("out of memory"), "{error}");
+    fn a_runner_that_dies_has_an_accident_and_one_that_babbles_is_an_error() {
+        for body in ["echo 'out of memory' >&2\nexit 101", "echo 'out of memory' >&2\nkill -ABRT $$"] {
+            let Ended::Accident(what) = ended(&Script::new("dies", body)) else { panic!("{body}") };
+            assert!(what.contains("out of memory"), "{what}");
+        }
         let babbles = Script::new("babbles", "echo hello");
         assert!(collect(&babbles.binary(), &[]).is_err());
     }
 
     #[test]
-    fn a_runner_that_hangs_is_given_up_and_killed() {
+    fn a_runner_that_is_killed_is_interrupted() {
+        for signal in ["KILL", "TERM"] {
+            let script = Script::new(signal, &format!("echo '{PASS}'\nkill -{signal} $$"));
+            let (lines, ended) = collect(&script.binary(), &[]).expect("it runs");
+            assert!(matches!(ended, Ended::Interrupted(_)), "{ended:?}");
+            assert_eq!(lines.len(), 1, "what it said before counts");
+        }
+    }
+
+    #[test]
+    fn a_runner_that_is_silent_is_given_up_and_killed() {
         let script = Script::new("hangs", "exec sleep 1000");
         let binary = Binary { silence_max: Duration::from_millis(1), ..script.binary() };
-        let error = collect(&binary, &[]).expect_err("it hangs").to_string();
-        assert!(error.starts_with("the runner hangs"), "{error}");
+        let (_, ended) = collect(&binary, &[]).expect("it runs");
+        // Which of the two depends on how far it came in a millisecond.
+        let (Ended::Accident(what) | Ended::Interrupted(what)) = ended else { panic!("it was not silent") };
+        assert!(what.starts_with("the runner says nothing"), "{what}");
+    }
+
+    #[test]
+    fn silence_is_a_hang_when_the_processor_was_there() {
+        let standing = |state: char, ticks: u32| {
+            Standing::read(&format!("71 (a) name) {state} 1 2 3 4 5 6 7 8 9 10 {ticks} 1 0 0 20 0 1")).expect("a stat")
+        };
+        let silence = Duration::from_secs(10);
+        let since = |after| hangs(Some(standing('R', 500)), Some(after), silence);
+        assert_eq!(standing('S', 41), Standing { sleeps: true, used: Duration::from_millis(420) });
+        assert!(since(standing('R', 1_000)), "five seconds of ten went by in it");
+        assert!(!since(standing('R', 999)), "the machine had other things to do");
+        assert!(!since(standing('T', 500)), "somebody stopped it");
+        assert!(since(standing('S', 500)), "it waits for what never comes");
+        assert!(hangs(None, Some(standing('R', 500)), silence), "nobody knows better");
+        assert_eq!(Standing::read("71 (name) R 1"), None);
     }
 
     #[test]

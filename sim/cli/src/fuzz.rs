@@ -14,7 +14,7 @@ use barnabas_plan::Lane;
 use barnabas_sim_world::{Options, Scope};
 use signal_hook::consts::SIGINT;
 
-use crate::arena::{Arena, Binary, Range};
+use crate::arena::{Arena, Binary, Ended, Range};
 use crate::line::Line;
 use crate::runner::{plan_of, run};
 use crate::tally::Tally;
@@ -165,8 +165,14 @@ impl<'a> Sweep<'a> {
                 self.count(line);
                 if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
-            if let Err(accident) = ran {
-                self.count(Line::accident(from, self.range(from, 1).lane_of(from), &accident));
+            let accident = match ran {
+                Ok(Ended::Well) => None,
+                // A sweep cannot know who killed its runner: whoever reads of it can.
+                Ok(Ended::Accident(what) | Ended::Interrupted(what)) => Some(what),
+                Err(error) => Some(format!("{error:#}")),
+            };
+            if let Some(what) = accident {
+                self.count(Line::accident(from, self.range(from, 1).lane_of(from), what));
                 from += 1;
             }
             for line in again {
@@ -184,10 +190,12 @@ impl<'a> Sweep<'a> {
     /// The same seed in a process that has run nothing before, in another folder and with another environment.
     fn run_again(&self, first: &Line) -> Result<()> {
         let (seed, mut second) = (first.seed, None);
-        self.runner.elsewhere(Path::new("/")).fuzz(&self.range(seed, 1), &mut |line| {
+        let elsewhere = self.runner.elsewhere(Path::new("/"));
+        let ended = elsewhere.fuzz(&self.range(seed, 1), &mut |line| {
             second = Some(line);
             ControlFlow::Continue(())
         })?;
+        ended.well()?;
         let second = second.with_context(|| format!("seed {seed:#x} was not run a second time"))?;
         ensure!(
             first.hash == second.hash,

@@ -71,13 +71,13 @@ impl Line {
 
 impl Line {
     /// A seed whose process died or fell silent.
-    pub(crate) fn accident(seed: u64, lane: Lane, accident: &anyhow::Error) -> Self {
+    pub(crate) fn accident(seed: u64, lane: Lane, what: String) -> Self {
         Self {
             seed,
             lane,
             verdict: Verdict::Fail,
             checker: ACCIDENT.to_owned(),
-            what: format!("{accident:#}"),
+            what,
             signature: ACCIDENT.to_owned(),
             hash: String::new(),
             planted_hits: 0,

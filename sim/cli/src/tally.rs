@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn line(seed: u64, verdict: Verdict) -> Line {
-        let mut line = Line::accident(seed, Lane::Raw, &anyhow::anyhow!("it broke"));
+        let mut line = Line::accident(seed, Lane::Raw, "it broke".to_owned());
         line.verdict = verdict;
         line
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,9 +11,9 @@ use barnabas_base::Keyed;
 use barnabas_plan::Lane;
 use serde_json::Value;
 
+use super::chase::chase;
 use super::copy::WorkspaceCopy;
 use crate::arena::{Arena, Binary, Range};
-use crate::line::{ACCIDENT, Line, Verdict};
 
 /// Crates that are drawn from.
 const PACKAGES: [&str; 4] = ["barnabas-commitlog", "barnabas-logstate", "barnabas-group", "barnabas-metadata"];
@@ -158,11 +157,10 @@ fn try_one(copy: &WorkspaceCopy, mutant: &Mutant, lane_seeds: u64) -> Result<Fat
     fate
 }
 
-/// All lanes, until a seed fails. A runner that dies or hangs has found something too.
+/// All lanes, until a seed fails. The seeds are those that passed without a mutant.
 fn judge(arena: &dyn Arena, lane_seeds: u64) -> Result<Fate> {
     let mut after = 0;
     for lane in Lane::ALL {
-        let mut checker = None;
         let range = Range {
             lane: Some(*lane),
             from: 0,
@@ -171,19 +169,13 @@ fn judge(arena: &dyn Arena, lane_seeds: u64) -> Result<Fate> {
             is_black_box: false,
             stops_at_first: true,
         };
-        let ran = arena.fuzz(&range, &mut |line: Line| {
-            after += 1;
-            match line.verdict {
-                Verdict::Pass | Verdict::Void => ControlFlow::Continue(()),
-                Verdict::Fail => {
-                    checker = Some(line.checker);
-                    ControlFlow::Break(())
-                }
-            }
-        });
-        let checker = checker.or_else(|| ran.is_err().then(|| ACCIDENT.to_owned()));
-        if let Some(checker) = checker {
-            return Ok(Fate::Killed { checker, lane: *lane, after });
+        let chased = chase(arena, &range)?;
+        after += chased.seeds_run;
+        if let Some(failed) = chased.failed {
+            return Ok(Fate::Killed { checker: failed.checker, lane: *lane, after });
+        }
+        if let Some((seed, what)) = chased.interrupted.first() {
+            anyhow::bail!("seed {seed:#x} of {lane} could not be run: {what}");
         }
     }
     Ok(Fate::Survived)
@@ -299,7 +291,7 @@ mod tests {
         let mutant = read_list(LIST.as_bytes()).expect("it is a list").remove(0);
         let tally = |killed: usize, survived: usize| {
             let (mut tally, mut out) = (Tally::default(), Vec::new());
-            let kill = Fate::Killed { checker: "I16".to_owned(), lane: Lane::Raw, after: 1 };
+            let kill = Fate::Killed { checker: "disk-log".to_owned(), lane: Lane::Raw, after: 1 };
             let fates =
                 vec![kill; killed].into_iter().chain(vec![Fate::Survived; survived]).chain([Fate::DoesNotBuild]);
             fates.for_each(|fate| tally.count(&mutant, fate, &mut out).expect("memory takes everything"));

@@ -1,13 +1,13 @@
 //! One planted bug against the campaign: which seed of its lanes finds it, by whom, after how many, and whether clients
 //! alone see it.
 
-use std::ops::ControlFlow;
-
+use anyhow::Result;
 use barnabas_plan::Lane;
 
+use super::chase::chase;
 use super::patch::{Bug, Kind};
 use crate::arena::{Arena, Range};
-use crate::line::{ACCIDENT, Line, Verdict};
+use crate::line::Line;
 
 /// How much is run.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,15 @@ pub(crate) struct Kill {
     pub(crate) after: u64,
 }
 
+/// A seed that says nothing of a bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PassedOver {
+    pub(crate) lane: Lane,
+    pub(crate) seed: u64,
+    /// Why not.
+    pub(crate) why: String,
+}
+
 /// What became of a bug.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -43,8 +52,6 @@ pub(crate) enum Fate {
     Survived { hits: u64 },
     /// No seed got there.
     NeverReached,
-    /// The seed that "found" it fails without it too.
-    RedWithout(Kill),
     /// Of the simulator: with it these bugs are not found any more, which is how it shows.
     Blinds(Vec<String>),
 }
@@ -59,6 +66,8 @@ pub(crate) struct Hunted {
     pub(crate) black_box: Option<Option<Kill>>,
     /// Seeds that were run.
     pub(crate) seeds_run: u64,
+    /// Those that say nothing of the bug.
+    pub(crate) passed_over: Vec<PassedOver>,
 }
 
 impl Hunted {
@@ -77,28 +86,32 @@ impl Hunted {
 }
 
 /// Hunts `bug`.
-pub(crate) fn hunt(arena: &dyn Arena, bug: &Bug, effort: &Effort) -> Hunted {
-    let mut hunter = Hunter { arena, effort, seeds_run: 0, hits: 0 };
+///
+/// # Errors
+/// The runner cannot be run.
+pub(crate) fn hunt(arena: &dyn Arena, bug: &Bug, effort: &Effort) -> Result<Hunted> {
+    let mut hunter = Hunter { arena, effort, seeds_run: 0, hits: 0, passed_over: Vec::new() };
     let planted = [bug.id.clone()];
-    let first = hunter.first_kill(bug, &planted, false);
+    let first = hunter.first_kill(bug, &planted, false)?;
     let mut seeds_to_kill: Vec<u64> = first.iter().map(|kill| kill.after).collect();
     let fate = match (first, &bug.kind) {
         (Some(kill), _) => {
             for number in 1..effort.ranges {
                 let range = hunter.range(kill.lane, number * RANGE_STRIDE, effort.seeds, &planted);
-                seeds_to_kill.extend(hunter.run(&range).map(|kill| kill.after));
+                seeds_to_kill.extend(hunter.run(&range)?.map(|kill| kill.after));
             }
-            hunter.confirm(kill)
+            Fate::Killed(kill)
         }
-        (None, Kind::Harness { blinds }) => hunter.blinded(bug, blinds),
+        (None, Kind::Harness { blinds }) => hunter.blinded(bug, blinds)?,
         (None, Kind::Broker) if hunter.hits == 0 => Fate::NeverReached,
         (None, Kind::Broker) => Fate::Survived { hits: hunter.hits },
     };
     let black_box = match (&fate, bug.harm.shows_to_clients()) {
-        (Fate::Killed(_), true) => Some(hunter.first_kill(bug, &planted, true)),
+        (Fate::Killed(_), true) => Some(hunter.first_kill(bug, &planted, true)?),
         _ => None,
     };
-    Hunted { fate, seeds_to_kill, black_box, seeds_run: hunter.seeds_run }
+    let Hunter { seeds_run, passed_over, .. } = hunter;
+    Ok(Hunted { fate, seeds_to_kill, black_box, seeds_run, passed_over })
 }
 
 struct Hunter<'a> {
@@ -106,6 +119,7 @@ struct Hunter<'a> {
     effort: &'a Effort,
     seeds_run: u64,
     hits: u64,
+    passed_over: Vec<PassedOver>,
 }
 
 impl Hunter<'_> {
@@ -114,78 +128,81 @@ impl Hunter<'_> {
     }
 
     /// Every lane for a while, then every lane for long.
-    fn first_kill(&mut self, bug: &Bug, planted: &[String], is_black_box: bool) -> Option<Kill> {
+    fn first_kill(&mut self, bug: &Bug, planted: &[String], is_black_box: bool) -> Result<Option<Kill>> {
         let short = (0, self.effort.seeds);
         let long = (self.effort.seeds, self.effort.survivor_seeds.saturating_sub(self.effort.seeds));
         for (from, seeds) in [short, long] {
             for lane in bug.lanes.iter().copied().filter(|_| seeds > 0) {
                 let range = Range { is_black_box, ..self.range(lane, from, seeds, planted) };
-                if let Some(kill) = self.run(&range) {
-                    return Some(Kill { after: from + kill.after, ..kill });
+                if let Some(kill) = self.run(&range)? {
+                    return Ok(Some(Kill { after: from + kill.after, ..kill }));
                 }
             }
         }
-        None
+        Ok(None)
     }
 
-    fn run(&mut self, range: &Range<'_>) -> Option<Kill> {
+    /// The first seed of a range that fails with the bugs and not without. One that fails without them too says nothing.
+    fn run(&mut self, range: &Range<'_>) -> Result<Option<Kill>> {
         let mut after = 0;
-        let mut kill = None;
-        let hits = &mut self.hits;
-        let ran = self.arena.fuzz(range, &mut |line: Line| {
-            after += 1;
-            *hits += line.planted_hits;
-            match line.verdict {
-                Verdict::Pass | Verdict::Void => ControlFlow::Continue(()),
-                Verdict::Fail => {
-                    let Line { seed, lane, checker, what, .. } = line;
-                    kill = Some(Kill { lane, seed, checker, what, after });
-                    ControlFlow::Break(())
-                }
-            }
-        });
-        self.seeds_run += after;
-        if let Err(error) = ran {
-            // A runner that dies or hangs has found something, if it does not do so without the bug.
-            let (seed, checker, what) = (range.from + after, ACCIDENT.to_owned(), format!("{error:#}"));
-            return Some(Kill { lane: range.lane_of(seed), seed, checker, what, after: after + 1 });
+        while after < range.seeds {
+            let rest = Range { from: range.from + after, seeds: range.seeds - after, ..*range };
+            let Some(failed) = self.chase(&rest, &mut after)? else { return Ok(None) };
+            let without = Range { from: failed.seed, seeds: 1, planted: &[], ..*range };
+            let Some(red) = self.chase(&without, &mut 0)? else {
+                let Line { seed, lane, checker, what, .. } = failed;
+                return Ok(Some(Kill { lane, seed, checker, what, after }));
+            };
+            let why = format!("red without it: {}: {}", red.checker, red.what);
+            self.pass_over(PassedOver { lane: red.lane, seed: red.seed, why });
         }
-        kill
+        Ok(None)
     }
 
-    /// A kill counts when its seed passes without the bug.
-    fn confirm(&mut self, kill: Kill) -> Fate {
-        let without = self.range(kill.lane, kill.seed, 1, &[]);
-        let is_red = self.run(&without).is_some();
-        if is_red { Fate::RedWithout(kill) } else { Fate::Killed(kill) }
+    fn chase(&mut self, range: &Range<'_>, after: &mut u64) -> Result<Option<Line>> {
+        let chased = chase(self.arena, range)?;
+        *after += chased.seeds_run;
+        self.seeds_run += chased.seeds_run;
+        self.hits += chased.hits;
+        for (seed, why) in chased.interrupted {
+            self.pass_over(PassedOver { lane: range.lane_of(seed), seed, why });
+        }
+        Ok(chased.failed)
+    }
+
+    /// Counts it once, though clients alone judge it a second time.
+    fn pass_over(&mut self, passed: PassedOver) {
+        if !self.passed_over.iter().any(|other| (other.lane, other.seed) == (passed.lane, passed.seed)) {
+            self.passed_over.push(passed);
+        }
     }
 
     /// A simulator that is broken and passes must hide bugs that are found otherwise: all of them.
-    fn blinded(&mut self, bug: &Bug, blinds: &[String]) -> Fate {
+    fn blinded(&mut self, bug: &Bug, blinds: &[String]) -> Result<Fate> {
         let hits = self.hits;
         for blinded in blinds {
             let planted = [blinded.clone(), bug.id.clone()];
             for lane in &bug.lanes {
                 let range = self.range(*lane, 0, self.effort.seeds, &planted);
-                if self.run(&range).is_some() {
-                    return if hits == 0 { Fate::NeverReached } else { Fate::Survived { hits } };
+                if self.run(&range)?.is_some() {
+                    return Ok(if hits == 0 { Fate::NeverReached } else { Fate::Survived { hits } });
                 }
             }
         }
-        if hits == 0 { Fate::NeverReached } else { Fate::Blinds(blinds.to_vec()) }
+        Ok(if hits == 0 { Fate::NeverReached } else { Fate::Blinds(blinds.to_vec()) })
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests_support {
     use std::cell::RefCell;
+    use std::ops::ControlFlow;
     use std::path::Path;
     use std::sync::Mutex;
 
-    use anyhow::Result;
-
     use super::*;
-    use crate::arena::Shrunk;
+    use crate::arena::{Ended, Shrunk};
+    use crate::line::Verdict;
 
     /// A runner whose seeds fail as `fails` says: by bugs, lane, seed and whether only clients judge.
     pub(crate) struct Fake<F> {
@@ -206,13 +223,13 @@ pub(crate) mod tests_support {
                 what: String::new(),
                 hash: format!("{seed:#x}"),
                 planted_hits,
-                ..Line::accident(seed, lane, &anyhow::anyhow!("replaced"))
+                ..Line::accident(seed, lane, "replaced".to_owned())
             }
         }
     }
 
     impl<F: Fn(&[String], Lane, u64, bool) -> Option<&'static str> + Sync> Arena for Fake<F> {
-        fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<()> {
+        fn fuzz(&self, range: &Range<'_>, each: &mut dyn FnMut(Line) -> ControlFlow<()>) -> Result<Ended> {
             let asked = self.asked.lock().expect("nobody panics");
             asked.borrow_mut().push(format!("{} {}+{} {:?}", range.lane_of(0), range.from, range.seeds, range.planted));
             for seed in range.from..range.from + range.seeds {
@@ -223,7 +240,7 @@ pub(crate) mod tests_support {
                     break;
                 }
             }
-            Ok(())
+            Ok(Ended::Well)
         }
 
         fn replay(&self, plan: &Path) -> Result<Line> {
@@ -257,6 +274,10 @@ mod tests {
 
     const EFFORT: Effort = Effort { seeds: 10, survivor_seeds: 30, ranges: 3 };
 
+    fn hunt_all(arena: &dyn Arena, bug: &Bug) -> Hunted {
+        hunt(arena, bug, &EFFORT).expect("it runs")
+    }
+
     fn is_planted(planted: &[String], id: &str) -> bool {
         planted.iter().any(|planted| planted == id)
     }
@@ -268,7 +289,7 @@ mod tests {
             is_found.then_some("lost-write")
         };
         let fake = Fake::new(fails);
-        let hunted = hunt(&fake, &bug("M25", "loses", "durable acks"), &EFFORT);
+        let hunted = hunt_all(&fake, &bug("M25", "loses", "durable acks"));
         let Fate::Killed(kill) = &hunted.fate else { panic!("{:?}", hunted.fate) };
         assert_eq!((kill.lane, kill.seed, kill.after, kill.checker.as_str()), (Lane::Acks, 4, 5, "lost-write"));
         assert_eq!((hunted.median_seeds(), hunted.seeds_to_kill.len()), (Some(5), 3));
@@ -280,39 +301,47 @@ mod tests {
 
     #[test]
     fn a_survivor_is_given_more_seeds_and_told_from_one_never_reached() {
-        let hunted = hunt(&Fake::new(|_: &[String], _, _, _| None), &bug("M26", "loses", "durable raw"), &EFFORT);
+        let hunted = hunt_all(&Fake::new(|_: &[String], _, _, _| None), &bug("M26", "loses", "durable raw"));
         assert_eq!((hunted.fate.clone(), hunted.seeds_run), (Fate::Survived { hits: 60 }, 60));
         assert!(!hunted.is_found());
         let never = Fake { hits: 0, ..Fake::new(|_: &[String], _, _, _| None) };
-        let hunted = hunt(&never, &bug("M26", "loses", "durable"), &EFFORT);
+        let hunted = hunt_all(&never, &bug("M26", "loses", "durable"));
         assert_eq!(hunted.fate, Fate::NeverReached);
     }
 
     #[test]
     fn a_late_kill_counts_all_seeds_before_it() {
-        let late = |planted: &[String], _, seed, _| (is_planted(planted, "M26") && seed == 25).then_some("I16");
-        let hunted = hunt(&Fake::new(late), &bug("M26", "none", "durable"), &EFFORT);
+        let late = |planted: &[String], _, seed, _| (is_planted(planted, "M26") && seed == 25).then_some("disk-log");
+        let hunted = hunt_all(&Fake::new(late), &bug("M26", "none", "durable"));
         assert_eq!(hunted.median_seeds(), Some(26));
         assert_eq!(hunted.black_box, None);
     }
 
     #[test]
-    fn a_seed_that_fails_anyway_kills_nothing() {
-        let hunted = hunt(
-            &Fake::new(|_: &[String], _, seed, _| (seed == 3).then_some("order")),
-            &bug("M26", "none", "raw"),
-            &EFFORT,
-        );
-        assert!(matches!(hunted.fate, Fate::RedWithout(_)), "{:?}", hunted.fate);
-        assert!(!hunted.is_found());
+    fn a_seed_that_fails_anyway_is_passed_over() {
+        let fails =
+            |planted: &[String], _, seed, _| (seed == 3 || seed == 7 && is_planted(planted, "M26")).then_some("order");
+        let hunted = hunt_all(&Fake::new(fails), &bug("M26", "loses", "raw"));
+        let Fate::Killed(kill) = &hunted.fate else { panic!("{:?}", hunted.fate) };
+        assert_eq!((kill.seed, kill.after), (7, 8));
+        assert!(hunted.is_found());
+        let passed: Vec<(u64, &str)> = hunted.passed_over.iter().map(|it| (it.seed, it.why.as_str())).collect();
+        assert_eq!(passed, [(3, "red without it: order: ")]);
+    }
+
+    #[test]
+    fn seeds_that_all_fail_anyway_kill_nothing() {
+        let hunted = hunt_all(&Fake::new(|_: &[String], _, _, _| Some("order")), &bug("M26", "none", "raw"));
+        assert!(!hunted.is_found(), "{:?}", hunted.fate);
+        assert_eq!(hunted.passed_over.len(), 30);
     }
 
     #[test]
     fn clients_must_see_what_harms_them() {
         let inside = |planted: &[String], _, seed, is_black_box: bool| {
-            (is_planted(planted, "M25") && seed == 2 && !is_black_box).then_some("I16")
+            (is_planted(planted, "M25") && seed == 2 && !is_black_box).then_some("disk-log")
         };
-        let hunted = hunt(&Fake::new(inside), &bug("M25", "loses", "durable"), &EFFORT);
+        let hunted = hunt_all(&Fake::new(inside), &bug("M25", "loses", "durable"));
         assert_eq!(hunted.black_box, Some(None));
         assert!(!hunted.is_found());
     }
@@ -324,11 +353,11 @@ mod tests {
         let kind_disk = |planted: &[String], _, _, _| {
             (is_planted(planted, "M25") && !is_planted(planted, "M81")).then_some("lost-write")
         };
-        let hunted = hunt(&Fake::new(kind_disk), &harness, &EFFORT);
+        let hunted = hunt_all(&Fake::new(kind_disk), &harness);
         assert_eq!(hunted.fate, Fate::Blinds(vec!["M25".to_owned()]));
         assert!(hunted.is_found());
         let harmless = |planted: &[String], _, _, _| is_planted(planted, "M25").then_some("lost-write");
-        let hunted = hunt(&Fake::new(harmless), &harness, &EFFORT);
+        let hunted = hunt_all(&Fake::new(harmless), &harness);
         assert!(!hunted.is_found(), "{:?}", hunted.fate);
     }
 }

@@ -3,6 +3,7 @@
 //! nothing of how a run works.
 
 mod blind;
+mod chase;
 mod copy;
 mod corpus;
 mod hunt;
@@ -160,7 +161,7 @@ fn campaign(
     score::head(out)?;
     let mut score = Score::default();
     let mut sizes = Vec::new();
-    in_order(bugs, options.jobs, &|bug| Ok(hunt(arena, bug, &effort)), &mut |bug, hunted: Hunted| {
+    in_order(bugs, options.jobs, &|bug| hunt(arena, bug, &effort), &mut |bug, hunted: Hunted| {
         score::row(out, bug, &hunted)?;
         out.flush()?;
         score.count(bug, &hunted);
@@ -323,7 +324,7 @@ mod tests {
     #[test]
     fn a_survivor_fails_the_campaign() {
         let bugs = [bug("M25", "none", "durable"), bug("M26", "none", "durable")];
-        let fake = Fake::new(|planted: &[String], _, _, _| (planted == ["M25"]).then_some("I16"));
+        let fake = Fake::new(|planted: &[String], _, _, _| (planted == ["M25"]).then_some("disk-log"));
         let (outcome, text) = run_campaign(&fake, &bugs, &["--seeds", "5", "--survivor-seeds", "9"], "fails");
         assert_eq!(outcome.expect_err("one survives").to_string(), "not every planted bug was found");
         assert!(text.contains("SURVIVED 9 seeds") && text.contains("missed: M26"), "{text}");

@@ -127,6 +127,10 @@ impl Bug {
         };
         ensure!(!bug.lanes.is_empty(), "a bug has a lane");
         ensure!(!bug.edits.is_empty(), "a bug has an edit");
+        for name in &bug.expects {
+            let is_checker = barnabas_checkers::ALL.iter().any(|promise| promise.name == name);
+            ensure!(is_checker, "`{name}` in `expects` is no checker: `cargo sim catalog` lists them");
+        }
         if let Some((key, _)) = fields.into_iter().next() {
             bail!("`{key}` means nothing here");
         }
@@ -209,7 +213,7 @@ title twice: everything is written twice
 re-enacts nothing
 harm duplicates
 lanes durable raw
-expects duplicate, I20
+expects duplicate, sequences
 
 @ file a/b.rs
 @ find
@@ -229,7 +233,7 @@ expects duplicate, I20
         let bug = Bug::parse(TEXT).expect("it is sound");
         assert_eq!((bug.id.as_str(), bug.harm, bug.kind.clone()), ("X01", Harm::Duplicates, Kind::Broker));
         assert_eq!(bug.lanes, [Lane::Durable, Lane::Raw]);
-        assert_eq!(bug.expects, ["duplicate", "I20"]);
+        assert_eq!(bug.expects, ["duplicate", "sequences"]);
         assert_eq!(bug.edits[0].find, "    one();");
     }
 
@@ -239,6 +243,7 @@ expects duplicate, I20
             ("id X01\n", "", "`id` is missing"),
             ("harm duplicates", "harm great", "`great` is no harm"),
             ("lanes durable raw", "lanes fast", "nobody knows `fast`"),
+            ("expects duplicate", "expects I15", "`I15` in `expects` is no checker: `cargo sim catalog` lists them"),
             ("@ end", "", "`@ end` is missing"),
             ("@ find\n    one();\n", "@ find\n", "a/b.rs: there is nothing to find"),
             ("title", "colour red\ntitle", "`colour` means nothing here"),

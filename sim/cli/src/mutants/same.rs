@@ -45,10 +45,11 @@ pub(crate) fn check(normal: &dyn Arena, planted: &dyn Arena, seeds: u64) -> Resu
 fn outcomes(arena: &dyn Arena, lane: Lane, seeds: u64) -> Result<Vec<(u64, String, Verdict)>> {
     let mut outcomes = Vec::new();
     let range = Range { lane: Some(lane), from: FROM, seeds, planted: &[], is_black_box: false, stops_at_first: false };
-    arena.fuzz(&range, &mut |line: Line| {
+    let ended = arena.fuzz(&range, &mut |line: Line| {
         outcomes.push((line.seed, line.hash, line.verdict));
         ControlFlow::Continue(())
     })?;
+    ended.well()?;
     Ok(outcomes)
 }
 

@@ -5,23 +5,28 @@ use std::io::{self, Write};
 use super::hunt::{Fate, Hunted, Kill};
 use super::patch::{Bug, Kind};
 
+/// The promise that no process panics.
+const PANICKED: &str = "panicked";
+
 /// Who or what found a bug, by where it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Judge {
     /// An invariant of the broker.
     Inside,
-    /// A panic or a failed assertion.
+    /// A panic, a failed assertion, a process that died or hung.
     Panic,
     /// What clients saw.
     Outside,
 }
 
+/// Who stands behind a name. What is no promise is an accident of the process, or of the world in it.
 fn judge(checker: &str) -> Judge {
-    let is_invariant = checker.strip_prefix('I').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-    match checker {
-        "panic" | "panicked" | "crash" => Judge::Panic,
-        _ if is_invariant => Judge::Inside,
-        _ => Judge::Outside,
+    let promise = barnabas_checkers::ALL.iter().find(|promise| promise.name == checker);
+    match promise.map(|promise| promise.kind) {
+        None => Judge::Panic,
+        Some(_) if checker == PANICKED => Judge::Panic,
+        Some(barnabas_checkers::Kind::WhiteBox) => Judge::Inside,
+        Some(barnabas_checkers::Kind::BlackBox) => Judge::Outside,
     }
 }
 
@@ -39,13 +44,14 @@ pub(crate) fn row(out: &mut dyn Write, bug: &Bug, hunted: &Hunted) -> io::Result
         Fate::Killed(kill) => (killed(bug, kill), kill.lane.word()),
         Fate::Survived { hits } => (format!("SURVIVED {} seeds, reached {hits} times", hunted.seeds_run), ""),
         Fate::NeverReached => (format!("NEVER REACHED in {} seeds", hunted.seeds_run), ""),
-        Fate::RedWithout(kill) => {
-            (format!("seed {:#x} is red without it: {}", kill.seed, kill.checker), kill.lane.word())
-        }
         Fate::Blinds(blinds) => (format!("noticed: {} survives", blinds.join(", ")), ""),
     };
     let median = hunted.median_seeds().map_or_else(String::new, |seeds| seeds.to_string());
-    writeln!(out, "{:<5} {fate:<26} {lane:<11} {median:>6}  {clients:<24} {}", bug.id, bug.title)
+    writeln!(out, "{:<5} {fate:<26} {lane:<11} {median:>6}  {clients:<24} {}", bug.id, bug.title)?;
+    for passed in &hunted.passed_over {
+        writeln!(out, "      passed over seed {:#x} of {}: {}", passed.seed, passed.lane, passed.why)?;
+    }
+    Ok(())
 }
 
 /// The first killer, with a mark when somebody else was expected.
@@ -76,6 +82,7 @@ pub(crate) struct Score {
     medians: Vec<u64>,
     missed: Vec<String>,
     seeds_run: u64,
+    passed_over: usize,
 }
 
 impl Score {
@@ -83,6 +90,7 @@ impl Score {
     pub(crate) fn count(&mut self, bug: &Bug, hunted: &Hunted) {
         self.bugs += 1;
         self.seeds_run += hunted.seeds_run;
+        self.passed_over += hunted.passed_over.len();
         self.medians.extend(hunted.median_seeds());
         if let Fate::Killed(kill) = &hunted.fate {
             match judge(&kill.checker) {
@@ -112,9 +120,12 @@ impl Score {
     /// # Errors
     /// The output is gone.
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self { bugs, found, inside, panics, outside, must_show, shown, seeds_run, .. } = self;
-        writeln!(out, "\n{found} of {bugs} planted bugs found in {seeds_run} seeds")?;
-        writeln!(out, "  first by an invariant {inside}, by a panic {panics}, by clients {outside}")?;
+        let Self { bugs, found, inside, panics, outside, must_show, shown, seeds_run, passed_over, .. } = self;
+        writeln!(out, "\n{found} of {bugs} planted bugs found in {seeds_run} seeds, {passed_over} passed over")?;
+        writeln!(
+            out,
+            "  first by what the broker shows of itself {inside}, by a panic {panics}, by clients {outside}"
+        )?;
         writeln!(out, "  {shown} of {must_show} that lose, duplicate, reorder or misreport: by clients alone too")?;
         let mut medians = self.medians.clone();
         medians.sort_unstable();
@@ -132,6 +143,7 @@ impl Score {
 mod tests {
     use barnabas_plan::Lane;
 
+    use super::super::hunt::PassedOver;
     use super::super::hunt::tests_support::bug;
     use super::*;
 
@@ -141,7 +153,7 @@ mod tests {
 
     fn hunted(fate: Fate, black_box: Option<Option<Kill>>) -> Hunted {
         let seeds_to_kill = if let Fate::Killed(kill) = &fate { vec![kill.after] } else { Vec::new() };
-        Hunted { fate, seeds_to_kill, black_box, seeds_run: 2_000 }
+        Hunted { fate, seeds_to_kill, black_box, seeds_run: 2_000, passed_over: Vec::new() }
     }
 
     fn text(write: impl Fn(&mut Vec<u8>) -> io::Result<()>) -> String {
@@ -159,7 +171,6 @@ mod tests {
             (hunted(Fate::Killed(kill("order", 3)), Some(None)), "NOT SEEN"),
             (hunted(Fate::Survived { hits: 9 }, None), "SURVIVED 2000 seeds, reached 9 times"),
             (hunted(Fate::NeverReached, None), "NEVER REACHED in 2000 seeds"),
-            (hunted(Fate::RedWithout(kill("order", 3)), None), "seed 0x2 is red without it: order"),
             (hunted(Fate::Blinds(vec!["M25".to_owned()]), None), "noticed: M25 survives"),
         ];
         for (hunted, expected) in rows {
@@ -169,17 +180,39 @@ mod tests {
     }
 
     #[test]
+    fn seeds_that_say_nothing_are_told() {
+        let passed = PassedOver { lane: Lane::Raw, seed: 12, why: "red without it: order".to_owned() };
+        let hunted = Hunted { passed_over: vec![passed], ..hunted(Fate::Survived { hits: 9 }, None) };
+        let text = text(|out| row(out, &bug("M25", "loses", "durable"), &hunted));
+        assert!(text.ends_with("      passed over seed 0xc of raw: red without it: order\n"), "{text}");
+    }
+
+    #[test]
+    fn names_of_checkers_tell_who_judged() {
+        for (name, expected) in [
+            ("lost-write", Judge::Outside),
+            ("settled", Judge::Outside),
+            ("disk-log", Judge::Inside),
+            ("panicked", Judge::Panic),
+            ("crash", Judge::Panic),
+            ("world", Judge::Panic),
+        ] {
+            assert_eq!(judge(name), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn a_campaign_passes_when_nothing_is_missed() {
         let (loses, none) = (bug("M25", "loses", "durable"), bug("M34", "none", "durable"));
         let mut score = Score::default();
         score.count(&loses, &hunted(Fate::Killed(kill("lost-write", 3)), Some(Some(kill("lost-write", 4)))));
-        score.count(&none, &hunted(Fate::Killed(kill("I16", 9)), None));
+        score.count(&none, &hunted(Fate::Killed(kill("disk-log", 9)), None));
         assert!(score.passed());
         score.count(&bug("M35", "duplicates", "raw"), &hunted(Fate::Killed(kill("panicked", 1)), Some(None)));
         assert!(!score.passed(), "clients did not see it");
         let text = text(|out| score.write(out));
         assert!(text.contains("2 of 3 planted bugs found"), "{text}");
-        assert!(text.contains("by an invariant 1, by a panic 1, by clients 1"), "{text}");
+        assert!(text.contains("of itself 1, by a panic 1, by clients 1"), "{text}");
         assert!(text.contains("1 of 2 that lose"), "{text}");
         assert!(text.contains("median 3, worst 9"), "{text}");
         assert!(text.contains("missed: M35"), "{text}");
