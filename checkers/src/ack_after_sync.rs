@@ -1,12 +1,13 @@
 //! Promise: an acknowledgement follows the sync of what it acknowledges and, with acks=all, the high watermark; after a
-//! directory failed, its shard syncs and acknowledges nothing more (I18).
+//! directory failed, its shard syncs nothing more, and soon no shard of its broker that has topics does (I18).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use barnabas_base::{Observation, Offset};
+use barnabas_base::{Observation, Offset, ShardId, TopicId, TopicPartition, Uuid};
 use barnabas_history::Evidence;
+use barnabas_plan::NodeName;
 
-use crate::observed::{Replica, log_of, sights, syncs_first};
+use crate::observed::{Replica, Sight, log_of, sights, syncs_first};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -18,15 +19,45 @@ pub(crate) const PROMISE: Promise = Promise {
     check,
 };
 
+/// How soon every shard of a broker knows that a directory has failed, in nanoseconds: a message away, on the slowest
+/// processor and in the longest queue that is drawn.
+const SPREADS_WITHIN_NS: u64 = 15_000_000_000;
+
+/// The topic id of `__cluster_metadata` (KIP-516).
+const METADATA: TopicId = TopicId(Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+
+/// Directories that failed: by shard, and by broker with the time.
+#[derive(Default)]
+struct Failed {
+    shards: BTreeSet<(NodeName, u64, ShardId)>,
+    brokers: BTreeMap<(NodeName, u64), u64>,
+}
+
+impl Failed {
+    fn note(&mut self, sight: &Sight<'_>, at_ns: u64) {
+        self.shards.insert((sight.node, sight.life, sight.shard));
+        self.brokers.entry((sight.node, sight.life)).or_insert(at_ns);
+    }
+
+    /// Whether the shard of this observation, about a log of its own, knows of a failure. The controller's shard, which has
+    /// the metadata log alone, is told of none: it finds out for itself.
+    fn is_known(&self, sight: &Sight<'_>, log: TopicPartition, at_ns: u64) -> bool {
+        let told = |since: &u64| at_ns.saturating_sub(*since) > SPREADS_WITHIN_NS && log.topic_id != METADATA;
+        self.shards.contains(&(sight.node, sight.life, sight.shard))
+            || self.brokers.get(&(sight.node, sight.life)).is_some_and(told)
+    }
+}
+
 /// Judges every acknowledgement, and every sync.
 fn check(evidence: &Evidence) -> Verdict {
     let mut court = Court::new(evidence);
     let mut synced = BTreeMap::<Replica, Offset>::new();
-    let mut failed = BTreeSet::new();
+    let mut failed = Failed::default();
     let one_directory = !evidence.plan.knobs.get("broker.log.dirs").is_some_and(|dirs| dirs.contains(','));
     for sight in sights(evidence) {
+        let at_ns = evidence.steps[sight.step].at.0;
         if matches!(sight.what, Observation::DirectoryFailed { .. }) && one_directory {
-            failed.insert((sight.node, sight.life, sight.shard));
+            failed.note(&sight, at_ns);
         }
         let Some(partition) = log_of(sight.what) else { continue };
         let point = synced.entry((sight.node, partition)).or_insert(Offset::ZERO);
@@ -34,7 +65,7 @@ fn check(evidence: &Evidence) -> Verdict {
             Observation::LogLoaded { end_offset, .. } => *point = *end_offset,
             Observation::Truncated { offset, .. } => *point = (*point).min(*offset),
             Observation::Synced { offset, .. } => {
-                let late = failed.contains(&(sight.node, sight.life, sight.shard)) && *offset > *point;
+                let late = failed.is_known(&sight, partition, at_ns) && *offset > *point;
                 court.judge(late, Some(sight.step), None, || {
                     format!("{partition} on {} was synced up to {offset} after its directory failed", sight.node)
                 });
@@ -54,12 +85,17 @@ fn check(evidence: &Evidence) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::piece::{accepts, durable, rejects};
+    use crate::piece::{Piece, accepts, durable, rejects};
 
     use barnabas_base::RestartKind::{Fresh, Unclean};
 
-    fn written() -> crate::piece::Piece {
+    fn written() -> Piece {
         durable().loaded(Fresh, 0, 0).appended(0, 4)
+    }
+
+    /// A directory fails on another shard.
+    fn elsewhere(piece: Piece) -> Piece {
+        piece.observed_on(ShardId(1), Observation::DirectoryFailed { index: 0 })
     }
 
     #[test]
@@ -70,6 +106,8 @@ mod tests {
                 written().synced(4).acked(0, 4, -1).acked(0, 4, 1),
                 written().lives(false).loaded(Unclean, 0, 4).acked(0, 4, -1),
                 written().synced(4).observed(Observation::DirectoryFailed { index: 0 }).acked(0, 4, -1),
+                elsewhere(written()).waits(14_000).synced(4),
+                elsewhere(written()).waits(16_000).lives(false).loaded(Unclean, 0, 4).appended(4, 8).synced(8),
             ],
         );
     }
@@ -83,6 +121,7 @@ mod tests {
                 written().acked(0, 4, -1),
                 written().synced(3).acked(0, 4, 1),
                 written().observed(failed()).synced(4),
+                elsewhere(written()).waits(16_000).synced(4),
                 written().synced(4).lives(false).loaded(Unclean, 0, 2).acked(0, 4, -1),
             ],
         );

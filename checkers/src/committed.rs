@@ -1,6 +1,7 @@
 //! Promise: the committed position of a group is the one that was committed last: it never falls unless a member asked,
 //! and survives everything the lane draws. A register, judged as one: what is read was written, and was not overwritten
-//! for certain before the read began.
+//! for certain before the read began. Offsets expire, but never those of a group that has members who read the topic
+//! (KIP-211).
 
 use std::collections::BTreeMap;
 
@@ -25,11 +26,13 @@ pub(crate) const PROMISE: Promise = Promise {
 const EXPIRY_MS: u64 = 6 * 24 * 60 * 60 * 1000;
 
 /// A commit of one position.
-struct Write {
+struct Write<'a> {
     offset: Offset,
     invoked: usize,
     /// When it was surely in force; never for one that was not answered.
     in_force: Option<usize>,
+    generation: i32,
+    member: &'a str,
 }
 
 /// Judges every answer for committed positions.
@@ -37,8 +40,8 @@ fn check(evidence: &Evidence) -> Verdict {
     let facts = Facts::new(evidence);
     let mut court = Court::new(evidence);
     let writes = writes(&facts);
-    let expires = longest_age_ms(evidence) >= EXPIRY_MS
-        || evidence.plan.knobs.iter().any(|(name, _)| name.starts_with("broker.offsets.retention"));
+    let expires =
+        longest_age_ms(evidence) >= EXPIRY_MS || evidence.plan.knobs.get("broker.offsets.retention.minutes").is_some();
     for view in &facts.calls {
         let Call::Committed { group, topic } = view.call else { continue };
         let (Some(Outcome::Ok(Reply::Committed { offsets })), Some(ended)) = (view.outcome, view.ended) else {
@@ -53,7 +56,8 @@ fn check(evidence: &Evidence) -> Verdict {
                 break;
             }
             let answer = answers.get(log).copied();
-            let wrong = judge(writes, answer, view.invoked, ended).filter(|_| answer.is_some() || !expires);
+            let may_be_expired = expires && !is_at_work(writes, view.invoked, ended);
+            let wrong = judge(writes, answer, view.invoked, ended).filter(|_| answer.is_some() || !may_be_expired);
             court.judge(wrong.is_some(), Some(ended), Some(*log), || {
                 format!("{group} on {}: {}", shown(*log), wrong.unwrap_or_default())
             });
@@ -71,15 +75,26 @@ fn first_log(topic: TopicName) -> LogName {
     LogName { topic, id: Uuid::default(), partition: 0 }
 }
 
+/// Whether the group had a member that read the log all the while since a position was committed: one whose commits were
+/// accepted before and after the question, in one generation. Groups that have been empty begin another.
+fn is_at_work(writes: &[Write<'_>], invoked: usize, ended: usize) -> bool {
+    let accepted = || writes.iter().filter(|write| write.in_force.is_some() && write.generation > 0);
+    let before = |write: &&Write<'_>| write.in_force.is_some_and(|at| at < invoked);
+    accepted().filter(before).any(|first| {
+        let is_same = |write: &Write<'_>| (write.generation, write.member) == (first.generation, first.member);
+        accepted().any(|write| write.invoked > ended && is_same(write))
+    })
+}
+
 /// What is wrong with an answer, if something is.
-fn judge(writes: &[Write], answer: Option<Offset>, invoked: usize, ended: usize) -> Option<String> {
+fn judge(writes: &[Write<'_>], answer: Option<Offset>, invoked: usize, ended: usize) -> Option<String> {
     // The last beginning of a commit that was in force before the question: what ended before it is overwritten.
     let settled = writes.iter().filter(|write| write.in_force.is_some_and(|at| at < invoked));
     let latest = settled.clone().max_by_key(|write| write.invoked);
     let Some(answer) = answer else {
         return latest.map(|write| format!("{} was committed and nothing is", write.offset));
     };
-    let possible = |write: &&Write| {
+    let possible = |write: &&Write<'_>| {
         let overwritten = latest.is_some_and(|latest| write.in_force.is_some_and(|at| at < latest.invoked));
         write.offset == answer && write.invoked < ended && !overwritten
     };
@@ -90,12 +105,12 @@ fn judge(writes: &[Write], answer: Option<Offset>, invoked: usize, ended: usize)
     Some(format!("{answer} is committed after {last} was"))
 }
 
-type Writes = BTreeMap<(GroupName, LogName), Vec<Write>>;
+type Writes<'a> = BTreeMap<(GroupName, LogName), Vec<Write<'a>>>;
 
-fn writes(facts: &Facts<'_>) -> Writes {
+fn writes<'a>(facts: &Facts<'a>) -> Writes<'a> {
     let mut writes = Writes::new();
     for view in &facts.calls {
-        let Call::Commit { group, offsets, .. } = view.call else { continue };
+        let Call::Commit { group, generation, member, offsets } = view.call else { continue };
         if matches!(view.outcome, Some(Outcome::Failed(_))) {
             continue;
         }
@@ -103,7 +118,8 @@ fn writes(facts: &Facts<'_>) -> Writes {
         for (log, offset) in offsets {
             let Some(log) = facts.log(*log) else { continue };
             let known = writes.entry((*group, log)).or_default();
-            known.push(Write { offset: *offset, invoked: view.invoked, in_force });
+            let (generation, offset, invoked) = (*generation, *offset, view.invoked);
+            known.push(Write { offset, invoked, in_force, generation, member });
         }
     }
     writes
@@ -129,9 +145,21 @@ mod tests {
                 durable().invoke(1, durable().to_commit(1, 1, 5)).committed(Some(5)).ends(0, Outcome::Ok(Reply::Done)),
             ],
         );
-        let quiet =
-            |piece: crate::piece::Piece| piece.plan(|plan| plan.knobs.set("broker.offsets.retention.minutes", 1));
-        passes_over(&PROMISE, [durable().committed(None), quiet(durable().commits(1, 1, 5).committed(None))]);
+        passes_over(
+            &PROMISE,
+            [
+                durable().committed(None),
+                expiring().commits(1, 1, 5).committed(None),
+                expiring().commits(1, 1, 5).committed(None).commits(1, 2, 5),
+                expiring().commits(1, 1, 5).committed(None).commits(2, 1, 5),
+                expiring().commits(1, 1, 5).committed(None).commit(1, 1, 5, unanswered()),
+            ],
+        );
+    }
+
+    /// Offsets of groups without members expire soon.
+    fn expiring() -> crate::piece::Piece {
+        durable().plan(|plan| plan.knobs.set("broker.offsets.retention.minutes", 1))
     }
 
     #[test]
@@ -143,6 +171,7 @@ mod tests {
                 durable().commits(1, 1, 5).committed(None),
                 durable().commits(1, 1, 5).committed(Some(6)),
                 durable().committed(Some(5)),
+                expiring().commits(1, 1, 5).committed(None).commits(1, 1, 6),
                 durable().commit(1, 1, 5, Outcome::Failed("ILLEGAL_GENERATION".to_owned())).committed(Some(5)),
             ],
         );

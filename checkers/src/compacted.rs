@@ -1,12 +1,13 @@
-//! Promise: compaction keeps the last value of every key and brings no earlier one back.
+//! Promise: compaction keeps the last value of every key and brings no earlier one back, and a tombstone stays as long as
+//! a reader that lags may count on it (KIP-534).
 
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
 use barnabas_history::{Content, Evidence, LogName};
 
-use crate::facts::{End, Facts, survives};
-use crate::lawful::Lawful;
+use crate::facts::{End, Facts, Sent, survives};
+use crate::lawful::{Lawful, age_ms};
 use crate::verdict::{Court, shown};
 use crate::{Kind, Promise, Verdict};
 
@@ -23,6 +24,8 @@ pub(crate) const PROMISE: Promise = Promise {
 struct Last {
     offset: Offset,
     tombstone: bool,
+    /// Position at which it was sent; 0 when that is not known.
+    sent: usize,
     step: usize,
 }
 
@@ -32,6 +35,7 @@ fn check(evidence: &Evidence) -> Verdict {
     let mut court = Court::new(evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
     let lawful = Lawful::new(&facts);
+    let is_standard = evidence.plan.knobs.get("broker.log.cleaner.delete.retention.ms").is_none();
     let mut found = BTreeMap::new();
     for (log, records) in &read.logs {
         for (offset, seen) in records {
@@ -46,8 +50,11 @@ fn check(evidence: &Evidence) -> Verdict {
         if gone || !kept || last.offset < lawful.trimmed(log.topic, log.partition) {
             continue;
         }
-        let (Last { offset, tombstone, step }, left) = (last, found.get(&(log, key)));
-        let broken = left.map_or(!tombstone && !deleted_later(&facts, log, key, offset), |left| *left < offset);
+        let (Last { offset, tombstone, sent, step }, left) = (last, found.get(&(log, key)));
+        // What was sent later without an answer may be a tombstone too, and is younger.
+        let is_due = tombstone && is_standard && lawful.spares_tombstone(log.topic, age_ms(evidence, sent));
+        let may_be_gone = || if tombstone { !is_due } else { deleted_later(&facts, log, key, offset) };
+        let broken = left.map_or_else(|| !may_be_gone(), |left| *left < offset);
         court.judge(broken, Some(step), Some(log), || {
             let left = left.map_or_else(|| "nothing".to_owned(), |left| format!("the record at {left}"));
             format!("key {key} of {} was last set at {offset}, and {left} is left", shown(log))
@@ -75,18 +82,22 @@ fn last_known(facts: &Facts<'_>) -> BTreeMap<(LogName, u32), Last> {
         let top = known.entry((log, key)).or_insert(last);
         if last.offset > top.offset {
             *top = last;
+        } else if last.offset == top.offset {
+            top.sent = top.sent.max(last.sent);
         }
     };
     for send in facts.sends().iter().filter(|send| send.acks != 0) {
         if let (End::Ok(Some((log, offset))), Some(key)) = (send.end, send.key) {
-            see(log, key, Last { offset, tombstone: send.tombstone, step: send.ended });
+            let Sent { tombstone, invoked: sent, ended: step, .. } = *send;
+            see(log, key, Last { offset, tombstone, sent, step });
         }
     }
     for poll in facts.polls() {
         for seen in poll.records {
             if let (Some(log), Some(key)) = (poll.log, seen.key) {
                 let tombstone = matches!(seen.content, Content::Tombstone(_));
-                see(log, key, Last { offset: seen.offset, tombstone, step: poll.ended });
+                // Whoever sent it tells when.
+                see(log, key, Last { offset: seen.offset, tombstone, sent: 0, step: poll.ended });
             }
         }
     }
@@ -100,8 +111,15 @@ mod tests {
 
     use barnabas_history::Seen;
 
+    const CLEANER_KNOB: &str = "broker.log.cleaner.delete.retention.ms";
+
     fn keyed() -> Piece {
         durable().key(7).configured("cleanup.policy", "compact")
+    }
+
+    /// Tombstones are kept for a second.
+    fn old_tombstones() -> Piece {
+        keyed().configured("delete.retention.ms", "1000")
     }
 
     #[test]
@@ -111,7 +129,9 @@ mod tests {
             [
                 keyed().sent(0, 1, 0).sent(0, 2, 1).last(&[(1, 2)]),
                 keyed().sent(0, 1, 0).unknown(0, 2).last(&[(4, 2)]),
-                keyed().sent(0, 1, 0).deleted(0, 2, 1).last(&[]),
+                old_tombstones().sent(0, 1, 0).deleted(0, 2, 1).waits(1_000).last(&[]),
+                keyed().plan(|plan| plan.knobs.set(CLEANER_KNOB, 0)).deleted(0, 2, 1).last(&[]),
+                keyed().sent(0, 1, 0).deleted(0, 2, 1).waits(86_400_000).last(&[]),
                 keyed().sent(0, 1, 0).deleted(0, 2, 1).sent(0, 3, 2).last(&[(2, 3)]),
             ],
         );
@@ -127,6 +147,8 @@ mod tests {
                 keyed().sent(0, 1, 0).sent(0, 2, 1).last(&[(0, 1)]),
                 keyed().sent(0, 1, 0).last_saw(other(5, 9)),
                 keyed().sent(0, 1, 0).deleted(0, 2, 1).last(&[(0, 1)]),
+                keyed().sent(0, 1, 0).deleted(0, 2, 1).waits(60_000).last(&[]),
+                old_tombstones().sent(0, 1, 0).waits(60_000).deleted(0, 2, 1).last(&[]),
                 keyed().sent(0, 1, 0).polled(1, &[(3, 4)]).last(&[(0, 1)]),
             ],
         );

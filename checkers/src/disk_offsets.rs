@@ -30,7 +30,7 @@ type Positions = BTreeMap<(String, String, i32), Offset>;
 fn check(evidence: &Evidence) -> Verdict {
     let mut court = Court::new(evidence);
     let facts = Facts::new(evidence);
-    let shorter = evidence.plan.knobs.iter().any(|(name, _)| name.starts_with("broker.offsets.retention"));
+    let shorter = evidence.plan.knobs.iter().any(|(name, _)| name == "broker.offsets.retention.minutes");
     let Some(image) = evidence.disks.iter().rfind(|image| image.stopped_cleanly) else { return court.verdict() };
     if shorter
         || longest_age_ms(evidence) >= EXPIRATION_MS

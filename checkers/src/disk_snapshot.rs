@@ -1,5 +1,5 @@
 //! Promise: a producer snapshot is the fold of the log below its offset (I19). Producers whose batches retention has deleted
-//! may be in it, those whose batches are there must be.
+//! may be in it, those whose batches are there must be, and no batch past its offset is.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +31,9 @@ fn check(evidence: &Evidence) -> Verdict {
     let expires = shorter || longest_age_ms(evidence) >= EXPIRATION_MS;
     for image in evidence.disks.iter().filter(|image| image.stopped_cleanly) {
         for log in logs(image) {
+            for (offset, bytes) in &log.snapshots {
+                judge_past(&mut court, image.after_step, &log, (*offset, bytes));
+            }
             // Older ones speak of batches that cleaning and retention may have taken away since.
             let Some((offset, bytes)) = log.snapshots.last() else { continue };
             let name = || format!("{}-{}, snapshot {offset}", log.topic, log.partition.partition);
@@ -50,6 +53,17 @@ fn check(evidence: &Evidence) -> Verdict {
         }
     }
     court.verdict()
+}
+
+/// Judges whether a snapshot of any age knows nothing of what follows it: a start that begins there would take for
+/// appended what never was.
+fn judge_past(court: &mut Court<'_>, step: usize, log: &ScannedLog<'_>, (offset, bytes): (Offset, &[u8])) {
+    for entry in snapshot(bytes).into_iter().flatten() {
+        court.judge(entry.last_offset >= offset, Some(step), None, || {
+            let log = format!("{}-{}", log.topic, log.partition.partition);
+            format!("{log}, snapshot {offset}: it has {entry:?}, which lies past it")
+        });
+    }
 }
 
 /// Whether an entry of a snapshot at `offset` fits what the log has of its producer: what retention deleted may have held a

@@ -44,6 +44,7 @@ mod phantom;
 #[cfg(test)]
 mod piece;
 mod poll_skip;
+mod prompt;
 mod reading;
 mod realtime_send;
 mod restart;
@@ -119,6 +120,7 @@ pub const ALL: &[Promise] = &[
     settled::PROMISE,
     watermarks::PROMISE,
     ack_after_sync::PROMISE,
+    prompt::PROMISE,
     restart::PROMISE,
     epochs::PROMISE,
     sequences::PROMISE,

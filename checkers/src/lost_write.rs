@@ -12,7 +12,7 @@ use barnabas_history::{Evidence, LogName, Value};
 use barnabas_plan::TopicName;
 
 use crate::facts::{End, Facts, LastRead, Sent, whole};
-use crate::lawful::Lawful;
+use crate::lawful::{Lawful, age_ms};
 use crate::verdict::{Court, shown};
 use crate::{Kind, Promise, Verdict};
 
@@ -32,6 +32,8 @@ struct Known {
     key: Option<u32>,
     /// Stretch between losses in which it was known.
     stretch: usize,
+    /// Position at which it was sent; 0 when that is not known.
+    sent: usize,
     step: usize,
     how: &'static str,
 }
@@ -43,7 +45,7 @@ fn check(evidence: &Evidence) -> Verdict {
     let Some(read) = facts.last_read() else { return court.verdict() };
     let sends = facts.sends();
     let mut known = acknowledged(&facts, &sends);
-    known.extend(read_before(&facts, &read));
+    known.extend(read_before(&facts, &read, &sends));
     let ways = Ways::new(&facts, &read, &sends);
     let holds = |known: &Known| read.value(known.log, known.offset) == Some(known.value);
     let mut survivors = BTreeMap::<(LogName, usize), Offset>::new();
@@ -71,13 +73,14 @@ fn acknowledged(facts: &Facts<'_>, sends: &[Sent]) -> Vec<Known> {
     let known = |send: &Sent| {
         let End::Ok(Some((log, offset))) = send.end else { return None };
         let stretch = facts.stretch(send.invoked, send.ended)?;
-        let Sent { value, key, ended: step, .. } = *send;
-        (send.acks != 0).then_some(Known { log, offset, value, key, stretch, step, how: "acknowledged" })
+        let Sent { value, key, invoked: sent, ended: step, .. } = *send;
+        (send.acks != 0).then_some(Known { log, offset, value, key, stretch, sent, step, how: "acknowledged" })
     };
     sends.iter().filter_map(known).collect()
 }
 
-fn read_before(facts: &Facts<'_>, last: &LastRead) -> Vec<Known> {
+fn read_before(facts: &Facts<'_>, last: &LastRead, sends: &[Sent]) -> Vec<Known> {
+    let sent_at: BTreeMap<Value, usize> = sends.iter().map(|send| (send.value, send.invoked)).collect();
     let mut known = Vec::new();
     for poll in facts.polls() {
         // A consumer may hold records from before a loss: only where none is lawful is a read a fact about the log.
@@ -85,7 +88,8 @@ fn read_before(facts: &Facts<'_>, last: &LastRead) -> Vec<Known> {
         for seen in poll.records {
             let Some(value) = seen.content.value() else { continue };
             let (offset, key, step) = (seen.offset, seen.key, poll.ended);
-            known.push(Known { log, offset, value, key, stretch: 0, step, how: "read" });
+            let sent = sent_at.get(&value).copied().unwrap_or(0);
+            known.push(Known { log, offset, value, key, stretch: 0, sent, step, how: "read" });
         }
     }
     known
@@ -129,7 +133,8 @@ impl<'a> Ways<'a> {
             return true;
         }
         let begins = self.read.begins.get(&log).copied().max(self.read.first(log));
-        if self.lawful.retains(log.topic) && begins.is_none_or(|begins| record.offset < begins) {
+        let is_old = || !self.lawful.spares(log.topic, age_ms(self.facts.evidence, record.sent));
+        if self.lawful.retains(log.topic) && begins.is_none_or(|begins| record.offset < begins) && is_old() {
             return true;
         }
         if self.facts.may_be_dropped(log.topic) && !self.read.logs.contains_key(&log) {
@@ -165,7 +170,8 @@ mod tests {
                 known().last(&[(0, 1), (1, 2)]),
                 known().unknown(0, 3).last(&[(0, 1), (1, 2)]),
                 known().trimmed(1).last(&[(1, 2)]),
-                known().configured("retention.ms", "1000").last(&[(1, 2)]),
+                known().configured("retention.ms", "1000").waits(1_000).last(&[(1, 2)]),
+                known().configured("retention.ms", "1000").configured("retention.bytes", "9").last(&[(1, 2)]),
                 known().sent(0, 3, 2).configured("retention.ms", "1").last(&[(0, 1), (2, 3)]).asked(Earliest, -1, 2),
                 durable().key(7).configured("cleanup.policy", "compact").sent(0, 1, 0).sent(0, 2, 1).last(&[(1, 2)]),
                 Piece::of(Lane::PageCache).sent(0, 1, 0).sent(0, 2, 1).power_lost().last(&[(0, 1)]),
@@ -190,6 +196,8 @@ mod tests {
                 durable().acks(1).sent(0, 1, 0).last(&[]),
                 known().trimmed(1).last(&[]),
                 known().configured("retention.ms", "1000").last(&[(0, 1)]),
+                known().configured("retention.ms", "1000").last(&[(1, 2)]),
+                durable().sent(0, 1, 0).waits(1_000).sent(0, 2, 1).configured("retention.ms", "900").last(&[]),
                 known().sent(0, 3, 2).configured("retention.ms", "1").last(&[(0, 1), (2, 3)]).asked(Earliest, -1, 1),
                 known().sent(0, 3, 2).last(&[(0, 1), (2, 3)]).asked(Earliest, -1, 2),
                 known().dropped(Outcome::Failed("refused".to_owned())).last(&[(0, 1)]).on(log(1)),

@@ -28,6 +28,8 @@ pub(crate) struct Piece {
     acks: i16,
     log: LogName,
     timestamp: i64,
+    /// Time that went by beside that of the steps.
+    waited_ms: u64,
 }
 
 pub(crate) const fn life(client: u16) -> ClientLife {
@@ -65,7 +67,17 @@ impl Piece {
             });
         }
         let evidence = Evidence::new(plan);
-        Self { evidence, calls: 0, life: 0, idempotent: true, key: None, acks: -1, log: log(1), timestamp: 0 }
+        Self {
+            evidence,
+            calls: 0,
+            life: 0,
+            idempotent: true,
+            key: None,
+            acks: -1,
+            log: log(1),
+            timestamp: 0,
+            waited_ms: 0,
+        }
     }
 
     pub(crate) fn plan(mut self, change: impl FnOnce(&mut Plan)) -> Self {
@@ -94,8 +106,14 @@ impl Piece {
     }
 
     pub(crate) fn push(mut self, what: What) -> Self {
-        let at = Monotonic(self.evidence.steps.len() as u64 * 1_000_000);
+        let at = Monotonic((self.evidence.steps.len() as u64 + self.waited_ms) * 1_000_000);
         self.evidence.push(at, what);
+        self
+    }
+
+    /// So much time goes by; a step takes a millisecond.
+    pub(crate) fn waits(mut self, ms: u64) -> Self {
+        self.waited_ms += ms;
         self
     }
 
@@ -273,7 +291,11 @@ impl Piece {
 
     /// A broker's observation, in the life given by [`Self::lives`].
     pub(crate) fn observed(self, observation: Observation) -> Self {
-        let (node, life, shard) = (NodeName(0), self.life, ShardId(0));
+        self.observed_on(ShardId(0), observation)
+    }
+
+    pub(crate) fn observed_on(self, shard: ShardId, observation: Observation) -> Self {
+        let (node, life) = (NodeName(0), self.life);
         self.push(What::Observed { node, life, shard, observation })
     }
 

@@ -3,10 +3,15 @@
 //!
 //! A broker observes a batch once it is written, so that one that dies in between leaves records in the page cache that
 //! nobody observed. The log says how many when it is loaded; of them a producer may have sent any.
+//!
+//! Producer snapshots are caches that a crash may take, and what they said is found again in the log, if it is still there.
+//! Of a producer all of whose batches were deleted Kafka knows nothing then, and takes any sequence (`ProducerAppendInfo`:
+//! "If there is no current producer epoch (possibly because all producer records have been deleted due to retention or the
+//! DeleteRecords API) accept writes with any sequence number").
 
 use std::collections::BTreeMap;
 
-use barnabas_base::{Observation, Offset, ProducerEpoch, ProducerId};
+use barnabas_base::{Observation, Offset, ProducerEpoch, ProducerId, RestartKind};
 use barnabas_history::Evidence;
 use barnabas_plan::Plan;
 
@@ -66,9 +71,13 @@ fn check(evidence: &Evidence) -> Verdict {
         let Some(partition) = log_of(sight.what) else { continue };
         let log = logs.entry((sight.node, partition)).or_default();
         match sight.what {
-            Observation::LogLoaded { end_offset: end, .. } | Observation::Truncated { offset: end, .. } => {
-                log.go_on_at(*end)
+            Observation::LogLoaded { kind, start_offset, end_offset, .. } => {
+                if *kind == RestartKind::Unclean {
+                    log.forget_below(*start_offset);
+                }
+                log.go_on_at(*end_offset);
             }
+            Observation::Truncated { offset, .. } => log.go_on_at(*offset),
             Observation::Appended { base_offset, end_offset, producer, .. } => {
                 log.end = *end_offset;
                 let Some((id, epoch, first)) = *producer else { continue };
@@ -92,6 +101,12 @@ fn check(evidence: &Evidence) -> Verdict {
 }
 
 impl Log {
+    /// Producers all of whose batches lie below the log's start may be forgotten.
+    fn forget_below(&mut self, start: Offset) {
+        let is_there = |producer: &Producer| producer.batches.last().is_some_and(|batch| batch.base >= start);
+        self.producers.retain(|_, producer| is_there(producer));
+    }
+
     /// The log goes on at `end`: batches behind it are gone, records before it that nobody observed are there.
     fn go_on_at(&mut self, end: Offset) {
         let unseen = end.minus(self.end);
@@ -121,7 +136,7 @@ mod tests {
     use super::*;
     use crate::piece::{accepts, durable, passes_over, rejects};
 
-    use barnabas_base::RestartKind::Unclean;
+    use barnabas_base::RestartKind::{Clean, Unclean};
 
     #[test]
     fn accepts_contiguous_sequences() {
@@ -144,6 +159,8 @@ mod tests {
         accepts(&PROMISE, [died.batch(5, 6, 0, Some((7, 0, 4))).batch(6, 7, 0, Some((7, 0, 5)))]);
         let lost = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 0);
         passes_over(&PROMISE, [lost.batch(0, 2, 0, Some((7, 0, 0)))]);
+        let deleted = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 2, 2);
+        passes_over(&PROMISE, [deleted.batch(2, 3, 0, Some((7, 0, 9)))]);
     }
 
     #[test]
@@ -159,6 +176,8 @@ mod tests {
                 first().lives(false).loaded(Unclean, 0, 2).batch(2, 4, 0, Some((7, 3, 0))),
                 first().lives(false).loaded(Unclean, 0, 2).batch(2, 4, 0, Some((7, 3, 3))),
                 first().lives(false).loaded(Unclean, 0, 5).batch(5, 6, 0, Some((7, 3, 6))),
+                first().lives(true).loaded(Clean, 2, 2).batch(2, 4, 0, Some((7, 3, 9))),
+                first().lives(false).loaded(Unclean, 0, 2).batch(2, 4, 0, Some((7, 3, 9))),
                 first().lives(false).loaded(Unclean, 0, 5).batch(5, 6, 0, Some((7, 3, 4))).batch(
                     6,
                     7,
