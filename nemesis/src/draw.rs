@@ -4,7 +4,7 @@ use barnabas_base::Keyed;
 use barnabas_plan::{Family, Lane, Plan, Quiet, Workload};
 
 use crate::dice::Dice;
-use crate::{clients, faults, knobs, operations};
+use crate::{clients, faults, knobs, operations, schemes};
 
 /// Length of the safety phase.
 const SAFETY_MS: u64 = 60_000;
@@ -48,6 +48,8 @@ pub fn draw(seed: u64, lane: Lane) -> Plan {
     operations::draw(&mut dice, &swarm, &mut plan);
     faults::draw(&mut dice, &swarm, &mut plan);
     plan.quiet = draw_quiet(&mut dice, lane);
+    schemes::draw(&mut plan);
+    knobs::suit_lane(&mut plan);
     knobs::slow_down_ticks(&mut plan);
     plan
 }

@@ -1,5 +1,6 @@
 //! Knobs of a run: the world's and the broker's, each with its extremes. A knob that is not drawn keeps its default.
 
+use barnabas_base::Keyed;
 use barnabas_plan::{Lane, Plan};
 
 use crate::dice::Dice;
@@ -85,6 +86,31 @@ pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
     }
     if plan.lane == Lane::Clock && dice.chance(1, 2) {
         plan.knobs.set("broker.producer.id.expiration.ms", *dice.pick(&[60_000_u64, 3_600_000, 86_400_000]));
+    }
+}
+
+/// What a lane is about comes round within a run: at Kafka's defaults retention looks at a log every five minutes, and at
+/// committed offsets every ten. Dice of its own leave all else of the plan as it is.
+pub(crate) fn suit_lane(plan: &mut Plan) {
+    let mut dice = Dice::new(Keyed::new(plan.seed, "knobs of the lane").with(plan.lane as u64).bits());
+    if !dice.chance(3, 4) {
+        return;
+    }
+    match plan.lane {
+        Lane::Retention => {
+            plan.knobs.set("broker.log.retention.check.interval.ms", *dice.pick(&[500, 1_000, 5_000]));
+        }
+        Lane::Clock => plan.knobs.set("broker.offsets.retention.check.interval.ms", *dice.pick(&[500, 1_000, 10_000])),
+        Lane::Durable
+        | Lane::PageCache
+        | Lane::Acks
+        | Lane::Groups
+        | Lane::Compacted
+        | Lane::Admin
+        | Lane::Device
+        | Lane::Rot
+        | Lane::Replaced
+        | Lane::Raw => {}
     }
 }
 

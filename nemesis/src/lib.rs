@@ -10,6 +10,7 @@ mod draw;
 mod faults;
 mod knobs;
 mod operations;
+mod schemes;
 #[cfg(test)]
 mod tests;
 mod triggers;

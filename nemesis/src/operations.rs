@@ -105,8 +105,10 @@ fn draw_group(dice: &mut Dice, plan: &Plan, is_member: &mut bool) -> Action {
             Action::Leave {}
         }
         1..=9 => Action::Poll { wait_ms: *dice.pick(&[0, 50, 500]) },
-        10..=15 => Action::Commit {},
-        16..=18 => {
+        // Where clocks jump, what was committed is asked for more often than it is committed anew.
+        10..=12 => Action::Commit {},
+        13..=15 if plan.lane != Lane::Clock => Action::Commit {},
+        13..=18 => {
             let (topic, _) = place(dice, plan);
             Action::Committed { group: GroupName(u16::try_from(dice.small(GROUPS)).expect("few groups")), topic }
         }
@@ -162,14 +164,22 @@ fn draw_retention(dice: &mut Dice, plan: &Plan) -> Action {
     match dice.below(24) {
         0 => Action::Trim { topic, partition, percent: *dice.pick(&[10, 50, 90, 100]) },
         1 => Action::Offsets { topic, partition, spec: OffsetSpec::Earliest },
-        2 => Action::Configure {
-            topic,
-            key: "retention.bytes".to_owned(),
-            value: dice.magnitude(4_000, 100_000).to_string(),
-        },
+        2 => {
+            let bytes = dice.magnitude(4_000, 100_000);
+            // What only time limits stays so: that is where age alone decides what may go.
+            if is_limited_by_time(plan, topic) {
+                return draw_send(dice, plan);
+            }
+            Action::Configure { topic, key: "retention.bytes".to_owned(), value: bytes.to_string() }
+        }
         3 | 4 => Action::Poll { wait_ms: 50 },
         _ => draw_send(dice, plan),
     }
+}
+
+fn is_limited_by_time(plan: &Plan, topic: TopicName) -> bool {
+    let configs = plan.topics.iter().find(|planned| planned.name == topic).map(|planned| &planned.configs);
+    configs.is_some_and(|configs| configs.contains_key("retention.ms") && !configs.contains_key("retention.bytes"))
 }
 
 fn draw_raw(dice: &mut Dice, plan: &Plan) -> Action {

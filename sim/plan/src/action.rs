@@ -43,11 +43,13 @@ words! {
         SequenceGap = "sequence-gap",
         /// Batches whose sequences run over 2^31 − 1.
         SequenceWrap = "sequence-wrap",
+        /// Batches of unlike sizes on one connection, none waiting for the answer before it.
+        Pipelined = "pipelined",
         /// A Fetch that holds a long poll while pipelined requests wait behind it.
         ParkedFetch = "parked-fetch",
-        /// A fetch session whose last answer is thrown away and asked for again.
+        /// A fetch session whose last answer is thrown away, and whose next fetch says nothing of having it.
         LostFetchAnswer = "lost-fetch-answer",
-        /// An OffsetCommit of a generation that has passed.
+        /// An OffsetCommit and a Heartbeat of a generation that has passed.
         StaleCommit = "stale-commit",
         /// A JoinGroup with the instance id of a living member.
         StaticTwin = "static-twin",

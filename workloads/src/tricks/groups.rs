@@ -128,7 +128,7 @@ impl Stage<'_> {
         Ok(code.map_or(ErrorCode::UnknownServerError, |partition| code_of(partition.error_code)))
     }
 
-    /// A commit in the name of a generation that is over.
+    /// A commit and a heartbeat in the name of a generation that is over.
     pub(super) async fn stale_commit(&mut self) -> Result<(), Trouble> {
         let mut raw = self.coordinator().await?;
         let joined = self.join(&mut raw, "stale").await?;
@@ -140,7 +140,28 @@ impl Stage<'_> {
             ErrorCode::RebalanceInProgress,
             ErrorCode::FencedInstanceId,
         ];
-        must_be_refused("a commit of a generation that has passed", code, &expected)
+        must_be_refused("a commit of a generation that has passed", code, &expected)?;
+        let code = self.heartbeat_as(&mut raw, (&joined.member_id, "stale"), joined.generation_id - 1).await?;
+        must_be_refused("a heartbeat of a generation that has passed", code, &expected)
+    }
+
+    async fn heartbeat_as(
+        &self,
+        raw: &mut RawClient,
+        (member, instance): (&str, &str),
+        generation: i32,
+    ) -> Result<ErrorCode, Trouble> {
+        let request = HeartbeatRequest {
+            group_id: self.group(),
+            generation_id: generation,
+            member_id: member.to_owned(),
+            group_instance_id: Some(instance.to_owned()),
+        };
+        raw.send(HEARTBEAT_VERSION, request).await?;
+        let ResponseBody::Heartbeat(response) = raw.receive_within(ANSWER_MAX).await? else {
+            return Err(Trouble::Broken("Heartbeat is answered by something else".to_owned()));
+        };
+        Ok(code_of(response.error_code))
     }
 
     /// The second member of one instance id takes the place of the first, who is fenced.
@@ -153,18 +174,9 @@ impl Stage<'_> {
         if before.member_id == after.member_id {
             return Err(Trouble::Broken("two members share one member id".to_owned()));
         }
-        let request = HeartbeatRequest {
-            group_id: self.group(),
-            generation_id: before.generation_id,
-            member_id: before.member_id.clone(),
-            group_instance_id: Some("twin".to_owned()),
-        };
-        first.send(HEARTBEAT_VERSION, request).await?;
-        let ResponseBody::Heartbeat(response) = first.receive_within(ANSWER_MAX).await? else {
-            return Err(Trouble::Broken("Heartbeat is answered by something else".to_owned()));
-        };
+        let code = self.heartbeat_as(&mut first, (&before.member_id, "twin"), before.generation_id).await?;
         let expected = [ErrorCode::FencedInstanceId, ErrorCode::UnknownMemberId];
-        must_be_refused("a heartbeat of a member that was replaced", code_of(response.error_code), &expected)?;
+        must_be_refused("a heartbeat of a member that was replaced", code, &expected)?;
         let code = self.commit_as(&mut first, (&before.member_id, "twin"), before.generation_id).await?;
         must_be_refused("a commit of a member that was replaced", code, &expected)
     }

@@ -104,6 +104,7 @@ impl Stage<'_> {
             RawTrick::ZombieEpoch => self.zombie_epoch().await,
             RawTrick::SequenceGap => self.sequence_gap().await,
             RawTrick::SequenceWrap => self.sequence_wrap().await,
+            RawTrick::Pipelined => self.pipelined().await,
             RawTrick::ParkedFetch => self.parked_fetch().await,
             RawTrick::LostFetchAnswer => self.lost_fetch_answer().await,
             RawTrick::StaleCommit => self.stale_commit().await,
@@ -148,13 +149,18 @@ impl Stage<'_> {
 
     /// Begins the send of one record.
     fn draft(&mut self, acks: i16, producer: Option<ProducerFields>) -> Sent {
+        self.draft_of(acks, producer, PAYLOAD_BYTES)
+    }
+
+    /// Begins the send of one record of so many bytes.
+    fn draft_of(&mut self, acks: i16, producer: Option<ProducerFields>, bytes: u32) -> Sent {
         let draft = Draft {
             topic: self.log.topic,
             partition: self.log.partition,
             value: self.session.next_value(),
             key: None,
             tombstone: false,
-            bytes: PAYLOAD_BYTES,
+            bytes,
             timestamp: self.session.env.wall(),
         };
         // Another producer than the client's own, and in no order with it.

@@ -7,6 +7,10 @@ use barnabas_wire::RequestBody;
 use barnabas_wire::record::ProducerFields;
 
 use super::{ANSWER_MAX, PRODUCE_VERSION, Stage, Trouble, code_of, must_be_accepted, must_be_refused, produced};
+use crate::NoAnswer;
+
+/// Payloads of what is sent without waiting for answers.
+const PIPELINED_BYTES: [u32; 6] = [3_000, 64, 64, 3_000, 64, 64];
 
 /// More batches than a broker remembers of a producer.
 const OLD_AFTER: i32 = 7;
@@ -63,6 +67,39 @@ impl Stage<'_> {
             }
             _ => attempts.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.into())),
         }
+    }
+
+    /// What comes by one connection is appended in the order in which it came, however large it is.
+    pub(super) async fn pipelined(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.connect().await?;
+        let (mut sent, mut begun) = (Vec::new(), Vec::new());
+        for bytes in PIPELINED_BYTES {
+            let draft = self.draft_of(-1, None, bytes);
+            begun.push(raw.send(PRODUCE_VERSION, self.request(-1, &draft.batch)).await);
+            sent.push(draft);
+        }
+        let mut last = None;
+        let mut trouble = None;
+        for (sent, begun) in sent.iter().zip(begun) {
+            let answer = match (begun, &trouble) {
+                (Ok(_), None) => raw.receive_within(ANSWER_MAX).await.and_then(produced),
+                (Ok(_), Some(error)) => Err(NoAnswer::clone(error)),
+                (Err(error), _) => Err(error),
+            };
+            self.end(sent, std::slice::from_ref(&answer));
+            match answer {
+                Ok(answer) if answer.error_code == 0 => {
+                    let (before, offset) = (last.replace(answer.base_offset), answer.base_offset);
+                    if let Some(before) = before.filter(|before| offset <= *before) {
+                        return Err(Trouble::Broken(format!("sent later, appended at {offset}, not behind {before}")));
+                    }
+                }
+                Ok(_) => {}
+                // Who got no answer once waits for none any more.
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
+        }
+        trouble.map_or(Ok(()), |error| Err(error.into()))
     }
 
     pub(super) async fn replay_old(&mut self) -> Result<(), Trouble> {

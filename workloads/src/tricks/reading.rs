@@ -68,7 +68,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// An answer that got lost is asked for again: nothing may be skipped.
+    /// A session stands where its client said it does: whoever throws an answer away, and names no partition in the next
+    /// fetch, is sent the same again (KIP-227).
     pub(super) async fn lost_fetch_answer(&mut self) -> Result<(), Trouble> {
         let mut raw = self.connect().await?;
         let opened = fetched(&mut raw, self.fetch(Offset(0), 0, 0)).await?;
@@ -80,15 +81,25 @@ impl Stage<'_> {
             return Ok(());
         }
         let from = Offset(start.max(0));
-        raw.send(FETCH_VERSION, self.fetch(from, opened.session_id, 1)).await?;
+        let thrown_away = fetched(&mut raw, self.fetch(from, opened.session_id, 1)).await?;
         drop(raw);
         let mut again = self.connect().await?;
         let end = self.end_of_log(&mut again).await?;
-        let repeated = fetched(&mut again, self.fetch(from, opened.session_id, 1)).await?;
-        match code_of(repeated.error_code) {
-            ErrorCode::None => self.nothing_is_skipped(&repeated, from, end),
-            ErrorCode::InvalidFetchSessionEpoch | ErrorCode::FetchSessionIdNotFound => Ok(()),
-            code => Err(Trouble::Unclear(format!("a fetch in a session: {}", code.name()))),
+        let unnamed = FetchRequest { topics: Vec::new(), ..self.fetch(from, opened.session_id, 2) };
+        let repeated = fetched(&mut again, unnamed).await?;
+        for code in [thrown_away.error_code, repeated.error_code].map(code_of) {
+            match code {
+                ErrorCode::None => {}
+                ErrorCode::InvalidFetchSessionEpoch | ErrorCode::FetchSessionIdNotFound => return Ok(()),
+                code => return Err(Trouble::Unclear(format!("a fetch in a session: {}", code.name()))),
+            }
+        }
+        self.nothing_is_skipped(&repeated, from, end)?;
+        match (first_of(&thrown_away), first_of(&repeated)) {
+            (Some(once), Some(again)) if once != again => {
+                Err(Trouble::Broken(format!("a session went on from {once} to {again} by itself")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -124,4 +135,11 @@ async fn fetched(raw: &mut RawClient, request: FetchRequest) -> Result<FetchResp
         ResponseBody::Fetch(response) => Ok(response),
         other => Err(Trouble::Broken(format!("Fetch is answered by {:?}", other.api_key()))),
     }
+}
+
+/// Where the records of an answer begin.
+fn first_of(response: &FetchResponse) -> Option<Offset> {
+    let data = response.responses.iter().flat_map(|topic| &topic.partitions).next()?;
+    let bytes = data.records.bytes()?;
+    Some(batches(bytes, Tail::MayBeCut).next()?.ok()?.header().base_offset)
 }

@@ -1,0 +1,254 @@
+//! Schemes: faults that do their harm together. Drawn one by one they hardly ever meet: a sync that stands still when the
+//! power goes, a death soon after a flush that failed, an index that changes before it is read again.
+
+use barnabas_base::Keyed;
+use barnabas_plan::{
+    Api, Call, Fact, Family, Fate, Fault, FileClass, Lane, Machine, NodeName, Plan, PlannedFault, Trigger,
+};
+
+use crate::dice::Dice;
+
+/// One run in so many carries out a scheme.
+const ONE_IN: u64 = 2;
+/// Longest way back up: what follows in a scheme comes soon.
+const BACK_MAX_MS: u64 = 400;
+
+/// A scheme: what it needs of a lane, and its faults from a time on.
+struct Scheme {
+    /// How often it is taken, against the others that fit.
+    weight: u32,
+    families: &'static [Family],
+    faults: fn(&mut Dice, Lane, u64) -> Vec<(Trigger, Fault)>,
+}
+
+const SCHEMES: &[Scheme] = &[
+    Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: answered_before_a_sync },
+    Scheme { weight: 2, families: &[Family::Slow, Family::Power, Family::Kill], faults: two_deaths_before_a_sync },
+    Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: power_before_segments },
+    Scheme { weight: 3, families: &[Family::DiskError, Family::Power], faults: failed_sync_then_power },
+    Scheme {
+        weight: 3,
+        families: &[Family::DiskError, Family::Power, Family::Kill],
+        faults: failed_sync_then_two_deaths,
+    },
+    Scheme { weight: 2, families: &[Family::DiskError, Family::Power, Family::Kill], faults: torn_end_whose_cut_fails },
+    Scheme {
+        weight: 1,
+        families: &[Family::Rot, Family::Misplaced, Family::Stop, Family::Kill],
+        faults: index_that_changed,
+    },
+    Scheme { weight: 2, families: &[Family::Slow, Family::Kill], faults: slow_start },
+    Scheme { weight: 1, families: &[Family::Slow], faults: slow_names },
+    Scheme { weight: 3, families: &[Family::Clock], faults: clock_that_runs_ahead },
+];
+
+/// Adds the faults of a scheme to a plan of one run in [`ONE_IN`]. Dice of its own leave all else of the plan as it is.
+pub(crate) fn draw(plan: &mut Plan) {
+    let mut dice = Dice::new(Keyed::new(plan.seed, "scheme").with(plan.lane as u64).bits());
+    let families = plan.lane.families();
+    let fits = |scheme: &&Scheme| scheme.families.iter().all(|family| families.contains(family));
+    let often = |scheme: &'static Scheme| (0..scheme.weight).map(move |_| scheme);
+    let fitting: Vec<&Scheme> = SCHEMES.iter().filter(fits).flat_map(often).collect();
+    if fitting.is_empty() || plan.faults.is_empty() || !dice.chance(1, ONE_IN) {
+        return;
+    }
+    // The last part is left alone, so that what broke can come back before the heal.
+    let at_ms = dice.between(plan.safety_ms / 20, plan.safety_ms * 8 / 10);
+    let scheme = *dice.pick(&fitting);
+    let next = plan.faults.iter().map(|planned| planned.id + 1).max().unwrap_or(0);
+    let faults = (scheme.faults)(&mut dice, plan.lane, at_ms);
+    plan.faults.extend((next..).zip(faults).map(|(id, (trigger, fault))| PlannedFault { id, trigger, fault }));
+}
+
+const NODE: NodeName = NodeName(0);
+
+const fn at(ms: u64) -> Trigger {
+    Trigger::At { ms }
+}
+
+fn soon(dice: &mut Dice, max: u64) -> u64 {
+    dice.magnitude(1, max)
+}
+
+fn few(dice: &mut Dice, max: u64) -> u32 {
+    u32::try_from(dice.magnitude(1, max)).expect("a few")
+}
+
+fn crash(dice: &mut Dice) -> Fault {
+    Fault::Crash { node: NODE, back_ms: soon(dice, BACK_MAX_MS) }
+}
+
+fn power_loss(dice: &mut Dice, fates: &[Fate]) -> Fault {
+    Fault::PowerLoss { node: NODE, fate: *dice.pick(fates), back_ms: soon(dice, BACK_MAX_MS) }
+}
+
+/// Files that hold what was promised.
+fn promised_file(dice: &mut Dice) -> FileClass {
+    *dice.pick(&[
+        FileClass::Any,
+        FileClass::Any,
+        FileClass::Journal,
+        FileClass::Segment,
+        FileClass::Segment,
+        FileClass::OffsetsSegment,
+        FileClass::MetadataSegment,
+    ])
+}
+
+/// What a lane is about is what its brokers answer most.
+fn api_of(dice: &mut Dice, lane: Lane) -> Api {
+    match lane {
+        Lane::Groups => *dice.pick(&[Api::OffsetCommit, Api::OffsetCommit, Api::Produce, Api::JoinGroup]),
+        Lane::Admin => *dice.pick(&[Api::CreateTopics, Api::Produce]),
+        Lane::Retention => *dice.pick(&[Api::Produce, Api::Produce, Api::DeleteRecords]),
+        Lane::Durable
+        | Lane::PageCache
+        | Lane::Acks
+        | Lane::Compacted
+        | Lane::Device
+        | Lane::Rot
+        | Lane::Replaced
+        | Lane::Clock
+        | Lane::Raw => Api::Produce,
+    }
+}
+
+fn slow_syncs(dice: &mut Dice, at_ms: u64) -> (Trigger, Fault) {
+    let (file, each_ms) = (promised_file(dice), dice.magnitude(100, 8_000));
+    let for_ms = dice.between(2_000, 8_000);
+    (at(at_ms), Fault::Stall { node: NODE, call: Call::Sync, file, each_ms, for_ms })
+}
+
+/// The power goes while syncs stand still and answers go out: what was answered and is not safe is gone.
+fn answered_before_a_sync(dice: &mut Dice, lane: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let stalled = slow_syncs(dice, at_ms);
+    let (api, count, since_ms) = (api_of(dice, lane), few(dice, 16), at_ms + dice.between(1, 6_000));
+    let answered = Trigger::Answered { node: NODE, api, count, since_ms };
+    let fates = [Fate::Nothing, Fate::Nothing, Fate::Drawn, Fate::Prefix, Fate::NoNames, Fate::Zeroes];
+    vec![stalled, (answered, power_loss(dice, &fates))]
+}
+
+/// The power goes while segments stand still and the journal, which is what makes a commit, does not.
+fn power_before_segments(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let (file, each_ms) = (FileClass::Segment, dice.between(2_000, 10_000));
+    let stalled = Fault::Stall { node: NODE, call: Call::Sync, file, each_ms, for_ms: 10_000 };
+    let lost_ms = at_ms + dice.between(1_000, 8_000);
+    vec![(at(at_ms), stalled), (at(lost_ms), power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]))]
+}
+
+/// The process dies while syncs stand still, and the power goes when its successor has shown what it found.
+fn two_deaths_before_a_sync(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let (file, each_ms) = (*dice.pick(&[FileClass::Any, FileClass::Journal]), dice.magnitude(500, 4_000));
+    let stalled = Fault::Stall { node: NODE, call: Call::Sync, file, each_ms, for_ms: 10_000 };
+    let crashes_ms = at_ms + dice.between(50, 1_000);
+    let died = (at(crashes_ms), crash(dice));
+    let fact = *dice.pick(&[Fact::Served, Fact::Served, Fact::Served, Fact::LogLoaded, Fact::HighWatermark]);
+    let served = Trigger::Observed { node: NODE, fact, count: few(dice, 32), since_ms: crashes_ms + 1 };
+    vec![(at(at_ms), stalled), died, (served, power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]))]
+}
+
+fn failed_sync(dice: &mut Dice, at_ms: u64) -> (Trigger, Fault) {
+    // Commits sync the journal; what syncs a segment comes rarely.
+    let file = *dice.pick(&[FileClass::Journal, FileClass::Journal, FileClass::Any, FileClass::MetadataSegment]);
+    // Who tries again after one failure is told that all is well.
+    let count = *dice.pick(&[1, 1, 1, 2, 4]);
+    let fault = Fault::DiskError { node: NODE, call: Call::Sync, file, count };
+    (at(at_ms), fault)
+}
+
+/// A flush fails, and a device that says no more of it loses power.
+fn failed_sync_then_power(dice: &mut Dice, lane: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let failed = failed_sync(dice, at_ms);
+    let (api, count) = (api_of(dice, lane), few(dice, 64));
+    let trigger = if dice.chance(1, 2) {
+        Trigger::Answered { node: NODE, api, count, since_ms: at_ms + 1 }
+    } else {
+        at(at_ms + soon(dice, 4_000))
+    };
+    vec![failed, (trigger, power_loss(dice, &[Fate::Nothing, Fate::Drawn]))]
+}
+
+/// A flush fails, its process dies, and the power goes before or after the successor has put things right.
+fn failed_sync_then_two_deaths(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let failed = failed_sync(dice, at_ms);
+    let crashes_ms = at_ms + soon(dice, 1_000);
+    let died = (at(crashes_ms), crash(dice));
+    let trigger = match dice.below(3) {
+        0 => at(crashes_ms + BACK_MAX_MS + soon(dice, 4_000)),
+        1 => Trigger::Observed {
+            node: NODE,
+            fact: *dice.pick(&[Fact::Served, Fact::LogLoaded, Fact::Acked]),
+            count: few(dice, 16),
+            since_ms: crashes_ms + 1,
+        },
+        _ => Trigger::Done {
+            node: NODE,
+            call: Call::Sync,
+            file: *dice.pick(&[FileClass::Any, FileClass::Segment, FileClass::MetadataSegment]),
+            count: few(dice, 32),
+            since_ms: crashes_ms + 1,
+        },
+    };
+    vec![failed, died, (trigger, power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]))]
+}
+
+/// The power tears the ends of files, the flush of their cut fails, and power goes once more.
+fn torn_end_whose_cut_fails(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let count = few(dice, 8);
+    let writing = Trigger::Done { node: NODE, call: Call::Write, file: FileClass::Segment, count, since_ms: at_ms };
+    let torn = power_loss(dice, &[Fate::Sectors, Fate::Prefix, Fate::Zeroes]);
+    let restarted = |count, since_ms| Trigger::Started { node: NODE, count, since_ms };
+    let file = *dice.pick(&[FileClass::Segment, FileClass::Segment, FileClass::Any]);
+    let failed = Fault::DiskError { node: NODE, call: Call::Sync, file, count: few(dice, 4) };
+    let crashes_ms = at_ms + 500 + soon(dice, 3_000);
+    let died = (at(crashes_ms), crash(dice));
+    let lost_ms = crashes_ms + BACK_MAX_MS + soon(dice, 3_000);
+    let lost = (at(lost_ms), power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]));
+    vec![(writing, torn), (restarted(1, at_ms), failed), died, lost]
+}
+
+/// An index changes on its disk, and a start reads it.
+fn index_that_changed(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let file = FileClass::Index;
+    let mut faults = Vec::new();
+    for _ in 0..dice.between(1, 3) {
+        let changed = match dice.below(4) {
+            0 => Fault::LostWrite { node: NODE, file, count: few(dice, 4) },
+            1 => Fault::Misdirected { node: NODE, file, back_bytes: dice.magnitude(1, 64) },
+            _ => Fault::Rot { node: NODE, file, bits: few(dice, 64) },
+        };
+        faults.push((at(at_ms), changed));
+    }
+    let back_ms = soon(dice, BACK_MAX_MS);
+    let ended = if dice.chance(2, 3) { Fault::Stop { node: NODE, kill_ms: 30_000, back_ms } } else { crash(dice) };
+    faults.push((at(at_ms + soon(dice, 2_000)), ended));
+    faults
+}
+
+/// A process starts, and what is read once its first logs are there is read slowly, while clients ask.
+fn slow_start(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let died = (at(at_ms), crash(dice));
+    let loaded = Trigger::Observed { node: NODE, fact: Fact::LogLoaded, count: few(dice, 8), since_ms: at_ms + 1 };
+    let file =
+        *dice.pick(&[FileClass::OffsetsSegment, FileClass::OffsetsSegment, FileClass::OffsetsSegment, FileClass::Any]);
+    let (each_ms, for_ms) = (dice.magnitude(1_000, 8_000), dice.between(5_000, 10_000));
+    vec![died, (loaded, Fault::Stall { node: NODE, call: Call::Read, file, each_ms, for_ms })]
+}
+
+/// Names change slowly: what makes, renames and removes files takes long enough for others to meet it.
+fn slow_names(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let calls = [Call::Open, Call::Rename, Call::SyncDir, Call::Remove, Call::Sync];
+    let (call, each_ms) = (*dice.pick(&calls), dice.magnitude(20, 2_000));
+    let stall = Fault::Stall { node: NODE, call, file: FileClass::Any, each_ms, for_ms: dice.between(2_000, 8_000) };
+    vec![(at(at_ms), stall)]
+}
+
+/// The broker's wall clock jumps forward, by minutes to months: what expires does, and what is in use does not.
+fn clock_that_runs_ahead(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    const MONTHS_MS: u64 = 90 * 86_400_000;
+    let mut jump = |at_ms| {
+        let by_ms = i64::try_from(dice.magnitude(120_000, MONTHS_MS)).expect("months fit");
+        (at(at_ms), Fault::ClockJump { machine: Machine::Node(NODE), by_ms })
+    };
+    vec![jump(at_ms / 3), jump(at_ms * 2 / 3), jump(at_ms)]
+}
