@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use barnabas_checkers::{Judgement, Scope, edn, judge};
+use barnabas_checkers::{ALL, Broken, Judgement, Scope, edn, judge};
 use barnabas_client::Address;
 use barnabas_plan::Lane;
 use clap::{Args, Parser, Subcommand};
@@ -42,6 +42,9 @@ enum Command {
         /// Where clients connect: host:port.
         #[arg(long)]
         bootstrap: String,
+        /// Promises that this broker does not make: what is broken of them is told and does not count.
+        #[arg(long, value_name = "PROMISE")]
+        excuse: Vec<String>,
         /// Where what clients saw goes as Jepsen's EDN.
         #[arg(long)]
         history: Option<PathBuf>,
@@ -87,7 +90,7 @@ fn command(command: &Command) -> Result<bool> {
             fit::broker_config(&which.plan()).iter().for_each(|(key, value)| println!("{key}={value}"));
             Ok(true)
         }
-        Command::Run { which, bootstrap, history } => {
+        Command::Run { which, bootstrap, excuse, history } => {
             let Some((host, port)) = bootstrap.rsplit_once(':') else { bail!("--bootstrap is host:port") };
             let address = Address { host: host.to_owned(), port: port.parse().context("--bootstrap is host:port")? };
             let plan = which.plan();
@@ -96,7 +99,13 @@ fn command(command: &Command) -> Result<bool> {
             if let Some(file) = history {
                 std::fs::write(file, edn(&evidence))?;
             }
-            let judgement = judge(&evidence, Scope::ClientsOnly);
+            let unknown = excuse.iter().find(|name| ALL.iter().all(|promise| promise.name != **name));
+            if let Some(unknown) = unknown {
+                bail!("there is no promise `{unknown}` to excuse");
+            }
+            let mut judgement = judge(&evidence, Scope::ClientsOnly);
+            let is_excused = |broken: &Broken| excuse.iter().any(|name| name == broken.promise);
+            judgement.broken.extract_if(.., |broken| is_excused(broken)).for_each(|broken| tell("excused", &broken));
             show(which.seed, lane, &judgement);
             Ok(judgement.broken.is_empty())
         }
@@ -110,8 +119,10 @@ fn show(seed: u64, lane: Lane, judgement: &Judgement) {
     println!(
         "seed {seed:#x}, lane {lane}: {acknowledged} of {sent} records acknowledged, {facts} facts judged: {verdict}"
     );
-    for broken in &judgement.broken {
-        let at = broken.at.as_secs_f64();
-        println!("  {} ({}), at {at:.3} s: {}; {} more", broken.words, broken.promise, broken.what, broken.more);
-    }
+    judgement.broken.iter().for_each(|broken| tell("broken", broken));
+}
+
+fn tell(how: &str, broken: &Broken) {
+    let Broken { promise, words, what, at, more, .. } = broken;
+    println!("  {how}: {words} ({promise}), at {:.3} s: {what}; {more} more", at.as_secs_f64());
 }
