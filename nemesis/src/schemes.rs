@@ -25,9 +25,9 @@ const SCHEMES: &[Scheme] = &[
     Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: answered_before_a_sync },
     Scheme { weight: 2, families: &[Family::Slow, Family::Power, Family::Kill], faults: two_deaths_before_a_sync },
     Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: power_before_segments },
-    Scheme { weight: 3, families: &[Family::DiskError, Family::Power], faults: failed_sync_then_power },
+    Scheme { weight: 8, families: &[Family::DiskError, Family::Power], faults: failed_sync_then_power },
     Scheme {
-        weight: 3,
+        weight: 8,
         families: &[Family::DiskError, Family::Power, Family::Kill],
         faults: failed_sync_then_two_deaths,
     },
