@@ -252,3 +252,36 @@ fn clock_that_runs_ahead(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, 
     };
     vec![jump(at_ms / 3), jump(at_ms * 2 / 3), jump(at_ms)]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_scheme_adds_faults_of_its_lane_and_changes_nothing_else() {
+        for lane in Lane::ALL {
+            let mut drawn = 0;
+            for seed in 0..40 {
+                let mut bare = Plan::empty(seed, *lane);
+                bare.safety_ms = 60_000;
+                let mut without = bare.clone();
+                draw(&mut without);
+                assert_eq!(without, bare, "a run without faults stays without");
+                let planned = PlannedFault { id: 7, trigger: at(1), fault: crash(&mut Dice::new(seed)) };
+                bare.faults.push(planned);
+                let mut plan = bare.clone();
+                draw(&mut plan);
+                let added = plan.faults.split_off(1);
+                assert_eq!(plan, bare);
+                let ids: BTreeSet<u32> = added.iter().map(|planned| planned.id).collect();
+                assert!(ids.len() == added.len() && ids.iter().all(|id| *id > 7));
+                assert!(added.iter().all(|planned| lane.families().contains(&planned.fault.family())));
+                drawn += usize::from(!added.is_empty());
+            }
+            let fits = SCHEMES.iter().any(|scheme| scheme.families.iter().all(|one| lane.families().contains(one)));
+            assert_eq!(fits, drawn > 8, "{lane}: {drawn} of 40");
+        }
+    }
+}
