@@ -58,10 +58,14 @@ fn check(evidence: &Evidence) -> Verdict {
                 format!("{} begins at {offset} and nobody deleted beyond {trimmed}", shown(log))
             });
         }
-        let last = read.as_ref().filter(|_| stretch == facts.losses.len()).and_then(|read| read.last(log));
-        if let Some(last) = last.filter(|_| spec == OffsetSpec::Latest && !lawful.compacts(log.topic)) {
-            court.judge(offset > last.plus(1), Some(step), Some(log), || {
-                format!("the end of {} was {offset} and the last read ended behind {last}", shown(log))
+        let Some(read) = read.as_ref().filter(|_| stretch == facts.losses.len()) else { continue };
+        let last = read.last(log).filter(|_| spec == OffsetSpec::Latest && !lawful.compacts(log.topic));
+        if let Some(last) = last {
+            // What grows old while it is read goes from before the reader, who then finds the log to begin further on.
+            let begins = read.begins.get(&log).filter(|_| lawful.retains(log.topic));
+            let reached = begins.copied().unwrap_or(Offset::ZERO).max(last.plus(1));
+            court.judge(offset > reached, Some(step), Some(log), || {
+                format!("the end of {} was {offset} and the last read ended at {reached}", shown(log))
             });
         }
     }
@@ -106,6 +110,10 @@ mod tests {
     use barnabas_plan::Lane;
     use barnabas_plan::OffsetSpec::{Earliest, Latest};
 
+    fn grows_old() -> Piece {
+        durable().configured("retention.ms", "1")
+    }
+
     #[test]
     fn accepts_ends_that_rise() {
         accepts(
@@ -115,6 +123,7 @@ mod tests {
                 durable().trimmed(2).asked(Earliest, -1, 2).asked(Latest, -1, 2).last(&[]),
                 durable().configured("retention.ms", "1").asked(Earliest, -1, 4).asked(Earliest, -1, 6),
                 durable().sent(0, 1, 0).last(&[(0, 1)]).asked(Latest, -1, 1),
+                grows_old().asked(Latest, -1, 3).last(&[(0, 1)]).asked(Earliest, -1, 3),
                 durable().send(0, 1).asked(Latest, -1, 0).ends(0, durable().at_offset(0)),
                 Piece::of(Lane::PageCache).sent(0, 1, 5).power_lost().asked(Latest, -1, 3),
             ],
@@ -133,6 +142,8 @@ mod tests {
                 durable().trimmed(2).asked(Earliest, -1, 1),
                 durable().asked(Earliest, -1, 1),
                 durable().asked(Latest, -1, 3).last(&[(0, 1)]),
+                grows_old().asked(Latest, -1, 3).last(&[(0, 1)]).asked(Earliest, -1, 2),
+                durable().asked(Latest, -1, 3).last(&[(0, 1)]).asked(Earliest, -1, 3),
             ],
         );
     }

@@ -61,6 +61,8 @@ pub struct RawClient {
     arrived: BytesMut,
     in_flight: VecDeque<InFlight>,
     next_correlation_id: i32,
+    /// Half a request has left and the rest did not: nothing else can be said by this connection.
+    is_stuck: bool,
 }
 
 impl RawClient {
@@ -79,6 +81,7 @@ impl RawClient {
             arrived: BytesMut::new(),
             in_flight: VecDeque::new(),
             next_correlation_id: 1,
+            is_stuck: false,
         })
     }
 
@@ -117,7 +120,7 @@ impl RawClient {
             Err(error) => panic!("{} v{version} cannot carry this request: {error}", body.api_key().name()),
         };
         let segments: Vec<Segment> = frame.into_iter().map(in_memory).collect();
-        self.write.send(&segments).await.map_err(|error| broken(&error))?;
+        self.put(&segments).await?;
         Ok(correlation_id)
     }
 
@@ -126,8 +129,22 @@ impl RawClient {
     /// # Errors
     /// That the connection is gone.
     pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) -> Result<(), NoAnswer> {
-        let segments = [Segment::Bytes(bytes.into())];
-        self.write.send(&segments).await.map_err(|error| broken(&error))
+        self.put(&[Segment::Bytes(bytes.into())]).await
+    }
+
+    /// Writes, for as long as an answer is waited for: whoever is gone without a word takes no more bytes.
+    async fn put(&mut self, segments: &[Segment]) -> Result<(), NoAnswer> {
+        if self.is_stuck {
+            return Err(NoAnswer::Silence);
+        }
+        let deadline = self.env.now().after(ANSWER_MAX);
+        match self.env.timeout_at(deadline, self.write.send(segments)).await {
+            Some(outcome) => outcome.map_err(|error| broken(&error)),
+            None => {
+                self.is_stuck = true;
+                Err(NoAnswer::Silence)
+            }
+        }
     }
 
     /// Finishes the sending half: the broker sees the end of the stream.

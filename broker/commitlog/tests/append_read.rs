@@ -209,11 +209,15 @@ fn silent_producers_make_room_for_others() {
     let path = folder("producers_forgotten");
     run(async move |env| {
         let start = Start::with_budget(&env, &path, 5_000).await;
-        let (log, _) = start.open(LogConfig::default()).await;
+        // Nobody is forgotten before the log has been open for as long as that.
+        let expiration_ms = 1;
+        let config = LogConfig { producer_id_expiration_ms: expiration_ms, ..LogConfig::default() };
+        let (log, _) = start.open(config).await;
         let now = env.wall().0;
+        env.sleep_until(env.now().after_ms(expiration_ms)).await;
         for id in 0..50 {
             // Every other one was heard of last an hour ago.
-            let timestamp = if id % 2 == 0 { now - 3_600_000 } else { now };
+            let timestamp = if id % 2 == 0 { now - 3_600_000 } else { now + 3_600_000 };
             if append(&log, idempotent_at(id, timestamp)).await.is_err() {
                 break;
             }

@@ -194,12 +194,11 @@ impl Log {
         if is_known || self.directory.resources.has_room_for_producers() {
             return Ok(());
         }
-        let now = self.env.wall();
-        if now.0.saturating_sub(state.producers_swept.0) >= PRODUCER_SWEEP_PAUSE_MS {
-            state.producers_swept = now;
-            let expiration_ms = state.config.producer_id_expiration_ms.min(PRODUCER_SILENT_MS_MIN);
-            state.fold.expire_producers(now, expiration_ms);
-            state.weigh_producers();
+        let now = self.env.now();
+        if state.producers_swept.is_none_or(|swept| now >= swept.after_ms(PRODUCER_SWEEP_PAUSE_MS)) {
+            state.producers_swept = Some(now);
+            let silent_ms = state.config.producer_id_expiration_ms.min(PRODUCER_SILENT_MS_MIN);
+            self.forget_producers(state, silent_ms);
             self.env.observe(&Observation::Mark { name: "producers forgotten for room" });
         }
         if self.directory.resources.has_room_for_producers() {

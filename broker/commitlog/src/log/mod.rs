@@ -211,12 +211,24 @@ impl Log {
 
     /// Forgets producers that were silent for `producer.id.expiration.ms`. Gives how many.
     pub fn expire_producers(&self) -> usize {
-        let now = self.env.wall();
         let mut state = self.state.borrow_mut();
         let expiration_ms = state.config.producer_id_expiration_ms;
-        let expired = state.fold.expire_producers(now, expiration_ms);
+        self.forget_producers(&mut state, expiration_ms)
+    }
+
+    /// Forgets producers that were silent for `silent_ms` by a clock that does not jump: what the wall clock showed when
+    /// the log was opened, and the time since. None is forgotten before the log has been open for as long, because the
+    /// wall clock may have jumped while it was not: a batch that its producer sends once more must be recognised.
+    fn forget_producers(&self, state: &mut State, silent_ms: i64) -> usize {
+        let (wall, opened) = state.opened;
+        let open_ms = i64::try_from(self.env.now().since(opened).as_millis()).unwrap_or(i64::MAX);
+        if open_ms < silent_ms {
+            return 0;
+        }
+        let now = TimestampMs(wall.0.saturating_add(open_ms));
+        let forgotten = state.fold.expire_producers(now, silent_ms);
         state.weigh_producers();
-        expired
+        forgotten
     }
 
     /// The epoch in which the record at `offset` was appended.

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use barnabas_base::{Observation, Offset, RestartKind, TimestampMs, TopicPartition};
+use barnabas_base::{Observation, Offset, RestartKind, TopicPartition};
 use barnabas_logstate::{EpochCache, LogFold};
 use barnabas_runtime::sync::Notify;
 use barnabas_runtime::{DirEntry, OpenMode};
@@ -168,7 +168,8 @@ impl Log {
             segments: vec![empty],
             fold: LogFold::new(Offset::ZERO),
             producers_charge: directory.resources.charge_producers(),
-            producers_swept: TimestampMs::NONE,
+            producers_swept: None,
+            opened: (env.wall(), env.now()),
             queue: VecDeque::new(),
             is_writing: false,
             is_paused: false,

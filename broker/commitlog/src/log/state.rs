@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use barnabas_base::{Charge, Offset, TimestampMs};
+use barnabas_base::{Charge, Monotonic, Offset, TimestampMs};
 use barnabas_logstate::{LogFold, TopicCompression, TopicRules};
 use barnabas_runtime::File;
 use barnabas_runtime::sync::oneshot;
@@ -161,7 +161,9 @@ pub(crate) struct State {
     /// For the producers that the fold remembers.
     pub(crate) producers_charge: Charge,
     /// When room was last made among them.
-    pub(crate) producers_swept: TimestampMs,
+    pub(crate) producers_swept: Option<Monotonic>,
+    /// When the log was opened, by both clocks.
+    pub(crate) opened: (TimestampMs, Monotonic),
     /// The active segment as it will be when all staged batches are written.
     pub(crate) staged: RollTest,
     pub(crate) queue: VecDeque<Queued>,
