@@ -1,4 +1,5 @@
-//! Words shared by every room of the house: typed ids, offsets, epochs, time, limits, keyed randomness, observations.
+//! Words shared by every room of the house: typed ids, offsets, epochs, time, limits, keyed randomness, observations,
+//! marks.
 //!
 //! Pure data and arithmetic. Depends on nothing but `std`, performs no I/O and reads no clock; everybody uses it,
 //! nobody drives it.
@@ -6,6 +7,7 @@
 mod id;
 mod keyed;
 pub mod limits;
+pub mod mark;
 mod memory;
 mod observation;
 mod offset;
@@ -17,6 +19,7 @@ pub use id::{
     ProducerId, Sequence, ShardId, TopicId, TopicPartition,
 };
 pub use keyed::{Keyed, keyed_hash};
+pub use mark::Mark;
 pub use memory::{Account, Budget, Charge};
 pub use observation::{Observation, RestartKind};
 pub use offset::{LeaderEpoch, Offset};

@@ -176,9 +176,9 @@ pub enum Observation {
     ConnectionOpened,
     /// A connection ended.
     ConnectionClosed,
-    /// A rare branch ran.
+    /// A branch ran that runs seldom.
     Mark {
-        /// Name of the branch.
+        /// Name of a [`Mark`](crate::Mark).
         name: &'static str,
     },
 }
