@@ -100,6 +100,13 @@ macro_rules! bodies {
                     $(Self::$api(response) => response.encode(version, encoder),)*
                 }
             }
+
+            /// Shows every error code that it carries, of whatever part, but that of success.
+            pub fn error_codes(&self, each: &mut dyn FnMut(i16)) {
+                match self {
+                    $(Self::$api(response) => crate::codec::FieldCodec::error_codes(response, each),)*
+                }
+            }
         }
 
         $(
@@ -196,5 +203,32 @@ impl ResponseBody {
             header.encode(self.api_key(), version, encoder)?;
             self.encode(version, encoder)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+    use crate::message::fetch::{FetchableTopicResponse, PartitionData};
+    use crate::message::offset_fetch::OffsetFetchResponseGroup;
+
+    fn codes(response: impl Into<ResponseBody>) -> Vec<i16> {
+        let mut codes = Vec::new();
+        response.into().error_codes(&mut |code| codes.push(code));
+        codes
+    }
+
+    #[test]
+    fn error_codes_of_every_part_are_shown() {
+        let partition = |code: ErrorCode| PartitionData { error_code: code.code(), ..PartitionData::default() };
+        let partitions = [ErrorCode::None, ErrorCode::OffsetOutOfRange, ErrorCode::CorruptMessage].map(partition);
+        let topic = FetchableTopicResponse { partitions: partitions.into(), ..FetchableTopicResponse::default() };
+        let responses = vec![FetchableTopicResponse::default(), topic];
+        let response = FetchResponse { error_code: -1, responses, ..FetchResponse::default() };
+        assert_eq!(codes(response), [-1, 1, 2]);
+        let group = OffsetFetchResponseGroup { error_code: 16, ..OffsetFetchResponseGroup::default() };
+        assert_eq!(codes(OffsetFetchResponse { groups: vec![group], ..OffsetFetchResponse::default() }), [16]);
+        assert!(codes(HeartbeatResponse::default()).is_empty());
     }
 }

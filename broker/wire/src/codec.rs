@@ -14,6 +14,11 @@ pub trait FieldCodec: Sized {
 
     /// Reads a value.
     fn decode_field(decoder: &mut Decoder, version: Version) -> Result<Self, DecodeError>;
+
+    /// Shows every error code in the value but that of success: what a field of the name `error_code` holds. Whether the
+    /// version carries it is not asked.
+    #[inline]
+    fn error_codes(&self, _each: &mut dyn FnMut(i16)) {}
 }
 
 /// An `Option` in a version where null is allowed.
@@ -147,6 +152,10 @@ impl NullableCodec for Option<Bytes> {
 }
 
 impl<T: FieldCodec> FieldCodec for Vec<T> {
+    fn error_codes(&self, each: &mut dyn FnMut(i16)) {
+        self.iter().for_each(|element| element.error_codes(each));
+    }
+
     fn encode_field(&self, encoder: &mut Encoder, version: Version) -> Result<(), EncodeError> {
         encoder.put_length(Some(self.len()), version.is_flexible())?;
         for element in self {

@@ -50,9 +50,15 @@ fn codec_impl(input: &DeriveInput, fields: &[MessageField]) -> TokenStream {
     let encode_plain = fields.iter().map(|field| encode_plain(input, field));
     let encode_tagged = encode_tagged(fields);
     let decode = decode_body(fields);
+    let error_codes = fields.iter().filter_map(error_codes);
     quote! {
         #[automatically_derived]
         impl ::barnabas_wire::codec::FieldCodec for #name {
+            fn error_codes(&self, each: &mut dyn FnMut(i16)) {
+                let _ = &each;
+                #(#error_codes)*
+            }
+
             fn encode_field(
                 &self,
                 encoder: &mut ::barnabas_wire::Encoder,
@@ -76,6 +82,22 @@ fn codec_impl(input: &DeriveInput, fields: &[MessageField]) -> TokenStream {
         #[automatically_derived]
         impl ::barnabas_wire::codec::NullableStruct for #name {}
     }
+}
+
+/// The statement that shows the error codes of a field; none for one that is too plain to have any.
+fn error_codes(field: &MessageField) -> Option<TokenStream> {
+    let name = &field.name;
+    if name == "error_code" {
+        return Some(quote!(if self.#name != 0 { each(self.#name); }));
+    }
+    if field.is_option() {
+        return Some(quote! {
+            if let Some(value) = &self.#name {
+                ::barnabas_wire::codec::FieldCodec::error_codes(value, each);
+            }
+        });
+    }
+    Some(quote!(::barnabas_wire::codec::FieldCodec::error_codes(&self.#name, each);))
 }
 
 /// The statement that writes a field in its place, or refuses a value that the version cannot carry.
