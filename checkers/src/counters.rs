@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use barnabas_base::{Observation, Offset, RestartKind};
+use barnabas_base::{Observation, Offset, RestartKind, mark};
 use barnabas_history::{Call, CallId, Evidence, Happening, Membership, Outcome, Reply, Step, What};
 use barnabas_plan::{Action, Family, NodeName, Plan, PlannedTopic};
 
@@ -148,7 +148,7 @@ impl Count {
             Observation::DirectoryFailed { .. } => self.add("directories failed", 1),
             Observation::Restarted { kind: RestartKind::Clean, .. } => self.add("clean restarts", 1),
             Observation::Restarted { kind: RestartKind::Unclean, .. } => self.add("unclean restarts", 1),
-            Observation::Mark { name } => self.add("cleanings", u64::from(name.contains("clean"))),
+            Observation::Mark { name } => self.add("cleanings", u64::from(*name == mark::LOG_CLEANED.name)),
             _ => {}
         }
     }

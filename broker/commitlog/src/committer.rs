@@ -175,6 +175,7 @@ impl Committer {
                 Ok(answers) => answers,
                 // Only what the journal alone can say is refused for lack of room; nothing was promised about it.
                 Err((answers, error)) if error.kind() == io::ErrorKind::StorageFull => {
+                    barnabas_base::reachable!(self.env, NOTES_REFUSED);
                     refuse(answers, &StorageError::new(&self.path.display().to_string(), &error));
                     continue;
                 }
@@ -226,6 +227,7 @@ impl Committer {
         self.sync_folders(&journaled, &direct).await?;
         let mut is_written = self.write_entry(journal, notes, &journaled).await;
         if is_full(&is_written) {
+            barnabas_base::reachable!(self.env, JOURNAL_CANNOT_GROW);
             // No room for the journal to grow. The logs' own bytes are in their files; what only the journal can say
             // goes to the other file, which keeps what it was given when there was room.
             direct.append(&mut journaled);
@@ -240,6 +242,7 @@ impl Committer {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => (false, Some(error)),
             Err(error) => return Err(error),
         };
+        barnabas_base::sometimes!(self.env, COMMIT_OF_BOTH_KINDS, !direct.is_empty() && !journaled.is_empty());
         let mut files: Vec<Rc<dyn File>> = files_of(direct.iter().map(|commit| &commit.files));
         let syncs_journal =
             !journaled.is_empty() || must_sync && is_written || !direct.is_empty() && journal.has_unsynced();
@@ -263,6 +266,7 @@ impl Committer {
         }
         // It failed elsewhere meanwhile: whoever waited has been refused, and nothing is said to be durable any more.
         if directory.is_offline() {
+            barnabas_base::reachable!(self.env, WENT_OFFLINE_IN_COMMIT);
             return Err(went_offline());
         }
         for commit in direct.iter().chain(&journaled) {
@@ -352,6 +356,7 @@ impl Committer {
             return Ok(true);
         }
         if !journal.can_switch() || bytes > self.limits.journal_file_bytes / 2 {
+            barnabas_base::reachable!(self.env, JOURNAL_HAS_NO_ROOM);
             return Ok(false);
         }
         self.bound.borrow_mut().clear();
@@ -364,7 +369,10 @@ impl Committer {
             self.push_note(&mut table, log, Note::Point);
         }
         match journal.switch(table).await? {
-            Some(left) => self.begin_checkpoint(directory, journal, left),
+            Some(left) => {
+                barnabas_base::reachable!(self.env, JOURNAL_SWITCHED);
+                self.begin_checkpoint(directory, journal, left);
+            }
             None => self.begin_warming(directory, journal),
         }
         Ok(journal.has_room(bytes))
@@ -381,6 +389,7 @@ impl Committer {
                 return Err(went_offline());
             }
             assert!(self.checkpoints.get() > 0, "a file that is needed has a checkpoint under way");
+            barnabas_base::reachable!(self.env, JOURNAL_ROOM_AWAITED);
             self.idle.changed_since(seen).await;
         }
     }
@@ -467,9 +476,13 @@ impl Committer {
         let synced = match files {
             [] => Ok(()),
             [file] => file.sync().await,
-            _ if files.len() > self.limits.sync_files_max => self.env.disk.sync_filesystem(&self.path).await,
+            _ if files.len() > self.limits.sync_files_max => {
+                barnabas_base::reachable!(self.env, FILESYSTEM_SYNCED);
+                self.env.disk.sync_filesystem(&self.path).await
+            }
             _ => self.env.disk.sync_files(files).await,
         };
+        barnabas_base::sometimes!(self.env, SYNC_FAILED, synced.is_err());
         // A sync that finds no room has lost what was written; only a write may be refused and tried again.
         synced.map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull => io::Error::other("no room for what had been written"),

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use barnabas_base::{Offset, TimestampMs};
+use barnabas_base::{Mark, Offset, TimestampMs, mark};
 use barnabas_logstate::AbortedTxn;
 use barnabas_runtime::File;
 use barnabas_wire::record::BatchHeader;
@@ -198,6 +198,21 @@ impl RollTest {
             || self.time_entries + 1 >= time_entries_max
             || header.last_offset().minus(self.base) > i64::from(i32::MAX)
             || self.size + size > u64::from(i32::MAX.unsigned_abs())
+    }
+
+    /// Which of the bounds asks for another segment, where one does.
+    pub(crate) fn why_roll(&self, header: &BatchHeader, config: &crate::LogConfig) -> Mark {
+        let is_too_far = header.last_offset().minus(self.base) > i64::from(i32::MAX);
+        let is_too_large = self.size + u64::from(header.size_bytes) > u64::from(config.segment_bytes);
+        let entries_max = u64::from(config.index_bytes_max) / crate::index::OFFSET_ENTRY_BYTES as u64;
+        let time_entries_max = u64::from(config.index_bytes_max) / crate::index::TIME_ENTRY_BYTES as u64;
+        let is_index_full = self.index_entries >= entries_max || self.time_entries + 1 >= time_entries_max;
+        match (is_too_far, is_too_large, is_index_full) {
+            (true, _, _) => mark::ROLLED_BY_OFFSETS,
+            (_, true, _) => mark::ROLLED_BY_SIZE,
+            (_, _, true) => mark::ROLLED_BY_INDEX,
+            (false, false, false) => mark::ROLLED_BY_TIME,
+        }
     }
 
     /// Time by the records' own clock when they have one, by ours otherwise.

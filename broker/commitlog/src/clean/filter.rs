@@ -154,6 +154,12 @@ pub struct Filter {
     pub records_read: u64,
     /// Records that it kept.
     pub records_kept: u64,
+    /// Tombstones that it dropped, their time over.
+    pub tombstones_dropped: u64,
+    /// Batches in which it began the time of tombstones.
+    pub tombstones_dated: u64,
+    /// Batches of which it kept no more than the header.
+    pub headers_kept: u64,
     /// Records without a key that it removed. A leader refuses them in a compacted topic, so they are from before.
     pub records_without_key: u64,
 }
@@ -215,6 +221,7 @@ impl Filter {
             let is_past = record.offset >= map.end();
             let is_last = record.key.is_some_and(|key| map.get(key).is_none_or(|last| record.offset >= last));
             let is_readable = record.value.is_some() || header.delete_horizon().is_none_or(|at| rules.now < at);
+            self.tombstones_dropped += u64::from(is_last && !is_past && !is_readable);
             if is_past || is_last && is_readable {
                 has_tombstone |= record.value.is_none();
                 kept.push(record);
@@ -222,6 +229,7 @@ impl Filter {
         }
         self.records_kept += kept.len() as u64;
         if kept.is_empty() {
+            self.headers_kept += u64::from(rules.must_keep_header(header));
             return Ok(without_records(header, rules));
         }
         let sets_horizon = has_tombstone && header.delete_horizon().is_none();
@@ -231,6 +239,7 @@ impl Filter {
         let level = rules.compression_level.filter(|(codec, _)| *codec == header.compression());
         let mut options = BatchOptions { level: level.map(|(_, level)| level), ..BatchOptions::retaining(header) };
         if sets_horizon {
+            self.tombstones_dated += 1;
             options.delete_horizon = Some(rules.now.saturating_add_ms(rules.delete_retention_ms));
         }
         let mut builder = BatchBuilder::new(options);

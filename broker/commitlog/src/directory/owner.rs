@@ -196,7 +196,10 @@ impl DirectoryOwner {
             let path = self.path.join(name);
             match small_file::replace(&*self.env.disk, &path, Bytes::from(text.clone())).await {
                 Ok(()) => drop(self.written.insert(name, text)),
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => is_whole = false,
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    barnabas_base::reachable!(self.env, CHECKPOINT_WAITS_FOR_ROOM);
+                    is_whole = false;
+                }
                 Err(error) => return Err(StorageError::new(&path.display().to_string(), &error)),
             }
         }
@@ -252,6 +255,7 @@ impl DirectoryOwner {
     /// [`StorageError`] when the disk fails.
     pub async fn remove_folder(&self, name: &str) -> Result<(), StorageError> {
         let path = self.path.join(name);
+        barnabas_base::reachable!(self.env, DELETED_FOLDER_REMOVED);
         self.env
             .disk
             .remove_dir_all(&path)
@@ -334,6 +338,7 @@ async fn keep_points(env: &Env, path: &Path, directory_id: DirectoryId, replayed
     if replayed.files.is_empty() {
         return Ok(());
     }
+    barnabas_base::reachable!(env, POINTS_KEPT);
     let points = path.join(JOURNAL_POINTS);
     let staged = path.join(format!("{JOURNAL_POINTS}.tmp"));
     let header = FileHeader {

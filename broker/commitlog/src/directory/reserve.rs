@@ -17,6 +17,7 @@ pub(super) async fn release_if_short(env: &Env, directory: &Path) -> io::Result<
     // Where the room cannot be told, the reserve serves more when it is free.
     let is_short = env.disk.space(directory).await.map_or(true, |space| space.usable_bytes < RESERVE_BYTES);
     if is_short {
+        barnabas_base::reachable!(env, RESERVE_GIVEN_BACK);
         small_file::remove(&*env.disk, &directory.join(RESERVE)).await?;
     }
     Ok(())

@@ -96,6 +96,7 @@ pub(crate) async fn replay(
         let path = directory.join(name);
         // A points file whose writing a crash interrupted: what it was made of is still there.
         if name.ends_with(".tmp") {
+            barnabas_base::reachable!(env, JOURNAL_STAGED_LEFT);
             replayed.files.push(path);
             continue;
         }
@@ -103,15 +104,19 @@ pub(crate) async fn replay(
         match parse_file(&bytes) {
             Ok(journal) if journal.header.directory_id == directory_id => {
                 if journal.has_hole {
+                    barnabas_base::reachable!(env, JOURNAL_HOLE);
                     replayed.report.damaged_files.push(name.clone());
                 }
                 replayed.next_generation = replayed.next_generation.max(journal.header.generation + 1);
                 journals.push(journal);
             }
             Err(FileHeaderError::Version(version)) => return Err(ReplayError::Version { file: path, version }),
-            Err(FileHeaderError::Empty) => {}
+            Err(FileHeaderError::Empty) => barnabas_base::reachable!(env, JOURNAL_EMPTY),
             // A journal of another directory was copied here; it says nothing about these logs.
-            Ok(_) | Err(FileHeaderError::Damaged) => replayed.report.damaged_files.push(name.clone()),
+            Ok(_) | Err(FileHeaderError::Damaged) => {
+                barnabas_base::reachable!(env, JOURNAL_UNREADABLE);
+                replayed.report.damaged_files.push(name.clone());
+            }
         }
         replayed.files.push(path);
     }
@@ -229,6 +234,7 @@ async fn repair(env: &Env, directory: &Path, partition: TopicPartition, history:
     let metadata = small_file::read(&*env.disk, &folder.join(PARTITION_METADATA)).await?;
     let is_same_topic = metadata.is_some_and(|bytes| parse_partition_metadata(&bytes) == Ok(partition.topic_id));
     if !is_same_topic {
+        barnabas_base::reachable!(env, JOURNAL_OF_GONE_TOPIC);
         outcome.skipped_pieces = history.pieces.len() as u64;
         return Ok(outcome);
     }
@@ -246,6 +252,7 @@ async fn repair(env: &Env, directory: &Path, partition: TopicPartition, history:
                     }
                     // Names are durable before anything in them is acknowledged: the segment was deleted.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        barnabas_base::reachable!(env, JOURNAL_OF_GONE_SEGMENT);
                         outcome.skipped_pieces += 1;
                         continue;
                     }
@@ -254,13 +261,20 @@ async fn repair(env: &Env, directory: &Path, partition: TopicPartition, history:
             }
         };
         match restore(&*file, piece).await? {
-            Restored::Nothing => {}
-            Restored::Bytes(bytes) => outcome.restored_bytes += bytes,
+            Restored::Nothing => barnabas_base::reachable!(env, JOURNAL_PIECE_THERE),
+            Restored::Bytes(bytes) => {
+                barnabas_base::reachable!(env, JOURNAL_RESTORED);
+                outcome.restored_bytes += bytes;
+            }
             Restored::Foreign => {
+                barnabas_base::reachable!(env, JOURNAL_FOREIGN_BATCH);
                 outcome.is_foreign = true;
                 return Ok(outcome);
             }
-            Restored::Gap => outcome.skipped_pieces += 1,
+            Restored::Gap => {
+                barnabas_base::reachable!(env, JOURNAL_GAP);
+                outcome.skipped_pieces += 1;
+            }
         }
     }
     Ok(outcome)

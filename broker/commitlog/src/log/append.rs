@@ -137,6 +137,7 @@ impl Log {
             return Err(AppendError::Storage(StorageError::closed()));
         }
         if state.queue.len() >= APPEND_QUEUE_MAX {
+            barnabas_base::reachable!(self.env, APPEND_QUEUE_FULL);
             return Err(AppendError::Overloaded);
         }
         let (answer, receiver) = oneshot::channel();
@@ -175,6 +176,16 @@ impl Log {
                     log_append_time: validated.log_append_time(),
                     duplicate: true,
                 };
+                barnabas_base::sometimes!(
+                    self.env,
+                    DUPLICATE_AWAITED,
+                    state.fold.committed_end() < appended.end_offset
+                );
+                barnabas_base::sometimes!(
+                    self.env,
+                    DUPLICATE_OF_WRITTEN,
+                    state.fold.committed_end() >= appended.end_offset
+                );
                 state.queue.push_back(Queued::duplicate(*validated.header(), appended, answer));
                 Ok(())
             }
@@ -199,12 +210,12 @@ impl Log {
             state.producers_swept = Some(now);
             let silent_ms = state.config.producer_id_expiration_ms.min(PRODUCER_SILENT_MS_MIN);
             self.forget_producers(state, silent_ms);
-            self.env.observe(&Observation::Mark { name: "producers forgotten for room" });
+            barnabas_base::reachable!(self.env, PRODUCERS_FORGOTTEN_FOR_ROOM);
         }
         if self.directory.resources.has_room_for_producers() {
             return Ok(());
         }
-        self.env.observe(&Observation::Mark { name: "a producer refused for want of room" });
+        barnabas_base::reachable!(self.env, PRODUCER_REFUSED_FOR_ROOM);
         let why = "the memory for producers is full, see barnabas.memory.bytes and producer.id.expiration.ms";
         Err(refuse(Refusal::new(ErrorCode::RequestTimedOut, why)))
     }
@@ -268,6 +279,7 @@ impl Log {
         let folded = state.fold.stage(&header, body).map_err(|error| refuse_fold(&error))?;
         state.weigh_producers();
         if must_roll {
+            self.env.observe(&state.staged.why_roll(&header, &state.config).seen());
             state.staged = state.staged.rolled(header.base_offset, self.env.wall());
         }
         if capture.is_some() {
@@ -357,7 +369,7 @@ impl Log {
                 if state.config.headroom_bytes == 0 || !state.active().can_hold(group.iter().map(|each| &each.header)) {
                     return Err(error);
                 }
-                self.env.observe(&Observation::Mark { name: "a roll waits for room" });
+                barnabas_base::reachable!(self.env, ROLL_WAITS_FOR_ROOM);
                 state.restage_behind(group, self.env.wall());
                 Ok(())
             }
@@ -483,15 +495,20 @@ impl Log {
         let is_full = error.kind() == io::ErrorKind::StorageFull;
         let outcome = if is_full {
             match self.undo_write().await {
-                Ok(()) => AppendError::Full,
+                Ok(()) => {
+                    barnabas_base::reachable!(self.env, WRITE_TAKEN_BACK);
+                    AppendError::Full
+                }
                 Err(error) => AppendError::Storage(self.directory.fault(&self.folder, &error)),
             }
         } else {
+            barnabas_base::reachable!(self.env, WRITE_FAILED);
             AppendError::Storage(self.directory.fault(&self.folder, error))
         };
         let mut refused: Vec<Answer> = group.into_iter().filter_map(|queued| queued.answer).collect();
         {
             let mut state = self.state.borrow_mut();
+            barnabas_base::sometimes!(self.env, STAGED_BEHIND_REFUSED, !state.queue.is_empty());
             refused.extend(std::mem::take(&mut state.queue).into_iter().filter_map(|queued| queued.answer));
             let written = state.fold.committed_end();
             state.fold.rollback(written);
@@ -511,6 +528,7 @@ impl Log {
         };
         let Some(file) = file else { return Ok(()) };
         if file.size().await? > size {
+            barnabas_base::reachable!(self.env, PARTIAL_WRITE_CUT);
             file.truncate(size).await?;
             // What was allocated past the end went with it.
             self.state.borrow_mut().active_mut().allocated_to = 0;

@@ -174,6 +174,10 @@ impl Log {
             let group: Vec<Offset> = dirty_segments[group].iter().map(|facts| facts.base_offset).collect();
             work = self.clean_group(&group, work, &mut outcome).await?;
         }
+        barnabas_base::reachable!(self.env, LOG_CLEANED);
+        barnabas_base::sometimes!(self.env, TOMBSTONE_DATED, work.filter.tombstones_dated > 0);
+        barnabas_base::sometimes!(self.env, TOMBSTONE_DROPPED, work.filter.tombstones_dropped > 0);
+        barnabas_base::sometimes!(self.env, EMPTY_BATCH_KEPT, work.filter.headers_kept > 0);
         outcome.records_read = work.filter.records_read;
         outcome.records_kept = work.filter.records_kept;
         outcome.first_dirty = end;
@@ -219,6 +223,7 @@ impl Log {
                 let indexed = self.env.offload(move || index(work, &batches)).await;
                 work = indexed.map_err(|error| left_alone(&error.to_string()))?;
                 if work.map.is_full() {
+                    barnabas_base::reachable!(self.env, CLEANER_MAP_FULL);
                     return Ok(work);
                 }
             }
@@ -317,7 +322,10 @@ impl Log {
             self.check_interrupted()?;
             match self.verify_whole(*base).await {
                 Ok(true) => {}
-                Ok(false) => return Err(left_alone(&format!("the segment at {base} is damaged"))),
+                Ok(false) => {
+                    barnabas_base::reachable!(self.env, CLEANING_FOUND_DAMAGE);
+                    return Err(left_alone(&format!("the segment at {base} is damaged")));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     return Err(left_alone("the log is being cut or closed"));
                 }
@@ -330,7 +338,11 @@ impl Log {
     /// Whoever wants the log for himself does not wait for a cleaning to end.
     fn check_interrupted(&self) -> io::Result<()> {
         self.directory.check().map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
-        if self.state.borrow().is_exclusive { Err(left_alone("the log is being cut or closed")) } else { Ok(()) }
+        if !self.state.borrow().is_exclusive {
+            return Ok(());
+        }
+        barnabas_base::reachable!(self.env, CLEANING_INTERRUPTED);
+        Err(left_alone("the log is being cut or closed"))
     }
 
     async fn flush_cleaned(&self, target: &mut Target) -> io::Result<()> {
@@ -347,6 +359,7 @@ impl Log {
     async fn swap_in(self: &Rc<Self>, group: &[Offset], mut target: Target) -> io::Result<()> {
         let base = group[0];
         self.write_cleaned(&mut target).await?;
+        barnabas_base::sometimes!(self.env, SEGMENTS_MERGED, group.len() > 1);
         self.wait_until_sealed(Offset(i64::MAX)).await;
         // From here on positions in these segments change: the journal must not be replayed into them.
         let noted = self.directory.committer.note_durably(&self.directory, self, Note::Point).await;

@@ -121,6 +121,7 @@ impl Log {
             state.uncommitted.folders.clear();
             (refused, waiters, state.config.file_delete_delay_ms)
         };
+        barnabas_base::sometimes!(self.env, APPENDS_DELETED_WITH_LOG, !refused.is_empty() || !waiters.is_empty());
         for queued in refused {
             queued.refuse(AppendError::Storage(StorageError::closed()));
         }
@@ -139,6 +140,7 @@ impl Log {
             other => other,
         };
         renamed.map_err(|error| self.directory.fault(&self.folder, &error))?;
+        barnabas_base::reachable!(self.env, LOG_DELETED);
         self.directory.forget(self.partition);
         self.directory.committer.note(&self.directory, self, Note::Removed);
         let env = self.env.clone();

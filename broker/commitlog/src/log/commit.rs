@@ -170,7 +170,10 @@ impl Log {
         match self.write_epochs().await {
             Ok(()) => Ok(()),
             // A full device must still be led, read and deleted from; the first batch brings the epoch along.
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                barnabas_base::reachable!(self.env, EPOCH_WAITS_FOR_ROOM);
+                Ok(())
+            }
             Err(error) => Err(self.storage_error(&error)),
         }
     }

@@ -227,6 +227,7 @@ impl Log {
         }
         let now = TimestampMs(wall.0.saturating_add(open_ms));
         let forgotten = state.fold.expire_producers(now, silent_ms);
+        barnabas_base::sometimes!(self.env, PRODUCERS_EXPIRED, forgotten > 0);
         state.weigh_producers();
         forgotten
     }

@@ -140,6 +140,7 @@ impl Log {
         if error.kind() != io::ErrorKind::StorageFull {
             return;
         }
+        barnabas_base::reachable!(self.env, LOG_FOUND_NO_ROOM);
         self.state.borrow_mut().is_closed = true;
         self.directory.forget(self.partition);
         match self.env.disk.remove_dir_all(&self.folder).await {
@@ -244,11 +245,15 @@ impl Log {
             let bytes = small_file::read(&*self.env.disk, &path).await.map_err(fault)?.unwrap_or_default();
             match parse_partition_metadata(&bytes) {
                 Ok(topic_id) if topic_id == self.partition.topic_id => return Ok(()),
-                Ok(_) => return Err(OpenLogError::WrongTopic { file: path }),
+                Ok(_) => {
+                    barnabas_base::reachable!(self.env, FOLDER_OF_OTHER_TOPIC);
+                    return Err(OpenLogError::WrongTopic { file: path });
+                }
                 // Empty after a power loss in the middle of a creation; a folder from before KIP-516 has none.
                 Err(_) => {}
             }
         }
+        barnabas_base::reachable!(self.env, TOPIC_ID_WRITTEN_AGAIN);
         self.write_topic_id().await.map_err(fault)
     }
 

@@ -50,6 +50,7 @@ impl Log {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if is_surplus && self.end_before(base, position) {
+            barnabas_base::reachable!(self.env, SEGMENT_ENDED_EARLIER);
             return Err(io::ErrorKind::Interrupted.into());
         }
         self.list_damage(range).await?;

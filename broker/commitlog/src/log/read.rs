@@ -175,6 +175,7 @@ impl Log {
             ReadBound::End => state.fold.committed_end(),
         };
         let damaged = state.damage.next_from(from).filter(|damaged| *damaged < bound);
+        barnabas_base::sometimes!(self.env, READ_SERVED_BEFORE_DAMAGE, damaged.is_some());
         let (bound, is_before_damage) = (damaged.unwrap_or(bound), damaged.is_some());
         let is_nothing = from >= bound || max_bytes == 0 && !min_one_batch;
         let max_bytes = max_bytes as u64;
@@ -244,6 +245,7 @@ impl Log {
             let found = self.search(wanted, layout).await;
             // Positions found before a cut or a swap mean nothing after it, nor does what looked wrong meanwhile.
             if !self.state.borrow().is_unchanged(layout) {
+                barnabas_base::reachable!(self.env, READ_REPEATED);
                 continue;
             }
             return match found {
@@ -283,6 +285,7 @@ impl Log {
                 Found::None => index += 1,
                 Found::Damaged(position) => {
                     let expected = self.expected_at(base, position, wanted.from).await?;
+                    barnabas_base::reachable!(self.env, DAMAGE_FOUND_BY_READ);
                     self.quarantine((base, position), expected, layout).await?;
                     self.check_damage(wanted.from)?;
                 }
@@ -426,6 +429,7 @@ impl Log {
         if bytes.len() == len {
             return Ok(bytes);
         }
+        barnabas_base::reachable!(self.env, READ_SHORTER_THAN_SEGMENT);
         // Shorter than its segment says: the file was cut behind our back.
         Ok(BytesMut::new().freeze())
     }

@@ -64,6 +64,7 @@ impl Log {
             .collect();
         let log_start = self.log_start_found();
         if segments.is_empty() {
+            barnabas_base::reachable!(self.env, SEGMENT_MADE_WHERE_NONE);
             let (_, segment) = self.create_segment(log_start).await?;
             segments.push(segment);
         }
@@ -86,7 +87,9 @@ impl Log {
         // Kafka's checkpoints know a log by its topic's name and may speak of an earlier topic of that name. The journal
         // knows it by the topic's id, from its creation on, and what it says is as late or later.
         let is_credible = |checkpoint: &Offset| point.is_none_or(|point| *checkpoint <= point.durable);
-        let checkpoint = found.recovery_points.get(&key).copied().filter(is_credible);
+        let named = found.recovery_points.get(&key).copied();
+        let checkpoint = named.filter(is_credible);
+        barnabas_base::sometimes!(self.env, CHECKPOINT_DISBELIEVED, named.is_some() && checkpoint.is_none());
         let durable = point.map_or(checkpoint.unwrap_or(Offset::ZERO), |point| point.durable);
         // A folder that is new since the clean stop, or that another release forgot, has no checkpoint.
         if self.directory.is_clean
@@ -122,8 +125,10 @@ impl Log {
             let path = self.path_of(SegmentFile::new(at, FileKind::Snapshot));
             let bytes = small_file::read(&*self.env.disk, &path).await?.unwrap_or_default();
             if let Ok(producers) = ProducerState::from_snapshot(&bytes, at) {
+                barnabas_base::reachable!(self.env, PRODUCER_SNAPSHOT_USED);
                 return Ok((at, producers));
             }
+            barnabas_base::reachable!(self.env, PRODUCER_SNAPSHOT_PASSED_OVER);
         }
         Ok((first, ProducerState::new()))
     }
@@ -159,16 +164,29 @@ impl Log {
         for (index, base) in bases.iter().enumerate().skip(first) {
             let is_last = index + 1 == bases.len();
             let next_base = bases.get(index + 1).copied();
+            let cut_before = walked.cut_bytes;
             let ended = self.walk_segment(plan, listing, fold, (*base, next_base), &mut walked).await?;
+            self.observe_end(&ended, walked.cut_bytes > cut_before);
             if matches!(ended, Ended::Cut) && !is_last {
                 // What lies behind a torn batch was never acknowledged.
                 for later in &bases[index + 1..] {
+                    barnabas_base::reachable!(self.env, SEGMENTS_BEHIND_CUT_REMOVED);
                     walked.cut_bytes += self.remove_segment(*later).await?;
                 }
                 break;
             }
         }
         Ok(walked)
+    }
+
+    /// Observes what was lost at the end of a segment.
+    fn observe_end(&self, ended: &Ended, is_shorter: bool) {
+        match (ended, is_shorter) {
+            (Ended::Whole, false) => {}
+            (Ended::Whole, true) => barnabas_base::reachable!(self.env, SURPLUS_CUT),
+            (Ended::Cut, true) => barnabas_base::reachable!(self.env, TORN_TAIL_CUT),
+            (Ended::Cut, false) => barnabas_base::reachable!(self.env, SEGMENT_END_LOST),
+        }
     }
 
     /// Walks through a segment from where its index is known to be right, folds what the fold has not seen and completes
@@ -204,7 +222,7 @@ impl Log {
             };
             let expected = rebuilt.last_end;
             rebuilt.size = bad;
-            let known = self.state.borrow().damage.at_position(base, bad).copied();
+            let known = self.listed_at(base, bad);
             if let Some(range) = known {
                 jump(fold, range.to);
                 rebuilt.skip(range.to_position, range.to);
@@ -257,6 +275,13 @@ impl Log {
         Ok(scanner.find_sound(base, LeaderEpoch::UNKNOWN).await?.is_none())
     }
 
+    /// The damage that an earlier life has listed there.
+    fn listed_at(&self, base: Offset, position: u64) -> Option<DamagedRange> {
+        let listed = self.state.borrow().damage.at_position(base, position).copied();
+        barnabas_base::sometimes!(self.env, LISTED_DAMAGE_PASSED, listed.is_some());
+        listed
+    }
+
     /// Whether a segment may end before the next one begins: cleaning takes the last batches of a segment too.
     async fn may_have_gaps(&self, base: Offset, size: u64) -> io::Result<bool> {
         if self.state.borrow().config.cleanup.compact {
@@ -264,7 +289,10 @@ impl Log {
         }
         let path = self.path_of(SegmentFile::new(base, FileKind::Check));
         let bytes = small_file::read(&*self.env.disk, &path).await?;
-        Ok(bytes.and_then(|bytes| Checksums::parse(&bytes, base, size)).is_some_and(|checks| checks.covers(size)))
+        let is_known =
+            bytes.and_then(|bytes| Checksums::parse(&bytes, base, size)).is_some_and(|checks| checks.covers(size));
+        barnabas_base::sometimes!(self.env, MISSING_END_LISTED, !is_known);
+        Ok(is_known)
     }
 
     /// Hands its caches to a segment. Those of a sealed one are written and let go.
@@ -308,6 +336,7 @@ impl Log {
             let is_misplaced =
                 header.base_offset > rebuilt.last_end && rebuilt.last_end < durable && header.end_offset() > durable;
             if is_misplaced {
+                barnabas_base::reachable!(self.env, MISPLACED_BATCH_FOUND);
                 return Some(position);
             }
             if header.end_offset() > fold.end_offset() {
@@ -341,6 +370,7 @@ impl Log {
         // Two batches may touch where one of them claims another's offsets; the range still has to name one.
         let to = to.max(expected.plus(1));
         let range = DamagedRange { from: expected, to, segment: base, from_position: bad, to_position };
+        barnabas_base::reachable!(self.env, DAMAGE_FOUND_BY_START);
         self.list_damage(range).await?;
         Ok(range)
     }
@@ -365,6 +395,7 @@ impl Log {
         let times = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::TimeIndex))).await?;
         let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(rebuilt) };
         let parsed = (OffsetIndex::parse(base, &offsets, size), TimeIndex::parse(base, &times));
+        barnabas_base::sometimes!(self.env, INDEXES_REBUILT, parsed.0.is_err() || parsed.1.is_err());
         let (Ok(mut offset), Ok(mut time)) = parsed else { return Ok(rebuilt) };
         let start = offset.lookup(target);
         if !start.from_entry {
@@ -376,6 +407,7 @@ impl Log {
         if header.last_offset() != start.offset {
             return Ok(rebuilt);
         }
+        barnabas_base::reachable!(self.env, INDEXES_KEPT);
         // The entry's own batch is walked again: it is pushed as the last run pushed it.
         offset.truncate(start.offset);
         time.truncate(start.offset);
@@ -475,6 +507,7 @@ impl Log {
         if present < to && present >= log_start {
             // Shorter than what was acknowledged. The offsets are never given twice.
             if known.is_none_or(|range| range.to < to) {
+                barnabas_base::reachable!(self.env, SHORTER_THAN_DURABLE);
                 let size = self.state.borrow().active().size;
                 let from = known.map_or(present, |range| range.to);
                 let range = DamagedRange { from, to, segment: active, from_position: size, to_position: size };
@@ -483,6 +516,7 @@ impl Log {
             jump(&mut fold, to);
         }
         if fold.end_offset() < log_start {
+            barnabas_base::reachable!(self.env, LOG_START_BEYOND_END);
             // Kafka's rule: a log start past the end means that everything was deleted.
             for base in self.segment_bases() {
                 self.remove_segment(base).await?;
@@ -519,17 +553,24 @@ impl Log {
             self.cut_again().await?;
         }
         if has_garbage {
-            // Batches that followed what does not read would not be found by other programs.
-            let capture = {
-                let mut state = self.state.borrow_mut();
-                state.restage(self.env.wall());
-                state.capture()
-            };
-            if active < capture.offset {
-                self.begin_segment(capture).await?;
-            }
+            self.leave_garbage(active).await?;
         }
         self.open_uncommitted().await
+    }
+
+    /// Has the log go on in a segment of its own: batches that followed what does not read would not be found by other
+    /// programs.
+    async fn leave_garbage(self: &Rc<Self>, active: Offset) -> io::Result<()> {
+        let capture = {
+            let mut state = self.state.borrow_mut();
+            state.restage(self.env.wall());
+            state.capture()
+        };
+        if active < capture.offset {
+            barnabas_base::reachable!(self.env, WENT_ON_BEHIND_GARBAGE);
+            self.begin_segment(capture).await?;
+        }
+        Ok(())
     }
 
     /// Whether the active segment ends in bytes that are no batch.
@@ -571,6 +612,7 @@ impl Log {
             let state = self.state.borrow();
             (state.active().base, state.active().size)
         };
+        barnabas_base::reachable!(self.env, END_SAID_AGAIN);
         self.segment_file(active).await?.truncate(size).await
     }
 
@@ -586,6 +628,7 @@ impl Log {
                 super::locate::Found::None => size,
             },
         };
+        barnabas_base::sometimes!(self.env, TAIL_WRITTEN_AGAIN, position < size);
         while position < size {
             let len = usize::try_from(size - position).unwrap_or(usize::MAX).min(WRITE_AGAIN_BYTES);
             let bytes = read_some(file, position, len).await?;
@@ -624,6 +667,7 @@ impl Log {
             }
         }
         if has_lost_snapshot {
+            barnabas_base::reachable!(self.env, SNAPSHOT_PAST_END_REMOVED);
             // Or its name comes back with the next power loss, when the log has grown past it with other records.
             self.env.disk.sync_dir(&self.folder).await?;
         }

@@ -67,11 +67,13 @@ impl Log {
             let state = self.state.borrow();
             // The cleaner reads and replaces segments, a cut removes them; what is left goes at the next pass.
             if state.is_cleaning || state.is_exclusive {
+                barnabas_base::sometimes!(self.env, DELETION_WAITS_FOR_CLEANER, state.is_cleaning);
                 return Ok(());
             }
             let below = state.segments.windows(2).take_while(|pair| pair[1].base <= state.log_start);
             below.map(|pair| pair[0].base).collect::<Vec<_>>()
         };
+        barnabas_base::sometimes!(self.env, DELETED_BELOW_START, !doomed.is_empty());
         self.delete_segments(&doomed).await.map_err(|error| self.storage_error(&error))
     }
 
@@ -88,9 +90,13 @@ impl Log {
             return Ok(before.saturating_sub(self.segment_count()));
         }
         let mut keep_from = self.expired_to(now).await.map_err(|error| self.storage_error(&error))?;
-        keep_from = keep_from.max(self.oversized_to());
+        let oversized_to = self.oversized_to();
+        barnabas_base::sometimes!(self.env, RETAINED_BY_TIME, keep_from > self.log_start_offset());
+        barnabas_base::sometimes!(self.env, RETAINED_BY_SIZE, oversized_to > self.log_start_offset());
+        keep_from = keep_from.max(oversized_to);
         if keep_from > self.log_start_offset() {
             if keep_from > self.state.borrow().active().base {
+                barnabas_base::reachable!(self.env, ALL_EXPIRED);
                 // Everything is too old, the active segment included: the log goes on in an empty one.
                 self.roll().await?;
             }
@@ -180,6 +186,7 @@ impl Log {
                 // A longer name may need another block of the folder; taking one out never does. Answers under way have
                 // the file open.
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    barnabas_base::reachable!(self.env, DELETED_WITHOUT_ROOM);
                     small_file::remove(&*self.env.disk, &self.path_of(file)).await?;
                 }
                 Err(error) => return Err(error),

@@ -84,6 +84,7 @@ impl Log {
             Ok(()) => Ok(headroom_bytes),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(0),
             Err(error) => {
+                barnabas_base::reachable!(self.env, HEADROOM_NOT_FOUND);
                 // The log goes on below the name, in the segment before: a start must never find the empty one there and
                 // take its base for where that one ends.
                 let path = self.path_of(SegmentFile::new(base, FileKind::Log));
@@ -104,7 +105,13 @@ impl Log {
             match outcome {
                 Ok(()) => {}
                 // Caches can wait for room; a segment that went meanwhile needs none.
-                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::NotFound) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::NotFound) => {
+                    barnabas_base::sometimes!(
+                        self.env,
+                        CACHES_WAIT_FOR_ROOM,
+                        error.kind() == io::ErrorKind::StorageFull
+                    );
+                }
                 Err(error) => drop(self.directory.fault(&self.folder, &error)),
             }
         }
@@ -202,6 +209,7 @@ impl Log {
     pub(crate) async fn write_caches_if_room(self: &Rc<Self>, base: Offset) -> io::Result<()> {
         match self.write_caches(base).await {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                barnabas_base::reachable!(self.env, CACHES_WAIT_FOR_ROOM);
                 let mut state = self.state.borrow_mut();
                 if state.active().base != base {
                     state.unindexed.insert(base);

@@ -78,6 +78,7 @@ impl Log {
                 self.env.observe(&Observation::Scrubbed { partition: self.partition });
                 return Ok(true);
             }
+            barnabas_base::reachable!(self.env, LOG_COMPARED_AGAIN);
             if self.state.borrow().is_exclusive {
                 break;
             }
@@ -157,6 +158,8 @@ impl Log {
             let Wrong { from, to, from_position, to_position } = *run;
             self.list_damage(DamagedRange { from, to, segment: base, from_position, to_position }).await?;
         }
+        barnabas_base::sometimes!(self.env, DAMAGE_FOUND_BY_COMPARING, !runs.is_empty());
+        barnabas_base::sometimes!(self.env, REWRITTEN_BYTES_ACCEPTED, runs.is_empty());
         let mut left = Sums::default();
         for (piece, _) in walk.pieces.iter().zip(&confirmed).filter(|(_, is_confirmed)| **is_confirmed) {
             if let Content::Batch { from, epoch, .. } = piece.content
@@ -319,7 +322,10 @@ impl Log {
             return Ok(());
         }
         match self.kept_checks(base, size).await? {
-            Some(checks) => self.complete_checks(base, layout, checks).await.map(drop),
+            Some(checks) => {
+                barnabas_base::reachable!(self.env, CHECKSUMS_RESUMED);
+                self.complete_checks(base, layout, checks).await.map(drop)
+            }
             None => Ok(()),
         }
     }

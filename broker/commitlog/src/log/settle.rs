@@ -122,6 +122,7 @@ impl Log {
                 && capture.offset <= state.high_watermark
                 && state.indexed_to() >= capture.segment;
             if !is_valid {
+                barnabas_base::reachable!(self.env, SETTLED_TOO_LATE);
                 return Ok(());
             }
             let now = (capture.offset, capture.segment, capture.position);
@@ -131,6 +132,7 @@ impl Log {
             }
             before.filter(|(offset, ..)| *offset != capture.offset && state.segment(*offset).is_none())
         };
+        barnabas_base::reachable!(self.env, LOG_SETTLED);
         self.note_point();
         if let Some((offset, ..)) = before {
             let path = self.path_of(SegmentFile::new(offset, FileKind::Snapshot));
@@ -160,6 +162,7 @@ impl Log {
                     }
                     Err(error) => drop(log.storage_error(&error)),
                 }
+                barnabas_base::reachable!(log.env, FLUSH_POLICY_CHANGED);
                 log.resume();
                 log.note_point();
             })

@@ -31,12 +31,15 @@ impl Log {
         let with = |suffix: Suffix| listing.files.keys().filter(move |file| file.suffix == suffix).copied();
         let first_cleaned = with(Suffix::Cleaned).map(|file| file.offset).min();
         for file in with(Suffix::Deleted).chain(with(Suffix::Cleaned)) {
+            barnabas_base::sometimes!(self.env, DELETED_LEFTOVER_REMOVED, file.suffix == Suffix::Deleted);
+            barnabas_base::sometimes!(self.env, CLEANED_LEFTOVER_REMOVED, file.suffix == Suffix::Cleaned);
             small_file::remove(disk, &self.path_of(file)).await?;
         }
         // A swap file at or past a cleaned one belongs to a swap that had not begun to replace anything.
         let is_void = |file: &SegmentFile| first_cleaned.is_some_and(|cleaned| file.offset >= cleaned);
         let (void, valid): (Vec<_>, Vec<_>) = with(Suffix::Swap).partition(is_void);
         for file in void {
+            barnabas_base::reachable!(self.env, VOID_SWAP);
             small_file::remove(disk, &self.path_of(file)).await?;
         }
         let mut range: Option<(Offset, Offset)> = None;
@@ -46,6 +49,7 @@ impl Log {
             range = Some((from.min(file.offset), to.max(end)));
         }
         if let Some((from, to)) = range {
+            barnabas_base::reachable!(self.env, FINISHED_SWAP);
             let replaced = with(Suffix::None).filter(|file| file.kind != FileKind::Snapshot);
             for file in replaced.filter(|file| file.offset >= from && file.offset < to) {
                 small_file::remove(disk, &self.path_of(file)).await?;

@@ -103,6 +103,7 @@ impl Log {
         if offset >= end {
             return Ok(());
         }
+        barnabas_base::reachable!(self.env, LOG_CUT);
         self.wait_for_leases(offset).await?;
         let offset = offset.max(self.log_start_offset());
         // What stays is in the files before the journal forgets it, and the journal forgets what goes before the files do:
@@ -170,6 +171,7 @@ impl Log {
             if self.env.now() >= deadline {
                 return Err(TruncateError::Leased);
             }
+            barnabas_base::reachable!(self.env, CUT_FOUND_READERS);
             self.env.sleep_until(self.env.now().after_ms(TRUNCATE_LEASE_POLL_MS)).await;
         }
     }
