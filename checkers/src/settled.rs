@@ -62,7 +62,7 @@ fn is_honest_refusal(evidence: &Evidence, what: &str) -> bool {
 /// With these words the world says why a broker does not serve.
 const THE_BROKER: &str = "the broker: ";
 /// What a broker observes of a coordinator whose log does not read.
-const LOAD_FAILED: &str = "coordinator.load.failed";
+const LOAD_FAILED: &str = barnabas_base::mark::GROUP_LOAD_FAILED.name;
 
 /// Judges whether the readers of everything were told the committed offsets for which they asked.
 fn judge_untold(evidence: &Evidence, court: &mut Court<'_>) {

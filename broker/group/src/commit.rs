@@ -1,6 +1,6 @@
 //! OffsetCommit: who may commit, and the records of what was committed.
 
-use barnabas_base::{GenerationId, TimestampMs};
+use barnabas_base::{GenerationId, TimestampMs, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
@@ -37,6 +37,9 @@ impl Coordinator {
         self.touch_committer(now, &request, out);
         let group = GroupId::from(request.group_id.as_str());
         let (records, response) = self.commit_records(now, &group, request);
+        if has_no_room(&response) {
+            out.push(Output::Observe(mark::GROUP_MEMORY_FULL.seen()));
+        }
         let response = Response::OffsetCommit(response);
         if records.is_empty() {
             out.push(Output::Reply { token, response });
@@ -121,6 +124,12 @@ impl Coordinator {
         // No text has more UTF-16 units than bytes; only long ones are counted.
         metadata.is_none_or(|text| text.len() <= max || text.encode_utf16().count() <= max)
     }
+}
+
+/// Whether any of the commits was refused for want of room.
+fn has_no_room(response: &OffsetCommitResponse) -> bool {
+    let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.any(|partition| partition.error_code == NO_ROOM.code())
 }
 
 fn committed_offset(

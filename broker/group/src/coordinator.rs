@@ -1,7 +1,7 @@
 //! [`Coordinator`]: all classic groups of one `__consumer_offsets` partition. Routes requests and timers to groups,
 //! loads the log, and hands over what they decide. One shard owns it and drives it.
 
-use barnabas_base::{Budget, Monotonic, Observation, Offset, TimestampMs, TopicPartition};
+use barnabas_base::{Budget, Monotonic, Offset, TimestampMs, TopicPartition, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::{
     HeartbeatRequest, HeartbeatResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
@@ -108,7 +108,7 @@ impl Coordinator {
         assert!(self.phase == Phase::Loading, "only what loads fails to load");
         self.phase = Phase::Failed;
         self.groups.clear();
-        out.push(Output::Observe(Observation::Mark { name: "coordinator.load.failed" }));
+        out.push(Output::Observe(mark::GROUP_LOAD_FAILED.seen()));
     }
 
     /// Whether the log has been read and the partition is still led.
@@ -127,6 +127,7 @@ impl Coordinator {
                     Input::Heartbeat { .. } => ErrorCode::None,
                     _ => ErrorCode::CoordinatorLoadInProgress,
                 };
+                out.push(Output::Observe(mark::GROUP_REQUEST_WHILE_LOADING.seen()));
                 out.push(Output::Reply { token: input.token(), response: input.refusal(code) });
             }
             Phase::Failed | Phase::Resigned => {
@@ -216,6 +217,7 @@ impl Coordinator {
     fn dispatch(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
         if self.appends.len() >= APPENDS_IN_FLIGHT_MAX && writes(&input) {
             let response = input.refusal(ErrorCode::CoordinatorLoadInProgress);
+            out.push(Output::Observe(mark::GROUP_APPENDS_FULL.seen()));
             out.push(Output::Reply { token: input.token(), response });
             return;
         }
@@ -242,6 +244,9 @@ impl Coordinator {
         let budget = self.groups.budget().clone();
         let (groups, mut cx) = self.split(now, out);
         if let Some(code) = refusal {
+            if code == NO_ROOM {
+                cx.mark(mark::GROUP_MEMORY_FULL);
+            }
             call.refuse(&mut cx, &member_id, code);
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use barnabas_base::{Monotonic, TimestampMs, Uuid};
+use barnabas_base::{Monotonic, TimestampMs, Uuid, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::delete_groups::DeletableGroupResult;
 use barnabas_wire::message::offset_delete::{
@@ -134,6 +134,9 @@ impl Coordinator {
                     tombstones.push(offset_tombstone(group, &topic, partition));
                 }
             }
+        }
+        if !tombstones.is_empty() {
+            out.push(Output::Observe(mark::GROUP_OFFSETS_OF_DELETED_TOPIC.seen()));
         }
         self.emit_in_batches(tombstones, out);
     }

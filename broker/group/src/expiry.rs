@@ -1,7 +1,7 @@
 //! Offsets that nobody needs any more (KIP-211): found by a sweep every `offsets.retention.check.interval.ms`, deleted
 //! with the groups they leave empty.
 
-use barnabas_base::TimestampMs;
+use barnabas_base::{TimestampMs, mark};
 
 use crate::classic::{ClassicGroup, GroupState};
 use crate::config::{Config, GROUPS_PER_SWEEP_STEP_MAX};
@@ -45,6 +45,12 @@ impl Coordinator {
                 tombstones.push(Record::Group { group: id.clone(), value: None });
                 emptied.push(id.clone());
             }
+        }
+        if !emptied.is_empty() {
+            out.push(Output::Observe(mark::GROUP_EXPIRED.seen()));
+        }
+        if tombstones.len() > emptied.len() {
+            out.push(Output::Observe(mark::GROUP_OFFSETS_EXPIRED.seen()));
         }
         for id in &emptied {
             self.remove_live(now, id, out);

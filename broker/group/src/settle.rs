@@ -1,6 +1,6 @@
 //! What becomes of emitted batches: appended, committed, failed.
 
-use barnabas_base::{Monotonic, Observation, Offset, TimestampMs};
+use barnabas_base::{Monotonic, Observation, Offset, TimestampMs, mark};
 use barnabas_wire::ErrorCode;
 
 use crate::appends::{Effect, InFlight, Waiter};
@@ -59,7 +59,7 @@ impl Coordinator {
         let code = answer_to_append_error(code);
         self.groups.forget(append_id, &in_flight.records);
         self.fail_effect(now, in_flight.effect, code, out);
-        self.undo_deletions(now, &in_flight.records);
+        self.undo_deletions(now, &in_flight.records, out);
         self.drop_orphans(now, &in_flight.records, code, out);
         for waiter in in_flight.waiters {
             let (token, response) = match waiter {
@@ -121,7 +121,7 @@ impl Coordinator {
         match effect {
             Effect::Nothing => {}
             Effect::GroupCreated(group) => {
-                cx.mark("group.create.append_failed");
+                cx.mark(mark::GROUP_CREATION_FAILED);
                 // Members joined a group that nobody else will ever hear of, unless a later record says so.
                 let Some(entry) = groups.get_mut(group.as_str()) else { return };
                 if entry.committed.is_none() && cx.appends.last_id_of(group.as_str()).is_none() {
@@ -146,13 +146,14 @@ impl Coordinator {
 
     /// A group whose deletion failed is as the record before it left it. That one may be in flight: what is committed can
     /// be a generation older, with members that went long ago.
-    fn undo_deletions(&mut self, now: Now, records: &[Record]) {
+    fn undo_deletions(&mut self, now: Now, records: &[Record], out: &mut Vec<Output>) {
         let budget = self.groups.budget().clone();
         for record in records {
             let Record::Group { group, value: None } = record else { continue };
             let Some(entry) = self.groups.get_mut(group.as_str()).filter(|entry| entry.live.is_none()) else {
                 continue;
             };
+            out.push(Output::Observe(mark::GROUP_DELETION_UNDONE.seen()));
             entry.live = match (self.appends.last_state_of(group.as_str()), &entry.committed) {
                 (Some(Some(value)), _) => Some(ClassicGroup::from_record(group.clone(), value, &budget)),
                 (Some(None), _) | (None, None) => None,

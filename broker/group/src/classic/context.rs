@@ -1,7 +1,7 @@
 //! What one step of a group may touch besides the group itself: the time, the timers, the batches in flight, the
 //! outputs. Built by the coordinator for each step.
 
-use barnabas_base::{Monotonic, Observation, TimestampMs};
+use barnabas_base::{Mark, Monotonic, TimestampMs};
 
 use crate::appends::{Appends, Effect, Waiter};
 use crate::config::Config;
@@ -36,9 +36,9 @@ impl Context<'_> {
         self.appends.emit(records, effect, self.out)
     }
 
-    /// Counts a rare branch.
-    pub(crate) fn mark(&mut self, name: &'static str) {
-        self.out.push(Output::Observe(Observation::Mark { name }));
+    /// Observes a branch that runs seldom.
+    pub(crate) fn mark(&mut self, mark: Mark) {
+        self.out.push(Output::Observe(mark.seen()));
     }
 
     /// Schedules `timer` in place of `previous`.

@@ -1,6 +1,6 @@
 //! JoinGroup: who may enter, as whom, and whether that starts a rebalance.
 
-use barnabas_base::Uuid;
+use barnabas_base::{Uuid, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::JoinGroupRequest;
 use barnabas_wire::message::JoinGroupResponse;
@@ -70,7 +70,7 @@ impl ClassicGroup {
     pub(crate) fn join(&mut self, cx: &mut Context<'_>, call: JoinCall) {
         let member_id = call.request.member_id.clone();
         if !self.accepts(cx, &member_id) {
-            cx.mark("group.join.full");
+            cx.mark(mark::GROUP_FULL);
             self.remove_member(cx, &member_id);
             call.refuse(cx, "", ErrorCode::GroupMaxSizeReached);
             self.maybe_complete_join(cx);
@@ -162,7 +162,7 @@ impl ClassicGroup {
         }
         if let Err(code) = self.validate_member(&member_id, instance) {
             if code == ErrorCode::FencedInstanceId {
-                cx.mark("group.join.static_twin_fenced");
+                cx.mark(mark::GROUP_TWIN_FENCED);
             }
             call.refuse(cx, &member_id, code);
             return;

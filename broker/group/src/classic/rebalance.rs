@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use barnabas_base::GenerationId;
+use barnabas_base::{GenerationId, mark};
 use barnabas_wire::ErrorCode;
 
 use super::member::Member;
@@ -65,7 +65,7 @@ impl ClassicGroup {
         if self.state != GroupState::PreparingRebalance {
             return None;
         }
-        cx.mark("group.join.timeout");
+        cx.mark(mark::GROUP_JOIN_TIMED_OUT);
         self.complete_join(cx)
     }
 
@@ -77,7 +77,7 @@ impl ClassicGroup {
         if late.is_empty() {
             return None;
         }
-        cx.mark("group.sync.timeout");
+        cx.mark(mark::GROUP_SYNC_TIMED_OUT);
         for member in late {
             self.remove_member(cx, member.as_str());
         }
@@ -106,7 +106,7 @@ impl ClassicGroup {
         let has_leader = self.elect_leader_among_joined(cx);
         if !has_leader && !self.members.is_empty() {
             // Only static members are left and none rejoined. Their sessions decide.
-            cx.mark("group.join.nobody_rejoined");
+            cx.mark(mark::GROUP_NOBODY_REJOINED);
             self.schedule_join(cx);
             return None;
         }
@@ -136,7 +136,7 @@ impl ClassicGroup {
             return true;
         }
         let Some((id, _)) = self.members.iter().find(|(_, member)| member.awaits_join()) else { return false };
-        cx.mark("group.join.leader_replaced");
+        cx.mark(mark::GROUP_LEADER_REPLACED);
         self.leader = Some(id.clone());
         true
     }

@@ -1,6 +1,6 @@
 //! Heartbeats and what happens without them.
 
-use barnabas_base::GenerationId;
+use barnabas_base::{GenerationId, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::{HeartbeatRequest, JoinGroupResponse};
 
@@ -50,7 +50,7 @@ impl ClassicGroup {
         }
         if ids.len() > cx.config.group_size_max {
             // `group.max.size` was lowered: a rebalance lets in as many as fit.
-            cx.mark("group.load.over_capacity");
+            cx.mark(mark::GROUP_OVER_CAPACITY);
             return self.prepare_rebalance(cx);
         }
         None
@@ -59,7 +59,7 @@ impl ClassicGroup {
     /// A session ran out.
     pub(crate) fn on_session_timer(&mut self, cx: &mut Context<'_>, id: &MemberId) -> Option<AppendId> {
         if self.pending_members.contains_key(id) {
-            cx.mark("group.session.pending_member_expired");
+            cx.mark(mark::GROUP_PENDING_MEMBER_EXPIRED);
             self.remove_member(cx, id.as_str());
             return self.maybe_complete_join(cx);
         }
@@ -68,7 +68,7 @@ impl ClassicGroup {
         if member.is_excused() {
             return None;
         }
-        cx.mark("group.session.expired");
+        cx.mark(mark::GROUP_MEMBER_EXPIRED);
         self.remove_member(cx, id.as_str());
         self.after_departure(cx)
     }

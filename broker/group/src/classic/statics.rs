@@ -1,7 +1,7 @@
 //! Static members that come back (KIP-345): the new life takes the old one's place, without a rebalance when that
 //! changes nothing for the others.
 
-use barnabas_base::GenerationId;
+use barnabas_base::{GenerationId, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::JoinGroupResponse;
 use barnabas_wire::message::join_group::JoinGroupRequestProtocol;
@@ -67,7 +67,7 @@ impl ClassicGroup {
             }
             GroupState::PreparingRebalance => {
                 let twin =
-                    if was_awaiting { "group.static.twin_in_rebalance" } else { "group.static.replaced_in_rebalance" };
+                    if was_awaiting { mark::GROUP_TWIN_IN_REBALANCE } else { mark::GROUP_STATIC_REPLACED_IN_REBALANCE };
                 cx.mark(twin);
                 self.maybe_complete_join(cx);
             }
@@ -106,6 +106,7 @@ impl ClassicGroup {
         if !self.still_expects(replacement) {
             return;
         }
+        cx.mark(mark::GROUP_STATIC_REPLACED);
         let mut response = self.join_response(&replacement.new_id);
         if replacement.version >= SKIP_ASSIGNMENT_FROM_VERSION {
             response.skip_assignment = self.is_leader(replacement.new_id.as_str());
@@ -127,7 +128,7 @@ impl ClassicGroup {
         if !self.still_expects(replacement) {
             return;
         }
-        cx.mark("group.static.append_failed");
+        cx.mark(mark::GROUP_STATIC_REPLACEMENT_FAILED);
         let member = self.members.get_mut(&replacement.new_id).expect("the replacement is still expected");
         member.rebalance_timeout_ms = replacement.old_rebalance_timeout_ms;
         member.session_timeout_ms = replacement.old_session_timeout_ms;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use barnabas_base::GenerationId;
+use barnabas_base::{GenerationId, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::{SyncGroupRequest, SyncGroupResponse};
 use bytes::Bytes;
@@ -94,7 +94,7 @@ impl ClassicGroup {
     /// only waits: a second record with another assignment could be the one that a reload finds.
     fn accept_assignment(&mut self, cx: &mut Context<'_>, request: SyncGroupRequest) {
         if self.assignment_in_flight == Some(self.generation) {
-            cx.mark("group.sync.leader_repeats");
+            cx.mark(mark::GROUP_LEADER_REPEATS);
             return;
         }
         let by_member: BTreeMap<String, Bytes> =
@@ -108,6 +108,7 @@ impl ClassicGroup {
     /// The assignment is committed: the group is stable, unless it has moved on meanwhile.
     pub(crate) fn on_assignment_committed(&mut self, cx: &mut Context<'_>, assignment: Assignment) {
         if !self.still_awaits(&assignment) {
+            cx.mark(mark::GROUP_ASSIGNMENT_OVERTAKEN);
             return;
         }
         self.assignment_in_flight = None;
@@ -130,7 +131,7 @@ impl ClassicGroup {
         if !self.still_awaits(assignment) {
             return None;
         }
-        cx.mark("group.sync.append_failed");
+        cx.mark(mark::GROUP_ASSIGNMENT_FAILED);
         self.assignment_in_flight = None;
         self.cancel_assignment(cx, code);
         self.prepare_rebalance(cx)
