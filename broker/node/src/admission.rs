@@ -35,6 +35,8 @@ struct Place<'a> {
 pub(crate) struct Admitted {
     charge: Option<Charge>,
     door: Rc<Door>,
+    /// There was no room for it at first.
+    pub(crate) has_waited: bool,
 }
 
 impl Admission {
@@ -46,13 +48,15 @@ impl Admission {
     /// Waits until `bytes` fit into the account of request frames.
     pub(crate) async fn admit(&self, bytes: u64) -> Admitted {
         let place = self.door.enter();
+        let mut has_waited = false;
         loop {
             let seen = self.door.moved.version();
             if place.is_first()
                 && let Some(charge) = self.budget.try_charge(Account::RequestFrames, bytes)
             {
-                return Admitted { charge: Some(charge), door: Rc::clone(&self.door) };
+                return Admitted { charge: Some(charge), door: Rc::clone(&self.door), has_waited };
             }
+            has_waited = true;
             self.door.moved.changed_since(seen).await;
         }
     }

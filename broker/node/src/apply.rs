@@ -146,6 +146,7 @@ async fn open_partition(
     let mut opened = Log::open(&directory, id, &topic.name, log_config.clone()).await;
     if matches!(opened, Err(OpenLogError::WrongTopic { .. })) {
         // The deletion of an earlier topic of this name was decided, but its folder was not renamed before a stop.
+        barnabas_base::reachable!(shard.env, TOPIC_FOLDER_SET_ASIDE);
         set_aside(shard, &directory, &topic.name, id).await;
         opened = Log::open(&directory, id, &topic.name, log_config).await;
     }
@@ -156,12 +157,14 @@ async fn open_partition(
             partition.set_min_in_sync_replicas(config.min_insync_replicas);
             shard.insert_partition(Rc::clone(&partition));
             if shard.homeless.borrow_mut().remove(&id) {
+                barnabas_base::reachable!(shard.env, LOG_FOUND_ROOM);
                 tracing::info!(target: "LogManager", "{partition:?} found room and is open");
             }
             Some(partition)
         }
         Err(error) => {
             let is_full = matches!(&error, OpenLogError::Storage(error) if error.kind == io::ErrorKind::StorageFull);
+            barnabas_base::sometimes!(shard.env, LOG_HOMELESS, is_full);
             // Said once, and tried again in silence.
             if is_full && !shard.homeless.borrow_mut().insert(id) {
                 return None;

@@ -129,6 +129,7 @@ async fn spread_failure(shard: Rc<Shard>, directory: Rc<LogDirectory>) {
         }
         Box::pin(std::future::ready(()))
     };
+    barnabas_base::reachable!(shard.env, DIRECTORY_FAILURE_SPREAD);
     shard.on_all(fail).await;
 }
 

@@ -20,7 +20,7 @@ use barnabas_runtime::{Either, Env, Local, ReadHalf, Segment, Stream, WriteHalf,
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::admission::Admitted;
-use crate::dispatch::{Dispatched, dispatch};
+use crate::dispatch::{Dispatched, Refused, dispatch};
 use crate::shard::Shard;
 
 /// Bytes asked for while the size of the next frame is not known yet.
@@ -159,6 +159,7 @@ async fn read_requests(
             }
         };
         let admitted = shard.admission.admit(u64::from(size)).await;
+        barnabas_base::sometimes!(shard.env, REQUEST_AWAITS_MEMORY, admitted.has_waited);
         let frame = match frames.body(size).await {
             Ok(frame) => frame,
             Err(error) => {
@@ -168,6 +169,7 @@ async fn read_requests(
         };
         peer.last_active.set(shard.env.now());
         if shard.budget.is_full(Account::ResponseSegments) {
+            barnabas_base::sometimes!(shard.env, SLOW_READER_AWAITED, peer.busy.get() > 0);
             peer.all_answered().await;
         }
         peer.busy.set(peer.busy.get() + 1);
@@ -180,6 +182,12 @@ async fn read_requests(
                 Answer::ready(answer.await, &shard.budget)
             }
             Err(refusal) => {
+                barnabas_base::sometimes!(shard.env, REQUEST_UNREADABLE, matches!(refusal, Refused::Decode(_)));
+                barnabas_base::sometimes!(
+                    shard.env,
+                    REQUEST_NOT_SERVED,
+                    matches!(refusal, Refused::Unsupported { .. })
+                );
                 shard.log_connection_error(peer, &io::Error::new(io::ErrorKind::InvalidData, refusal.to_string()));
                 Answer::ready(Outgoing { close: true, ..Outgoing::default() }, &shard.budget)
             }
@@ -204,10 +212,16 @@ impl FrameReader {
         while self.buffer.len() < FRAME_PREFIX_BYTES {
             if self.read.read(&mut self.buffer, READ_AHEAD_BYTES).await? == 0 {
                 let clean = self.buffer.is_empty();
+                barnabas_base::sometimes!(self.env, FRAME_ENDED_EARLY, !clean);
                 return if clean { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
             }
         }
         let size = self.buffer.get_i32();
+        barnabas_base::sometimes!(
+            self.env,
+            FRAME_OF_WRONG_SIZE,
+            u32::try_from(size).map_or(true, |size| size > size_max)
+        );
         match u32::try_from(size) {
             Ok(size) if size <= size_max => Ok(Some(size)),
             Ok(size) => {
@@ -232,7 +246,9 @@ impl FrameReader {
             let ask = if size < READ_AHEAD_BYTES { READ_AHEAD_BYTES } else { missing.min(READ_CHUNK_BYTES) };
             let deadline = self.env.now().after(STALLED_FRAME_MAX);
             let arrived = self.env.timeout_at(deadline, self.read.read(&mut self.buffer, ask)).await;
+            barnabas_base::sometimes!(self.env, FRAME_STALLED, arrived.is_none());
             if arrived.ok_or(io::ErrorKind::TimedOut)?? == 0 {
+                barnabas_base::reachable!(self.env, FRAME_ENDED_EARLY);
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -270,6 +286,7 @@ async fn send_answers(
                 }
             }
         }
+        barnabas_base::sometimes!(shard.env, ANSWERS_PARTED, next.is_some());
         match send_batch(shard, peer, write.as_mut(), batch).await {
             Sent::More => {}
             // Not an abort: it would take back answers that were sent and have not arrived.
@@ -311,6 +328,7 @@ async fn send_batch(shard: &Rc<Shard>, peer: &Rc<Peer>, write: &mut dyn WriteHal
     peer.answered.notify();
     peer.last_active.set(shard.env.now());
     if let Err(error) = &sent {
+        barnabas_base::reachable!(shard.env, ANSWER_NOT_SENT);
         shard.log_connection_error(peer, error);
         return Sent::Failed;
     }
@@ -365,6 +383,7 @@ async fn idle_watch(shard: &Rc<Shard>, peer: &Rc<Peer>) -> Ended {
         let since = if peer.busy.get() > 0 { shard.env.now() } else { peer.last_active.get() };
         let deadline = since.after(idle_max);
         if deadline <= shard.env.now() {
+            barnabas_base::reachable!(shard.env, IDLE_CONNECTION_CLOSED);
             return Ended::ByPeer;
         }
         shard.env.sleep_until(deadline).await;

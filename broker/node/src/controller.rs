@@ -126,6 +126,7 @@ impl Controller {
         // A decision before this one was lost, and the pending view that this one is made from is about to be dropped.
         // Nothing that rests on it may reach the log.
         if self.log.next_offset() != self.pending_end.get() {
+            barnabas_base::reachable!(self.env, DECISION_REFUSED_WITH_LOST);
             return Err(ErrorCode::KafkaStorageError);
         }
         let end = self.pending_end.get().plus(i64::try_from(records.len()).expect("a decision has few records"));
@@ -161,6 +162,7 @@ impl Controller {
     async fn commit_all(self: Rc<Self>, shard: Rc<Shard>, mut commits: queue::Receiver<Commit>) {
         while let Some(Commit { republishes, appended, drops, done }) = commits.receive().await {
             if drops != self.drops.get() {
+                barnabas_base::reachable!(self.env, DECISION_REFUSED_WITH_LOST);
                 self.refuse_lost(appended).await;
                 done.send(Err(ErrorCode::KafkaStorageError));
                 continue;
@@ -184,6 +186,7 @@ impl Controller {
     /// A decision was not written: what was decided after it may rest on it and is refused with it, and the next one is
     /// made from what is committed.
     fn drop_pending(&self) {
+        barnabas_base::reachable!(self.env, PENDING_DROPPED);
         self.core.borrow_mut().drop_pending();
         self.drops.set(self.drops.get() + 1);
         self.pending_end.set(self.log.next_offset());
@@ -225,7 +228,10 @@ impl Controller {
             MetadataPosition { end_offset: self.log.high_watermark(), epoch: self.epoch, timestamp: self.env.wall() };
         match self.files.snapshot(&self.log, &self.quorum, &self.image(), position).await {
             Ok(()) => self.unsnapshotted_bytes.set(0),
-            Err(why) => tracing::error!(target: "SnapshotGenerator", "no snapshot of the metadata log: {why}"),
+            Err(why) => {
+                barnabas_base::reachable!(self.env, METADATA_SNAPSHOT_FAILED);
+                tracing::error!(target: "SnapshotGenerator", "no snapshot of the metadata log: {why}");
+            }
         }
     }
 }

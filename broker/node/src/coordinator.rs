@@ -63,6 +63,7 @@ impl GroupCoordinator {
 
     /// Stops everything; whoever waits gets NOT_COORDINATOR.
     pub(crate) fn stop(self: &Rc<Self>) {
+        barnabas_base::reachable!(self.env, GROUP_COORDINATOR_STOPPED);
         let mut out = Vec::new();
         self.core.borrow_mut().resign(self.env.now(), self.env.wall(), &mut out);
         self.perform(out);
@@ -175,6 +176,7 @@ impl GroupCoordinator {
             assert!(read.next_offset > offset, "a read that returns batches advances");
             offset = read.next_offset;
             // A read from memory does not give way to anybody, and there may be hundreds of chunks.
+            barnabas_base::sometimes!(self.env, GROUP_LOAD_GAVE_WAY, offset < end);
             self.env.tasks.yield_now().await;
         }
         Ok(())
@@ -200,6 +202,7 @@ impl GroupCoordinator {
             let value = record.value.map(|value| payload.share(value));
             // A newer Kafka may have left kinds of records that this coordinator does not know; they are kept, not read.
             if let Err(error) = core.replay(key, value, record.offset) {
+                barnabas_base::reachable!(self.env, GROUP_RECORD_PASSED_OVER);
                 tracing::warn!(target: "GroupCoordinator", "skipping a record of {:?}: {error}", self.partition);
             }
         }

@@ -78,8 +78,16 @@ impl Call {
         endpoint_for(self.listener(), bound_port, self.peer.address, self.peer.local_address)
     }
 
+    /// Observes the error codes of an answer, those of its parts included.
+    pub(crate) fn observe_errors(&self, response: &ResponseBody) {
+        response.error_codes(&mut |code| {
+            self.shard.env.observe(&Observation::ErrorReturned { api_key: self.api.code(), code });
+        });
+    }
+
     /// The frame of `response`; its record holes are filled from `external` by their tokens.
     pub(crate) fn answer(&self, response: &ResponseBody, external: &[Vec<Segment>]) -> Outgoing {
+        self.observe_errors(response);
         let segments = match response.to_frame(self.version, self.correlation_id) {
             Ok(segments) => segments,
             Err(error) => {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use barnabas_base::{LeaderEpoch, Monotonic, Offset, PartitionIndex, ShardId, TopicId};
+use barnabas_base::{LeaderEpoch, Mark, Monotonic, Offset, PartitionIndex, ShardId, TopicId, mark};
 use barnabas_wire::ErrorCode;
 
 /// How a request names a topic: by name up to Fetch 12, by id from 13 on (KIP-516).
@@ -118,13 +118,20 @@ pub(crate) struct FetchSessions {
     shard: ShardId,
     capacity: usize,
     sessions: BTreeMap<i32, Session>,
+    /// What came up since [`FetchSessions::take_mark`].
+    mark: Option<Mark>,
 }
 
 impl FetchSessions {
     /// No sessions yet, room for `capacity`.
     pub(crate) fn new(shard: ShardId, capacity: usize) -> Self {
         assert!(u32::from(shard.0) < 1 << SHARD_BITS, "session ids have room for 256 shards");
-        Self { shard, capacity, sessions: BTreeMap::new() }
+        Self { shard, capacity, sessions: BTreeMap::new(), mark: None }
+    }
+
+    /// What came up since this was asked last, to be observed.
+    pub(crate) const fn take_mark(&mut self) -> Option<Mark> {
+        self.mark.take()
     }
 
     /// Decides what a fetch is to answer. `random` makes the id of a new session.
@@ -137,7 +144,7 @@ impl FetchSessions {
         match (request.session_id, request.epoch) {
             (0, FINAL_EPOCH) => Ok(full(0, request.wants)),
             (old, FINAL_EPOCH) => {
-                self.sessions.remove(&old);
+                self.mark = self.sessions.remove(&old).map(|_| mark::FETCH_SESSION_CLOSED);
                 Ok(full(0, request.wants))
             }
             (old, INITIAL_EPOCH) => {
@@ -190,10 +197,12 @@ impl FetchSessions {
         let oldest = self.sessions.iter().min_by_key(|(_, session)| session.last_used);
         let Some((id, session)) = oldest else { return false };
         if session.last_used.after_ms(EVICTION_MS) > now {
+            self.mark = Some(mark::FETCH_SESSIONS_FULL);
             return false;
         }
         let id = *id;
         self.sessions.remove(&id);
+        self.mark = Some(mark::FETCH_SESSION_EVICTED);
         true
     }
 

@@ -139,6 +139,7 @@ impl Shard {
                     self.admit_connection(accepted, index, ShardId(next_shard));
                     next_shard = (next_shard + 1) % self.data_shards;
                     if let Some(next) = self.connections.pace(self.env.now()) {
+                        barnabas_base::reachable!(self.env, ACCEPTING_PACED);
                         self.env.sleep_until(next).await;
                     }
                 }
@@ -154,6 +155,7 @@ impl Shard {
     fn admit_connection(self: &Rc<Self>, accepted: Accepted, listener: usize, to: ShardId) {
         let peer: SocketAddr = accepted.peer_addr;
         if let Err(limit) = self.connections.open(peer.ip()) {
+            barnabas_base::reachable!(self.env, CONNECTION_OVER_LIMIT);
             tracing::info!(target: "SocketServer", "closing the connection of {peer}: {limit} is reached");
             return;
         }

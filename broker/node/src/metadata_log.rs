@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use barnabas_base::{BrokerId, LeaderEpoch, Observation, Offset, PartitionIndex, TopicId, TopicPartition, Uuid};
+use barnabas_base::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition, Uuid};
 use barnabas_commitlog::{AppendOptions, AppendOrigin, FlushPolicy, Log, LogConfig, LogDirectory, ReadBound};
 use barnabas_metadata::controller::ControllerCore;
 use barnabas_metadata::image::{ClusterImage, ImageLoader, MetadataPosition};
@@ -191,9 +191,11 @@ impl MetadataFiles {
                         epoch: id.epoch,
                         timestamp: snapshot.last_timestamp,
                     };
+                    barnabas_base::reachable!(self.env, METADATA_SNAPSHOT_READ);
                     return Ok(ImageLoader::new(image, position));
                 }
                 Err(why) => {
+                    barnabas_base::reachable!(self.env, METADATA_SNAPSHOT_PASSED_OVER);
                     tracing::warn!(target: "MetadataLoader", "passing over a snapshot: {why}");
                     refused = Some(why);
                 }
@@ -209,6 +211,7 @@ impl MetadataFiles {
     async fn remove_staged(&self) -> std::io::Result<()> {
         for entry in self.env.disk.list(&self.folder).await? {
             if entry.name.ends_with(STAGED) {
+                barnabas_base::reachable!(self.env, METADATA_STAGED_REMOVED);
                 self.env.disk.remove(&self.folder.join(&entry.name)).await?;
             }
         }
@@ -310,7 +313,7 @@ impl MetadataFiles {
             let path = self.folder.join(snapshot_name(old));
             self.env.disk.remove(&path).await.map_err(|error| format!("{}: {error}", path.display()))?;
         }
-        self.env.observe(&Observation::Mark { name: "metadata snapshot written" });
+        barnabas_base::reachable!(self.env, METADATA_SNAPSHOT_WRITTEN);
         Ok(())
     }
 }

@@ -116,6 +116,7 @@ impl Shard {
         }
         self.watches.registered.borrow_mut().insert(watcher, registered);
         if moved {
+            barnabas_base::reachable!(self.env, LONG_POLL_MISSED_NOTHING);
             self.wake_watcher(watcher);
         }
     }

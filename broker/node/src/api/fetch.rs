@@ -81,6 +81,9 @@ pub(crate) async fn serve(call: Call, request: FetchRequest) -> Outgoing {
     let session = session_request(call.version, request);
     let random = shard.env.entropy.next_u64();
     let begun = shard.sessions.borrow_mut().begin(shard.env.now(), session, random);
+    if let Some(mark) = shard.sessions.borrow_mut().take_mark() {
+        shard.env.observe(&mark.seen());
+    }
     let context = match begun {
         Ok(context) => context,
         Err(code) => return refuse(&call, code),
@@ -90,7 +93,6 @@ pub(crate) async fn serve(call: Call, request: FetchRequest) -> Outgoing {
 }
 
 fn refuse(call: &Call, code: ErrorCode) -> Outgoing {
-    call.shard.env.observe(&Observation::ErrorReturned { api_key: call.api.code(), code: code.code() });
     let response = FetchResponse { error_code: code.code(), ..FetchResponse::default() };
     call.answer(&response.into(), &[])
 }
@@ -142,8 +144,10 @@ async fn read_until_enough(
         let seen = seen.unwrap_or_else(|| poll.version());
         register(shard, poll, &readings, &parts);
         if shard.env.timeout_at(deadline, poll.changed_since(seen)).await.is_none() {
+            barnabas_base::reachable!(shard.env, LONG_POLL_TIMED_OUT);
             return readings;
         }
+        barnabas_base::reachable!(shard.env, LONG_POLL_WOKEN);
     }
 }
 
@@ -218,6 +222,7 @@ async fn get_on(shard: &Rc<Shard>, parts: &[ReadPart], terms: Terms, readings: &
     let Some(first) = parts.iter().find(has_data).copied().filter(|part| readings[part.slot].size_bytes == 0) else {
         return;
     };
+    barnabas_base::reachable!(shard.env, FIRST_PARTITION_READ_AGAIN);
     let owner = first.partition.shard(shard.data_shards);
     let read = shard.on(owner, move |shard| {
         let shard = Rc::clone(shard);
@@ -373,10 +378,6 @@ fn answer(call: &Call, context: &FetchContext, readings: Vec<Reading>) -> Outgoi
         let key = &context.wants[reading.slot].key;
         if !is_news(call, context, key, &reading) {
             continue;
-        }
-        if reading.data.error_code != ErrorCode::None.code() {
-            let code = reading.data.error_code;
-            call.shard.env.observe(&Observation::ErrorReturned { api_key: call.api.code(), code });
         }
         if reading.size_bytes > 0 {
             let len = u32::try_from(reading.size_bytes).expect("a read is bounded by 32-bit sizes");

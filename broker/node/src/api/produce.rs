@@ -12,7 +12,7 @@ use barnabas_wire::message::produce::{
 };
 use barnabas_wire::message::{ProduceRequest, ProduceResponse};
 use barnabas_wire::record::BatchHeader;
-use barnabas_wire::{ErrorCode, Records};
+use barnabas_wire::{ErrorCode, Records, ResponseBody};
 use bytes::Bytes;
 
 use crate::connection::Outgoing;
@@ -91,16 +91,15 @@ pub(crate) fn begin(call: Call, request: ProduceRequest) -> Local<'static, Outgo
 
 /// Sends the answer; `acks=0` has none, and an error there closes the connection, which is all such a client can see.
 fn finish(call: &Call, acks: i16, response: ProduceResponse) -> Outgoing {
-    let errors = response.responses.iter().flat_map(|topic| &topic.partition_responses).map(|each| each.error_code);
-    let mut failed = false;
-    for code in errors.filter(|code| *code != ErrorCode::None.code()) {
-        failed = true;
-        call.shard.env.observe(&Observation::ErrorReturned { api_key: call.api.code(), code });
-    }
+    let response = ResponseBody::from(response);
     if acks == ACKS_NONE {
+        let mut failed = false;
+        response.error_codes(&mut |_| failed = true);
+        call.observe_errors(&response);
+        barnabas_base::sometimes!(call.shard.env, FAILURE_WITHOUT_ANSWER, failed);
         return Outgoing { close: failed, api_key: call.api.code(), ..Outgoing::default() };
     }
-    call.answer(&response.into(), &[])
+    call.answer(&response, &[])
 }
 
 /// A reason to refuse every partition, if there is one.
