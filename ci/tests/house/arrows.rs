@@ -76,6 +76,8 @@ const ARROWS: [(&str, &[&str]); 22] = [
         "barnabas-sim",
         &[
             "barnabas-base",
+            // For the names of error codes.
+            "barnabas-wire",
             "barnabas-plan",
             "barnabas-history",
             "barnabas-nemesis",

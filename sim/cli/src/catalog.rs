@@ -1,8 +1,11 @@
-//! `cargo sim catalog`: what can be drawn, carried out and judged, each with what it is for.
+//! `cargo sim catalog`: what can be drawn, carried out, judged and reached, each with what it is for.
 
+use barnabas_base::mark;
 use barnabas_checkers::{ALL, Kind};
 use barnabas_nemesis::{FAMILIES, knob_names};
 use barnabas_plan::{Action, Lane, RawTrick, Workload};
+
+use crate::codes::RETURNED;
 
 /// Prints the catalog.
 pub(crate) fn print() {
@@ -31,5 +34,15 @@ pub(crate) fn print() {
     for promise in ALL {
         let kind = if promise.kind == Kind::BlackBox { "clients see it" } else { "brokers observe it" };
         println!("  {:<24} {} ({kind})", promise.name, promise.words);
+    }
+    println!("\nmarks:");
+    for mark in mark::ALL {
+        let rare = mark.rare.map(|why| format!(" (need not be reached: {why})")).unwrap_or_default();
+        println!("  {:<34} {}{rare}", mark.name, mark.words);
+    }
+    println!("\nerror codes that are answered:");
+    for (code, rare) in RETURNED {
+        let rare = rare.map(|why| format!(" need not be seen: {why}")).unwrap_or_default();
+        println!("  {:<34}{rare}", code.name());
     }
 }

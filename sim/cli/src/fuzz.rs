@@ -236,15 +236,17 @@ impl<'a> Sweep<'a> {
     fn finish(&self) -> Result<bool> {
         let tally = self.tally();
         println!("{}", tally.summary(self.began.elapsed()));
+        let mut hollow = tally.hollow();
         if self.options.planted.is_empty() {
-            Ledger::load()?.add(self.from, &tally.seeds_by_lane(), tally.failed)?;
+            let mut ledger = Ledger::load()?;
+            ledger.add(self.from, &tally.seeds_by_lane(), tally.failed, &tally.reached)?;
+            hollow.extend(ledger.hollow()?);
         }
         for failure in tally.failures() {
             let file = write_failure(failure, &self.options.planted)?;
             println!("failed: {} {}: {}", failure.lane, failure.checker, failure.what);
             println!("  cargo sim replay {0}\n  cargo sim shrink {0}", file.display());
         }
-        let hollow = tally.hollow();
         for complaint in &hollow {
             println!("failed: {complaint}");
         }

@@ -1,4 +1,5 @@
-//! The ledger of a commit: how many seeds of each lane have run on it, and with what outcome. `fuzz` adds to it.
+//! The ledger of a commit: how many seeds of each lane have run on it, with what outcome, and what
+//! came up in them. `fuzz` adds to it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,6 +7,8 @@ use std::process::Command;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+
+use crate::reached::Reached;
 
 /// What has run on one commit.
 pub(crate) struct Ledger {
@@ -38,7 +41,13 @@ impl Ledger {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn add(&mut self, from: u64, by_lane: &BTreeMap<String, u64>, failures: u64) -> Result<()> {
+    pub(crate) fn add(
+        &mut self,
+        from: u64,
+        by_lane: &BTreeMap<String, u64>,
+        failures: u64,
+        reached: &Reached,
+    ) -> Result<()> {
         let mut all = 0;
         for (lane, seeds) in by_lane {
             let before = self.content["lanes"][lane].as_u64().unwrap_or(0);
@@ -49,11 +58,34 @@ impl Ledger {
         self.content["failures"] = json!(before + failures);
         let next = self.next_seed().unwrap_or(0).max(from.saturating_add(all));
         self.content["next"] = json!(next);
+        let mut all_reached = self.reached()?;
+        all_reached.unite(reached);
+        self.content["reached"] = serde_json::to_value(&all_reached)?;
         std::fs::write(&self.file, serde_json::to_string_pretty(&self.content)?)?;
-        let total: u64 =
-            self.content["lanes"].as_object().map_or(0, |lanes| lanes.values().filter_map(Value::as_u64).sum());
-        println!("ledger of this commit: {total} seeds, {} failed", before + failures);
+        let failed = before + failures;
+        println!("ledger of this commit: {} seeds, {failed} failed; {}", self.seeds(), all_reached.count());
         Ok(())
+    }
+
+    /// Seeds of all lanes that have run.
+    fn seeds(&self) -> u64 {
+        self.content["lanes"].as_object().map_or(0, |lanes| lanes.values().filter_map(Value::as_u64).sum())
+    }
+
+    /// Marks and error codes that came up in any of them.
+    fn reached(&self) -> Result<Reached> {
+        match &self.content["reached"] {
+            Value::Null => Ok(Reached::default()),
+            reached => Ok(serde_json::from_value(reached.clone())?),
+        }
+    }
+
+    /// What all the sweeps of the commit together did not prove although they are many.
+    ///
+    /// # Errors
+    /// The file is no ledger.
+    pub(crate) fn hollow(&self) -> Result<Vec<String>> {
+        Ok(self.reached()?.complaints(self.seeds()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::reached::Reached;
 use anyhow::{Context, Result};
 use barnabas_plan::Lane;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -57,6 +58,9 @@ pub(crate) struct Line {
     /// What the run went through.
     #[serde(default)]
     pub(crate) counters: BTreeMap<String, u64>,
+    /// Marks and error codes that came up.
+    #[serde(default)]
+    pub(crate) reached: Reached,
 }
 
 impl Line {
@@ -87,6 +91,7 @@ impl Line {
             simulated_ms: 0,
             judged: BTreeMap::new(),
             counters: BTreeMap::new(),
+            reached: Reached::default(),
         }
     }
 }
@@ -131,6 +136,7 @@ mod tests {
             simulated_ms: 5,
             judged: [("order".to_owned(), 6)].into(),
             counters: [("cleanings".to_owned(), 7)].into(),
+            reached: serde_json::from_str(r#"{"marks":["log-cleaned"],"codes":["NOT_COORDINATOR"]}"#).expect("names"),
         };
         let text = serde_json::to_string(&line).expect("plain data");
         assert!(text.contains("\"0xffffffffffffffff\"") && text.contains("\"void\""), "{text}");

@@ -4,11 +4,13 @@
 mod arena;
 mod broker_log;
 mod catalog;
+mod codes;
 mod diff;
 mod fuzz;
 mod ledger;
 mod line;
 mod mutants;
+mod reached;
 mod report;
 mod runner;
 mod shrink;
@@ -43,7 +45,7 @@ struct Arguments {
 /// What is shown of a run beside its outcome.
 #[derive(Args)]
 struct Showing {
-    /// Prints the plan and everything that happened to machines.
+    /// Prints the plan, everything that happened to machines, and the marks and error codes that came up.
     #[arg(long)]
     verbose: bool,
     /// Prints what brokers log, with simulated time: a level, or a filter such as info,LogCleaner=debug.
@@ -89,7 +91,7 @@ enum Command {
         #[arg(long)]
         lane: Option<Lane>,
     },
-    /// Prints what can be drawn, carried out and judged.
+    /// Prints what can be drawn, carried out, judged and reached.
     Catalog,
     /// Proves that the simulator finds bugs, by planting some.
     Mutants(mutants::MutantsOptions),
@@ -158,6 +160,7 @@ fn show(plan: Plan, showing: &Showing, again: &str) -> Result<bool> {
         report::happenings(&ran).iter().for_each(|line| println!("{line}"));
         println!("tasks that were polled most:");
         report::busiest(&ran).iter().for_each(|line| println!("{line}"));
+        println!("{}", ran.reached().list());
     }
     let kept = ran.broken().is_none();
     println!("{}", if kept { report::summary(&ran) } else { report::failure(&ran, again) });

@@ -50,6 +50,7 @@ pub(crate) fn summary(ran: &Ran) -> String {
         ran.judgement.sent,
         ran.hash()
     );
+    let _ = writeln!(text, "  {}", ran.reached().count());
     let _ = write!(text, "  {verdict}");
     text
 }

@@ -10,6 +10,7 @@ use barnabas_sim_world::{Broken, Judgement, Options, RunReport, Scope, execute, 
 
 use crate::line::{Line, Verdict};
 use crate::mutants::switch;
+use crate::reached::Reached;
 
 /// One run with what it showed.
 pub(crate) struct Ran {
@@ -47,6 +48,11 @@ impl Ran {
         self.report.as_ref().map_or(0, |report| report.trace_hash)
     }
 
+    /// Marks and error codes that came up.
+    pub(crate) fn reached(&self) -> Reached {
+        self.report.as_ref().map(|report| Reached::of(&report.evidence)).unwrap_or_default()
+    }
+
     /// The run as a line, for programs.
     pub(crate) fn line(&self) -> Line {
         let counted = self.report.as_ref().map(|report| barnabas_checkers::counters(&report.evidence));
@@ -71,6 +77,7 @@ impl Ran {
             simulated_ms: self.report.as_ref().map_or(0, |report| millis(report.simulated)),
             judged: judged.map(named).collect(),
             counters: counted.into_iter().flatten().map(named).collect(),
+            reached: self.reached(),
         }
     }
 

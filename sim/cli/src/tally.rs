@@ -10,6 +10,7 @@ use barnabas_nemesis::Cell;
 use barnabas_plan::{Lane, Plan};
 
 use crate::line::{Line, Verdict};
+use crate::reached::Reached;
 
 /// More void seeds than this share of a lane, in percent, prove that the lane is drawn badly.
 const VOID_MAX_PERCENT: u64 = 10;
@@ -48,6 +49,8 @@ pub(crate) struct Tally {
     /// The first failure of each signature.
     failures: BTreeMap<String, Line>,
     matrix: BTreeMap<Cell, u64>,
+    /// Marks and error codes that came up.
+    pub(crate) reached: Reached,
 }
 
 impl Tally {
@@ -58,6 +61,7 @@ impl Tally {
         self.acknowledged += line.acknowledged;
         self.events += line.events;
         self.simulated_ms += line.simulated_ms;
+        self.reached.unite(&line.reached);
         barnabas_nemesis::matrix(plan, &mut self.matrix);
         let lane = self.lanes.entry(line.lane).or_default();
         lane.seeds += 1;
@@ -122,6 +126,7 @@ impl Tally {
         for (lane, of) in &self.lanes {
             let _ = writeln!(text, "  {:<12} {:>6} seeds, {} void", lane.to_string(), of.seeds, of.voids);
         }
+        let _ = writeln!(text, "{}", self.reached.summary());
         let _ = write!(text, "faults by what they waited for:{}", self.matrix_lines());
         text
     }
