@@ -3,6 +3,7 @@
 
 mod arrows;
 mod dependencies;
+mod marks;
 mod tidy;
 
 use std::path::{Path, PathBuf};
