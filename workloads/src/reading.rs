@@ -160,7 +160,10 @@ fn index(log: &LogName) -> PartitionIndex {
 
 impl Session {
     /// Replaces what is read by one topic.
+    ///
+    /// A member leaves its group for that: as with Kafka's consumer, one excludes the other.
     pub(crate) async fn assign(&mut self, topic: TopicName, from_start: bool) {
+        self.leave("assigns").await;
         let call = self.call(Call::Assign { topic, from_start });
         if !self.know(Purpose::Read, topic).await {
             return self.recorder.end(call, Outcome::Failed("the topic is not known".to_owned()));

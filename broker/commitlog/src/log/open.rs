@@ -191,6 +191,7 @@ impl Log {
             settling: Settling::default(),
             sealing: VecDeque::new(),
             unindexed: BTreeSet::new(),
+            unsure: BTreeSet::new(),
             first_dirty: directory.found.cleaner_points.get(&key).copied(),
             is_cleaning: false,
             epochs_on_disk: None,

@@ -542,6 +542,11 @@ impl Log {
             {
                 state.settling.settled = Some((settled, segment, 0));
             }
+            if state.synced < end && policy == FlushPolicy::Os {
+                let synced = state.synced;
+                let first = state.segments.partition_point(|segment| segment.base <= synced).saturating_sub(1);
+                state.unsure = state.segments[first..].iter().map(|segment| segment.base).collect();
+            }
             if state.synced < end && policy == FlushPolicy::Ack {
                 // Read from the page cache, maybe never synced: committed before it counts.
                 state.uncommitted.size_bytes = 1;
@@ -618,7 +623,7 @@ impl Log {
 
     /// Writes what a segment holds from `synced` on over itself. A flush that failed in an earlier life has left it in the
     /// page cache as if it were written, and only what is written again is flushed again.
-    async fn write_again(self: &Rc<Self>, base: Offset, synced: Offset, file: &dyn File) -> io::Result<()> {
+    pub(crate) async fn write_again(self: &Rc<Self>, base: Offset, synced: Offset, file: &dyn File) -> io::Result<()> {
         let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
         let mut position = match synced > base {
             false => 0,

@@ -128,6 +128,7 @@ impl Log {
             file.truncate(size).await?;
         }
         let policy = self.state.borrow().config.flush_policy;
+        self.sync_found(base).await?;
         file.sync().await?;
         if policy == FlushPolicy::Os {
             self.sync_names().await?;

@@ -105,6 +105,7 @@ impl Log {
             }
             FlushPolicy::Os => {
                 self.wait_until_sealed(capture.segment).await;
+                self.sync_found(capture.segment).await?;
                 self.segment_file(capture.segment).await?.sync().await?;
                 self.sync_names().await?;
             }
@@ -172,8 +173,31 @@ impl Log {
     async fn sync_active(self: &Rc<Self>) -> io::Result<()> {
         // A roll that had begun before the pause left another segment to seal.
         self.wait_until_sealed(Offset(i64::MAX)).await;
+        self.sync_found(Offset(i64::MAX)).await?;
         self.active_file().await?.sync().await?;
         self.sync_names().await
+    }
+
+    /// Makes durable what a start found in the segments up to the one at `base`, once: an earlier life left it in the page
+    /// cache, or believes so after a flush that failed, and only what is written again is flushed again.
+    pub(crate) async fn sync_found(self: &Rc<Self>, base: Offset) -> io::Result<()> {
+        loop {
+            let (next, synced) = {
+                let state = self.state.borrow();
+                let Some(next) = state.unsure.first().copied().filter(|next| *next <= base) else { return Ok(()) };
+                (next, state.synced)
+            };
+            match self.segment_file(next).await {
+                Ok(file) => {
+                    self.write_again(next, synced, &*file).await?;
+                    file.sync().await?;
+                }
+                // Deleted since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            self.state.borrow_mut().unsure.remove(&next);
+        }
     }
 
     /// Makes the names of the log's files, and of its folder, durable. Commits do that under `ack`; under `os` there are

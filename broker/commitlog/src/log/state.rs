@@ -192,6 +192,8 @@ pub(crate) struct State {
     pub(crate) sealing: VecDeque<(Offset, Capture)>,
     /// Sealed segments whose indexes are not durable: no start may trust them.
     pub(crate) unindexed: BTreeSet<Offset>,
+    /// Segments that a start found with bytes that were not known to be durable, under `flush.policy=os`.
+    pub(crate) unsure: BTreeSet<Offset>,
     /// First offset that the cleaner has not been through.
     pub(crate) first_dirty: Option<Offset>,
     pub(crate) is_cleaning: bool,
