@@ -175,6 +175,21 @@ alphabet! {
     }
 }
 
+impl Trigger {
+    /// When it begins to count, in milliseconds of the safety phase.
+    #[must_use]
+    pub const fn since_ms(&self) -> u64 {
+        match self {
+            Self::At { ms } => *ms,
+            Self::Issued { since_ms, .. }
+            | Self::Done { since_ms, .. }
+            | Self::Answered { since_ms, .. }
+            | Self::Observed { since_ms, .. }
+            | Self::Started { since_ms, .. } => *since_ms,
+        }
+    }
+}
+
 words! {
     /// What a power loss leaves of what was not synced.
     pub enum Fate {

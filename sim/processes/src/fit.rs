@@ -32,9 +32,7 @@ pub(crate) fn fit(mut plan: Plan, safety_ms: u64) -> Plan {
     let mut faults: Vec<(u64, u32, Fault)> = plan
         .faults
         .iter()
-        .filter_map(|planned| {
-            Some((begins_ms(&planned.trigger) % safety_ms, planned.id, from_outside(&planned.fault)?))
-        })
+        .filter_map(|planned| Some((planned.trigger.since_ms() % safety_ms, planned.id, from_outside(&planned.fault)?)))
         .collect();
     faults.sort_by_key(|(at_ms, id, _)| (*at_ms, *id));
     let mut earliest_ms = 0;
@@ -45,21 +43,9 @@ pub(crate) fn fit(mut plan: Plan, safety_ms: u64) -> Plan {
             earliest_ms = ms + APART_MS;
             PlannedFault { id, trigger: Trigger::At { ms }, fault }
         })
-        .filter(|planned| begins_ms(&planned.trigger) < safety_ms)
+        .filter(|planned| planned.trigger.since_ms() < safety_ms)
         .collect();
     plan
-}
-
-/// When a fault begins.
-pub(crate) const fn begins_ms(trigger: &Trigger) -> u64 {
-    match trigger {
-        Trigger::At { ms } => *ms,
-        Trigger::Issued { since_ms, .. }
-        | Trigger::Done { since_ms, .. }
-        | Trigger::Answered { since_ms, .. }
-        | Trigger::Observed { since_ms, .. }
-        | Trigger::Started { since_ms, .. } => *since_ms,
-    }
 }
 
 /// The nearest that can be done to a process.
@@ -94,7 +80,7 @@ mod tests {
             let lane = lane_of(seed);
             let plan = fit(barnabas_nemesis::draw(seed, lane), 20_000);
             assert!(plan.operations.iter().all(|operation| operation.at_ms < 20_000), "seed {seed}");
-            let times: Vec<u64> = plan.faults.iter().map(|planned| begins_ms(&planned.trigger)).collect();
+            let times: Vec<u64> = plan.faults.iter().map(|planned| planned.trigger.since_ms()).collect();
             assert!(times.windows(2).all(|pair| pair[0] + APART_MS <= pair[1]), "seed {seed}: {times:?}");
             for planned in &plan.faults {
                 match planned.fault {

@@ -14,7 +14,6 @@ use barnabas_runtime::{Env, TaskHandle};
 use barnabas_runtime_tokio::{NodeConfig, block_on_single};
 use barnabas_workloads::{ClientEnd, Recorder, Script, read_everything, run_client, set_up};
 
-use crate::fit::begins_ms;
 use crate::owner::Owner;
 
 /// The one broker.
@@ -68,7 +67,7 @@ impl Story {
         let clients: Vec<TaskHandle> =
             self.plan.clients.iter().map(|client| self.begin(client, began, &living)).collect();
         for planned in self.plan.faults.clone() {
-            self.env.sleep_until(later(began, begins_ms(&planned.trigger))).await;
+            self.env.sleep_until(later(began, planned.trigger.since_ms())).await;
             self.carry_out(planned).await?;
         }
         self.env.sleep_until(later(began, self.plan.safety_ms)).await;

@@ -86,7 +86,7 @@ impl<'a> Director<'a> {
     pub(crate) fn begin(&mut self) {
         self.began.set(self.world.now());
         for (index, planned) in self.plan.faults.iter().enumerate() {
-            let since = self.at(trigger_ms(&planned.trigger));
+            let since = self.at(planned.trigger.since_ms());
             match planned.trigger {
                 Trigger::At { .. } => self.agenda.add(since, Cue::Begin(index)),
                 Trigger::Issued { .. }
@@ -279,17 +279,5 @@ impl<'a> Director<'a> {
             Machine::Node(_) => Some(self.broker.machine()),
             Machine::Client(name) => self.crew.machine(name),
         }
-    }
-}
-
-/// When a trigger begins to count.
-const fn trigger_ms(trigger: &Trigger) -> u64 {
-    match trigger {
-        Trigger::At { ms } => *ms,
-        Trigger::Issued { since_ms, .. }
-        | Trigger::Done { since_ms, .. }
-        | Trigger::Answered { since_ms, .. }
-        | Trigger::Observed { since_ms, .. }
-        | Trigger::Started { since_ms, .. } => *since_ms,
     }
 }
