@@ -51,8 +51,7 @@ pub(crate) const fn log_of(observation: &Observation) -> Option<TopicPartition> 
         | Observation::Acked { partition, .. }
         | Observation::Served { partition, .. }
         | Observation::LogLoaded { partition, .. }
-        | Observation::Damaged { partition, .. }
-        | Observation::Scrubbed { partition } => Some(*partition),
+        | Observation::Damaged { partition, .. } => Some(*partition),
         _ => None,
     }
 }

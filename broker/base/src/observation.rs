@@ -141,11 +141,6 @@ pub enum Observation {
         /// Exclusive end of what is not served.
         to: Offset,
     },
-    /// Every byte of a log was compared with its checksums; what had rotted by the time it was read is listed.
-    Scrubbed {
-        /// The log.
-        partition: TopicPartition,
-    },
     /// A log directory failed and is not used any more.
     DirectoryFailed {
         /// Position of the directory in `log.dirs`.

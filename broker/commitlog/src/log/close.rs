@@ -3,8 +3,6 @@
 use std::io;
 use std::rc::Rc;
 
-use barnabas_base::Offset;
-
 use super::Log;
 use crate::committer::Note;
 use crate::name::{FileKind, SegmentFile, deleted_folder_name};
@@ -68,9 +66,7 @@ impl Log {
             state.synced >= end && policy == FlushPolicy::Ack
         };
         if !is_synced {
-            self.sync_found(Offset(i64::MAX)).await?;
-            self.active_file().await?.sync().await?;
-            self.sync_names().await?;
+            self.sync_active().await?;
             let mut state = self.state.borrow_mut();
             state.synced = end;
             state.not_in_file.clear();

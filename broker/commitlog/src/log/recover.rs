@@ -14,7 +14,6 @@ use super::locate::read_some;
 use super::open::Listing;
 use super::{LoadReport, Log};
 use crate::FlushPolicy;
-use crate::check::Checksums;
 use crate::damage::DamagedRange;
 use crate::directory::checkpoint_key;
 use crate::index::{OffsetIndex, TimeIndex};
@@ -287,10 +286,8 @@ impl Log {
         if self.state.borrow().config.cleanup.compact {
             return Ok(true);
         }
-        let path = self.path_of(SegmentFile::new(base, FileKind::Check));
-        let bytes = small_file::read(&*self.env.disk, &path).await?;
-        let is_known =
-            bytes.and_then(|bytes| Checksums::parse(&bytes, base, size)).is_some_and(|checks| checks.covers(size));
+        let checks = self.kept_checks(base, size).await?;
+        let is_known = checks.is_some_and(|checks| checks.covers(size));
         barnabas_base::sometimes!(self.env, MISSING_END_LISTED, !is_known);
         Ok(is_known)
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use barnabas_base::{LeaderEpoch, Observation, Offset};
+use barnabas_base::{LeaderEpoch, Offset};
 use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES, crc32c};
 
@@ -39,8 +39,8 @@ struct Walk {
     before: Offset,
     /// The offset at which the last of them must end, where that is known.
     after: Option<Offset>,
-    /// Checksum of the places that they claim.
-    places: u32,
+    /// With the checksum of the places that they claim.
+    sums: Sums,
 }
 
 impl Log {
@@ -75,7 +75,6 @@ impl Log {
                 }
             }
             if is_whole {
-                self.env.observe(&Observation::Scrubbed { partition: self.partition });
                 return Ok(true);
             }
             barnabas_base::reachable!(self.env, LOG_COMPARED_AGAIN);
@@ -146,7 +145,7 @@ impl Log {
         if !self.state.borrow().is_unchanged(layout) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let are_placed = walk.places == range.sums.places;
+        let are_placed = walk.sums.places == range.sums.places;
         let confirmed = confirmed(&walk.pieces, Some(walk.before), walk.after, are_placed);
         let runs = wrong(&walk.pieces, &confirmed, (walk.before, self.end_of_segment(base)));
         for run in &runs {
@@ -177,8 +176,7 @@ impl Log {
         let (end, limit) = (range.start + range.len, self.end_of_segment(base));
         let file = self.segment_file(base).await?;
         let mut scanner = Scanner::new(&self.env, Rc::clone(&file), 0, size).within(base, limit).unchained();
-        let mut walk = Walk { pieces: Vec::new(), before: base, after: Some(limit), places: 0 };
-        let mut sums = Sums::default();
+        let mut walk = Walk { pieces: Vec::new(), before: base, after: Some(limit), sums: Sums::default() };
         loop {
             let (position, batches) = match scanner.step().await? {
                 Step::End => break,
@@ -190,7 +188,7 @@ impl Log {
                 Step::Bad { position, .. } => {
                     let piece = self.unsound_piece(&mut scanner, base, (position, size), walk.end()).await?;
                     if piece.content == Content::Unsound && position >= range.start {
-                        sums.place_unsound(&read_some(&*file, position, HEADER_BYTES).await?);
+                        walk.sums.place_unsound(&read_some(&*file, position, HEADER_BYTES).await?);
                     }
                     scanner.seek(piece.to_position);
                     walk.push(piece, range.start);
@@ -201,18 +199,16 @@ impl Log {
             for header in batches.iter().map(Batch::header) {
                 if position >= end {
                     walk.after = Some(header.base_offset);
-                    walk.places = sums.places;
                     return Ok(walk);
                 }
                 if position >= range.start {
-                    sums.place(header.base_offset, header.partition_leader_epoch);
+                    walk.sums.place(header.base_offset, header.partition_leader_epoch);
                 }
                 let piece = self.batch_piece(position, header);
                 position = piece.to_position;
                 walk.push(piece, range.start);
             }
         }
-        walk.places = sums.places;
         Ok(walk)
     }
 
@@ -331,7 +327,7 @@ impl Log {
     }
 
     /// What the check file of a segment of `size` bytes says, which may be about its beginning only.
-    async fn kept_checks(&self, base: Offset, size: u64) -> io::Result<Option<Checksums>> {
+    pub(crate) async fn kept_checks(&self, base: Offset, size: u64) -> io::Result<Option<Checksums>> {
         let path = self.path_of(SegmentFile::new(base, FileKind::Check));
         let bytes = small_file::read(&*self.env.disk, &path).await?;
         Ok(bytes.and_then(|bytes| Checksums::parse(&bytes, base, size)))

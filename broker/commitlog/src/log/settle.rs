@@ -170,7 +170,8 @@ impl Log {
             .detach();
     }
 
-    async fn sync_active(self: &Rc<Self>) -> io::Result<()> {
+    /// Makes the whole log durable where commits do not. Nobody appends meanwhile.
+    pub(crate) async fn sync_active(self: &Rc<Self>) -> io::Result<()> {
         // A roll that had begun before the pause left another segment to seal.
         self.wait_until_sealed(Offset(i64::MAX)).await;
         self.sync_found(Offset(i64::MAX)).await?;
