@@ -37,6 +37,10 @@ fn is_journal(name: &str) -> bool {
     name.starts_with(".barnabas-journal")
 }
 
+fn is_data(name: &str) -> bool {
+    name == SEGMENT || is_journal(name)
+}
+
 /// Position of the first event from `from` on that `wanted` takes.
 fn find(events: &[Event], from: usize, wanted: impl Fn(&Event) -> bool) -> usize {
     let found = events.iter().skip(from).position(wanted);
@@ -182,11 +186,13 @@ fn after_a_failed_sync_nothing_is_synced_or_answered() {
         let fails = Rc::new(Cell::new(false));
         let after = Rc::new(Cell::new(0));
         let (armed, counted) = (Rc::clone(&fails), Rc::clone(&after));
+        // Of what holds records: the checkpoint of the first leader epoch may still be on its way.
         let watch: Watch = Rc::new(move |step| match step {
-            Step::Sync(_) | Step::SyncFilesystem if armed.get() => {
+            Step::Sync(_) if is_data(step.name()) && armed.get() => {
                 counted.set(counted.get() + 1);
                 Err(io::Error::from_raw_os_error(5))
             }
+            Step::SyncFilesystem if armed.get() => panic!("two files are synced one by one"),
             _ => Ok(()),
         });
         let start = Start::new(&watched(&env, watch), &path).await;
@@ -216,7 +222,6 @@ fn with_flush_policy_os_nothing_waits_for_a_sync() {
         }
         let events = events.borrow();
         // A new leader epoch is another matter: its checkpoint is synced, as Kafka does.
-        let is_data = |name: &str| name == SEGMENT || is_journal(name);
         assert!(!events.iter().any(syncs(is_data)), "{events:#?}");
         assert!(!events.iter().any(writes(is_journal)), "{events:#?}");
     });
