@@ -22,6 +22,8 @@ use crate::world::World;
 /// First wait before a connection is tried again, and how often it is (Linux: `TCP_TIMEOUT_INIT`, `tcp_syn_retries`).
 const SYN_RETRY_NS: u64 = 1_000_000_000;
 const SYN_RETRIES_MAX: u32 = 6;
+/// The narrowest window that Linux gives (half of `SOCK_MIN_RCVBUF`); with less, a fetch takes a minute on a short way.
+const WINDOW_BYTES_MIN: u64 = 1_152;
 
 /// The network of a world.
 #[derive(Debug, Default)]
@@ -216,7 +218,7 @@ impl World {
         // Evenly over the orders of magnitude: small windows are where the bugs are.
         let max = self.shared.config.window_bytes_max;
         let shift = self.draw("window", id.0, 0).below(11);
-        (max >> shift).max(1)
+        (max >> shift).max(WINDOW_BYTES_MIN)
     }
 
     pub(crate) fn new_endpoint_id(&self, node: NodeId) -> EndpointId {

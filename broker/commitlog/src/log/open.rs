@@ -176,6 +176,7 @@ impl Log {
             is_paused: false,
             is_exclusive: false,
             log_start: Offset::ZERO,
+            log_start_due: Offset::ZERO,
             synced: Offset::ZERO,
             not_in_file: BTreeMap::new(),
             high_watermark: Offset::ZERO,

@@ -528,6 +528,7 @@ impl Log {
             let mut state = self.state.borrow_mut();
             state.log_start = log_start.max(state.segments[0].base);
             let start = state.log_start;
+            state.log_start_due = start;
             let _ = fold.on_log_start(start);
             state.fold = fold;
             state.weigh_producers();

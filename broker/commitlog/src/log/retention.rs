@@ -32,7 +32,8 @@ impl Log {
         Ok(self.log_start_offset())
     }
 
-    /// Moves the log start up to `offset` and waits until that is durable: deleted records are never served again.
+    /// Moves the log start up to `offset` as soon as that is durable: deleted records are never served again, and nobody is
+    /// told of a start that a power loss takes back.
     pub(crate) async fn move_log_start(self: &Rc<Self>, offset: Offset) -> Result<(), StorageError> {
         {
             let mut state = self.state.borrow_mut();
@@ -44,6 +45,25 @@ impl Log {
             if offset <= state.log_start {
                 return Ok(());
             }
+            state.log_start_due = state.log_start_due.max(offset);
+        }
+        self.directory.committer.note_durably(&self.directory, self, Note::Point).await?;
+        if !self.begin_at(offset) {
+            return Ok(());
+        }
+        self.write_damage().await.map_err(|error| self.storage_error(&error))?;
+        self.changed.notify();
+        Ok(())
+    }
+
+    /// The log begins at `offset`, which the journal says; false when it does so already.
+    fn begin_at(&self, offset: Offset) -> bool {
+        let offset = {
+            let mut state = self.state.borrow_mut();
+            let offset = offset.min(state.fold.committed_end());
+            if offset <= state.log_start {
+                return false;
+            }
             state.log_start = offset;
             // Epochs of what is gone go at the next write of the checkpoint; it is a cache.
             let _ = state.fold.on_log_start(offset);
@@ -52,13 +72,10 @@ impl Log {
             }
             let end = state.fold.committed_end();
             state.damage.clip(offset, end.max(offset));
-        }
-        let offset = self.log_start_offset();
+            offset
+        };
         self.env.observe(&Observation::LogStartSet { partition: self.partition, offset });
-        self.directory.committer.note_durably(&self.directory, self, Note::Point).await?;
-        self.write_damage().await.map_err(|error| self.storage_error(&error))?;
-        self.changed.notify();
-        Ok(())
+        true
     }
 
     /// Deletes the segments that lie wholly below the log start.

@@ -22,7 +22,7 @@ impl Log {
     /// Whether there is anything to tell.
     pub(crate) fn has_point(&self) -> bool {
         let state = self.state.borrow();
-        state.synced > Offset::ZERO || state.log_start > Offset::ZERO
+        state.synced > Offset::ZERO || state.log_start_due > Offset::ZERO
     }
 
     /// Has the journal say where the log stands.

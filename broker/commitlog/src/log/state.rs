@@ -173,6 +173,8 @@ pub(crate) struct State {
     /// The log is being cut or closed: appends are refused.
     pub(crate) is_exclusive: bool,
     pub(crate) log_start: Offset,
+    /// The log start that the journal is given: never below `log_start`, which follows once it is durable.
+    pub(crate) log_start_due: Offset,
     pub(crate) synced: Offset,
     /// From where on a segment's own file may lack what was written to it, by base offset; only such segments.
     pub(crate) not_in_file: BTreeMap<Offset, Offset>,
@@ -255,7 +257,7 @@ impl State {
         Point {
             durable: self.synced,
             in_file: self.in_file(),
-            log_start: self.log_start,
+            log_start: self.log_start_due,
             settled,
             settled_segment,
             settled_position,

@@ -105,7 +105,7 @@ impl Log {
         }
         barnabas_base::reachable!(self.env, LOG_CUT);
         self.wait_for_leases(offset).await?;
-        let offset = offset.max(self.log_start_offset());
+        let offset = offset.max(self.state.borrow().log_start_due);
         // What stays is in the files before the journal forgets it, and the journal forgets what goes before the files do:
         // cut in between, the log is longer than asked for, never one with a hole that a replay has filled behind.
         self.sync_written().await.map_err(|error| self.storage_error(&error))?;
