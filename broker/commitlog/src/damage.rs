@@ -85,6 +85,14 @@ impl Damage {
             .find(|range| range.segment == segment && range.from_position <= position && position < range.to_position)
     }
 
+    /// Where the damage of a segment lies, in ascending order.
+    pub(crate) fn positions_in(&self, segment: Offset) -> Vec<(u64, u64)> {
+        let of_segment = self.ranges.iter().filter(|range| range.segment == segment);
+        let mut positions: Vec<_> = of_segment.map(|range| (range.from_position, range.to_position)).collect();
+        positions.sort_unstable();
+        positions
+    }
+
     /// Drops what lies below the log start or above its end; true when something went.
     pub(crate) fn clip(&mut self, start: Offset, end: Offset) -> bool {
         let before = self.ranges.len();

@@ -45,6 +45,8 @@ pub(crate) struct Scanner {
     position: u64,
     end: u64,
     checks_crc: bool,
+    /// Stretches in which no batch is looked for.
+    damaged: Vec<(u64, u64)>,
     is_chained: bool,
     /// Batches end below or at this offset.
     limit: Offset,
@@ -81,6 +83,7 @@ impl Scanner {
             position,
             end,
             checks_crc: true,
+            damaged: Vec::new(),
             is_chained: true,
             limit: Offset(i64::MAX),
             chain: Chain::START,
@@ -95,9 +98,10 @@ impl Scanner {
         Self { limit, chain, ..self }
     }
 
-    /// Without comparing checksums: the bytes are known to be sound, or somebody else looks at them.
-    pub(crate) fn trusting(self) -> Self {
-        Self { checks_crc: false, ..self }
+    /// Without comparing checksums: the bytes are known to be sound, or somebody else looks at them. What is `damaged`, by
+    /// position, may well look like a batch and is none.
+    pub(crate) fn trusting(self, damaged: Vec<(u64, u64)>) -> Self {
+        Self { checks_crc: false, damaged, ..self }
     }
 
     /// Without comparing batches with their neighbours: whoever walks does that himself.
@@ -190,7 +194,14 @@ impl Scanner {
             return Ok(Step::End);
         }
         let position = self.position;
-        let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
+        let end = match self.damaged.iter().find(|(_, to)| *to > position) {
+            Some((from, _)) if *from <= position => {
+                return Ok(Step::Bad { position, error: RecordError::OffsetRange });
+            }
+            Some((from, _)) => self.end.min(*from),
+            None => self.end,
+        };
+        let left = usize::try_from(end - position).unwrap_or(usize::MAX);
         let mut chunk = read_exact(&*self.file, position, left.min(SCAN_CHUNK_BYTES)).await?;
         // A batch larger than the chunk is read whole; its length is bounded by what the file has left.
         if let Ok(header) = BatchHeader::parse(&chunk) {

@@ -112,7 +112,7 @@ impl Log {
             Found::None | Found::Damaged(_) => return Ok(None),
         };
         let file = self.segment_file(base).await?;
-        let mut scanner = Scanner::new(&self.env, file, position, size).trusting();
+        let mut scanner = Scanner::new(&self.env, file, position, size).trusting(self.damaged_positions(base));
         let mut decompressor = Decompressor::new();
         let limit_bytes = self.state.borrow().rules.decompressed_bytes_max;
         loop {

@@ -20,6 +20,11 @@ impl Log {
         state.damage.at_position(base, position).map(|range| range.to_position)
     }
 
+    /// Where the listed damage of a segment lies.
+    pub(crate) fn damaged_positions(&self, base: Offset) -> Vec<(u64, u64)> {
+        self.state.borrow().damage.positions_in(base)
+    }
+
     /// Lists the damage that begins at `position` of a segment, a batch boundary, where the log should go on with
     /// `expected`. Gives the range. `Interrupted` when the log was cut or a segment replaced since `layout` was noted:
     /// what looked like damage may have been that. Bytes behind the last offset of a sealed segment are no damage: the

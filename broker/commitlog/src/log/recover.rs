@@ -427,7 +427,7 @@ impl Log {
         let mut rebuilt = Rebuilt::new(base);
         let interval = self.state.borrow().config.index_interval_bytes;
         let file = self.segment_file(base).await?;
-        let mut scanner = Scanner::new(&self.env, file, 0, size).trusting();
+        let mut scanner = Scanner::new(&self.env, file, 0, size).trusting(self.damaged_positions(base));
         loop {
             match scanner.step().await? {
                 Step::End => return Ok(rebuilt),
@@ -454,7 +454,7 @@ impl Log {
                 super::locate::Found::None | super::locate::Found::Damaged(_) => continue,
             };
             let file = self.segment_file(*base).await?;
-            let mut scanner = Scanner::new(&self.env, file, position, size).trusting();
+            let mut scanner = Scanner::new(&self.env, file, position, size).trusting(self.damaged_positions(*base));
             loop {
                 match scanner.step().await? {
                     Step::End => break,

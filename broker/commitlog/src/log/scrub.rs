@@ -351,7 +351,9 @@ impl Log {
             let from = checks.covered();
             let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
             let file = self.segment_file(base).await?;
-            let mut scanner = Scanner::new(&self.env, Rc::clone(&file), from, size).unchained().trusting();
+            let mut scanner = Scanner::new(&self.env, Rc::clone(&file), from, size)
+                .unchained()
+                .trusting(self.damaged_positions(base));
             while checks.covered() < size {
                 match scanner.step().await? {
                     Step::Batches { batches, .. } => {
@@ -360,7 +362,9 @@ impl Log {
                     Step::Bad { position, .. } => {
                         // Listed by here. It is no batch of which a place is kept.
                         let end = self.damage_end(base, position).unwrap_or(size).min(size);
-                        push_bytes(&mut checks, &*file, end).await?;
+                        if !push_bytes(&mut checks, &*file, end).await? {
+                            return Ok(false);
+                        }
                         scanner.seek(end);
                     }
                     Step::End => return Ok(false),
@@ -374,17 +378,17 @@ impl Log {
     }
 }
 
-/// Adds bytes of a file up to `end` that are no batches.
-async fn push_bytes(checks: &mut Checksums, file: &dyn File, end: u64) -> io::Result<()> {
+/// Adds bytes of a file up to `end` that are no batches. False when the file ends before: it is being cut.
+async fn push_bytes(checks: &mut Checksums, file: &dyn File, end: u64) -> io::Result<bool> {
     while checks.covered() < end {
         let len = usize::try_from((end - checks.covered()).min(CHECK_RANGE_BYTES)).expect("a mebibyte");
         let bytes = small_file::read_exact(file, checks.covered(), len).await?;
         if bytes.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Ok(false);
         }
         checks.push(&bytes);
     }
-    Ok(())
+    Ok(true)
 }
 
 impl Walk {
