@@ -50,6 +50,7 @@ pub fn draw(seed: u64, lane: Lane) -> Plan {
     plan.quiet = draw_quiet(&mut dice, lane);
     schemes::draw(&mut plan);
     knobs::suit_lane(&mut plan);
+    knobs::lower_bounds(&mut plan);
     knobs::slow_down_ticks(&mut plan);
     plan
 }

@@ -43,6 +43,13 @@ const BROKER: &[(&str, &[u64])] = &[
     ("broker.log.scrub.io.max.bytes.per.second", &[65_536, 10_485_760]),
 ];
 
+/// Bounds that a run of a minute never meets as they are. Drawn by dice of their own.
+const BOUNDS: &[(&str, &[u64])] = &[
+    ("broker.internal.barnabas.journal.file.bytes", &[65_536, 262_144, 33_554_432]),
+    ("broker.internal.barnabas.unsettled.bytes", &[4_096, 65_536, 134_217_728]),
+    ("broker.barnabas.memory.bytes", &[1_048_576, 4_194_304, 67_108_864]),
+];
+
 const SCRUB_INTERVAL: &str = "broker.log.scrub.interval.ms";
 const SCRUB_INTERVALS_MS: &[u64] = &[500, 5_000, 60_000];
 
@@ -89,6 +96,16 @@ pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
+/// Journals that fill, and logs that are settled, within a run. Dice of their own leave all else of the plan as it is.
+pub(crate) fn lower_bounds(plan: &mut Plan) {
+    let mut dice = Dice::new(Keyed::new(plan.seed, "bounds").with(plan.lane as u64).bits());
+    for (name, values) in BOUNDS {
+        if dice.chance(1, 3) {
+            plan.knobs.set(name, *dice.pick(values));
+        }
+    }
+}
+
 /// What a lane is about comes round within a run: at Kafka's defaults retention looks at a log every five minutes, and at
 /// committed offsets every ten. Dice of its own leave all else of the plan as it is.
 pub(crate) fn suit_lane(plan: &mut Plan) {
@@ -130,5 +147,5 @@ pub(crate) fn slow_down_ticks(plan: &mut Plan) {
 
 /// The names of all knobs, for the catalog.
 pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static [u64])> {
-    WORLD.iter().chain(BROKER).copied()
+    WORLD.iter().chain(BROKER).chain(BOUNDS).copied()
 }

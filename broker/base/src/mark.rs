@@ -100,13 +100,10 @@ marks! {
     RESERVE_GIVEN_BACK = "reserve-given-back", "A start or stop on a nearly full device gave the reserve back.";
     DELETED_FOLDER_REMOVED = "deleted-folder-removed", "A start removed the folder of a topic that had been deleted.";
     // Group commit.
-    JOURNAL_SWITCHED = "journal-switched", "The journal went on in its other file.",
-        rare "a journal file is 32 MiB, more than a run writes, and nothing sets it lower; tests of the commit use small ones";
-    JOURNAL_HAS_NO_ROOM = "journal-has-no-room", "An entry found no room in the journal, whose other file was still needed.",
-        rare "a journal file is 32 MiB, more than a run writes, and nothing sets it lower; tests of the commit use small ones";
+    JOURNAL_SWITCHED = "journal-switched", "The journal went on in its other file.";
+    JOURNAL_HAS_NO_ROOM = "journal-has-no-room", "An entry found no room in the journal, whose other file was still needed.";
     JOURNAL_CANNOT_GROW = "journal-cannot-grow", "The device had no room for an entry of the journal.";
-    JOURNAL_ROOM_AWAITED = "journal-room-awaited", "A commit waited for a checkpoint to free a journal file.",
-        rare "a journal is 32 MiB, more than a run writes while a checkpoint is under way; tests of the commit use small ones";
+    JOURNAL_ROOM_AWAITED = "journal-room-awaited", "A commit waited for a checkpoint to free a journal file.";
     NOTES_REFUSED = "notes-refused", "What only the journal can say was refused for lack of room.";
     COMMIT_OF_BOTH_KINDS = "commit-of-both-kinds", "One commit took some logs through the journal and synced the files of others.";
     FILESYSTEM_SYNCED = "filesystem-synced", "More files than are synced one by one were synced by one call for the file system.";
@@ -134,10 +131,8 @@ marks! {
     CACHES_WAIT_FOR_ROOM = "caches-wait-for-room", "Indexes of a sealed segment were left for later, because the device had no room.";
     CHECKPOINT_WAITS_FOR_ROOM = "checkpoint-waits-for-room", "A checkpoint file stayed as it was, because the device had no room.";
     EPOCH_WAITS_FOR_ROOM = "epoch-waits-for-room", "A leader epoch began that could not be written down, because the device had no room.";
-    LOG_SETTLED = "log-settled", "A log wrote down what a start would otherwise have to find out.",
-        rare "logs are settled by the bytes of a shard, more than a run writes, and nothing sets the bound lower; tests of the log do";
-    SETTLED_TOO_LATE = "settled-too-late", "A log was cut or changed while it wrote that down, and the point did not count.",
-        rare "logs are settled by the bytes of a shard, more than a run writes, and nothing sets the bound lower; tests of the log do";
+    LOG_SETTLED = "log-settled", "A log wrote down what a start would otherwise have to find out.";
+    SETTLED_TOO_LATE = "settled-too-late", "A log was cut or changed while it wrote that down, and the point did not count.";
     FLUSH_POLICY_CHANGED = "flush-policy-changed", "A log changed its flush policy while it was in use.";
     // Reading.
     DAMAGE_FOUND_BY_READ = "damage-found-by-read", "A reader came upon damage, which was listed.";

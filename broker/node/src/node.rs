@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barnabas_base::{ClusterId, Observation, ShardId};
-use barnabas_commitlog::{DirectoryOptions, DirectoryOwner, DirectorySeed, LogDirectory, ShardOptions};
+use barnabas_commitlog::{CommitLimits, DirectoryOptions, DirectoryOwner, DirectorySeed, LogDirectory, ShardOptions};
 use barnabas_metadata::config::Listener as Configured;
 use barnabas_metadata::controller::BrokerRegistration;
 use barnabas_metadata::image::Endpoint as ImageEndpoint;
@@ -283,7 +283,12 @@ fn registration(shard: &Shard, seeds: &[DirectorySeed], addresses: &[SocketAddr]
 }
 
 fn shard_options(shard: &Shard) -> ShardOptions {
-    ShardOptions::new(shard.budget.clone())
+    let config = &shard.options.config;
+    ShardOptions {
+        commit: CommitLimits::of_journal_file(config.journal_file_bytes),
+        unsettled_bytes_max: config.unsettled_bytes_max,
+        ..ShardOptions::new(shard.budget.clone())
+    }
 }
 
 /// Gives every data shard its handle on every directory.

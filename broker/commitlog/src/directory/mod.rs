@@ -62,6 +62,20 @@ pub struct CommitLimits {
     pub warms_journal: bool,
 }
 
+impl CommitLimits {
+    /// The usual bounds with journal files of `bytes`, of which no commit takes more than a quarter.
+    #[must_use]
+    pub fn of_journal_file(bytes: u64) -> Self {
+        let usual = Self::default();
+        Self {
+            journal_file_bytes: bytes,
+            journal_commit_bytes_max: usual.journal_commit_bytes_max.min(bytes / 4),
+            journal_log_bytes_max: usual.journal_log_bytes_max.min(bytes / 8),
+            ..usual
+        }
+    }
+}
+
 impl Default for CommitLimits {
     fn default() -> Self {
         Self {

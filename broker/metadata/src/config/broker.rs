@@ -49,6 +49,10 @@ pub struct BrokerConfig {
     pub tail_cache_bytes: u64,
     /// `barnabas.memory.bytes`, per shard.
     pub memory_bytes: u64,
+    /// `internal.barnabas.journal.file.bytes`.
+    pub journal_file_bytes: u64,
+    /// `internal.barnabas.unsettled.bytes`, per shard.
+    pub unsettled_bytes_max: u64,
     /// `request.timeout.ms`.
     pub request_timeout_ms: i32,
     /// Bounds of connections and requests.
@@ -251,6 +255,8 @@ impl BrokerConfig {
             shards,
             tail_cache_bytes: layers.integer("barnabas.tail.cache.bytes").unsigned_abs(),
             memory_bytes: layers.integer("barnabas.memory.bytes").unsigned_abs(),
+            journal_file_bytes: layers.integer("internal.barnabas.journal.file.bytes").unsigned_abs(),
+            unsettled_bytes_max: layers.integer("internal.barnabas.unsettled.bytes").unsigned_abs(),
             request_timeout_ms: layers.int("request.timeout.ms"),
             network,
             topics: topics(layers),
