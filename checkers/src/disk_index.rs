@@ -4,7 +4,7 @@ use barnabas_base::Offset;
 use barnabas_history::{DiskImage, Evidence};
 
 use crate::facts::lost_power;
-use crate::observed::honest;
+use crate::observed::keeps_caches;
 use crate::scan::{ScannedSegment, logs, offset_entries, time_entries};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -13,7 +13,7 @@ pub(crate) const PROMISE: Promise = Promise {
     name: "disk-index",
     words: "indexes on disk say what a scan of their segment says",
     kind: Kind::WhiteBox,
-    applies: honest,
+    applies: keeps_caches,
     check,
 };
 

@@ -8,7 +8,7 @@ use barnabas_history::Evidence;
 
 use crate::facts::lost_power;
 use crate::lawful::longest_age_ms;
-use crate::observed::honest;
+use crate::observed::keeps_caches;
 use crate::scan::{ScannedLog, SnapshotEntry, logs, snapshot};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -17,7 +17,7 @@ pub(crate) const PROMISE: Promise = Promise {
     name: "disk-snapshot",
     words: "a producer snapshot is the fold of its log",
     kind: Kind::WhiteBox,
-    applies: honest,
+    applies: keeps_caches,
     check,
 };
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::{Observation, ShardId, TopicPartition};
 use barnabas_history::{Evidence, Happening, What};
-use barnabas_plan::{Fault, NodeName, Plan};
+use barnabas_plan::{Fault, Lane, NodeName, Plan};
 
 /// One observation, placed.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,11 @@ pub(crate) type Replica = (NodeName, TopicPartition);
 pub(crate) fn honest(plan: &Plan) -> bool {
     let replaced = |fault: &Fault| matches!(fault, Fault::OldDisk { .. } | Fault::WipedDisk { .. });
     !plan.lane.promises().detection_only && !plan.faults.iter().any(|planned| replaced(&planned.fault))
+}
+
+/// Whether the device keeps what can be made again from records as it was written.
+pub(crate) fn keeps_caches(plan: &Plan) -> bool {
+    honest(plan) && plan.lane != Lane::Caches
 }
 
 /// Whether what is acknowledged is durable first.

@@ -21,7 +21,7 @@ impl Promise {
             "gap-justified" => works(Workload::Log),
             "disk-offsets" => works(Workload::Group) && !lane.promises().final_power_loss,
             // Caches of a broker that lost power are made anew when they are read.
-            "disk-index" | "disk-snapshot" => !lane.promises().final_power_loss,
+            "disk-index" | "disk-snapshot" => !lane.promises().final_power_loss && lane != Lane::Caches,
             _ => true,
         }
     }

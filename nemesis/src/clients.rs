@@ -46,7 +46,8 @@ fn draw_topic(dice: &mut Dice, lane: Lane, name: TopicName) -> PlannedTopic {
         | Lane::Rot
         | Lane::Replaced
         | Lane::Clock
-        | Lane::Raw => BTreeMap::new(),
+        | Lane::Raw
+        | Lane::Caches => BTreeMap::new(),
     };
     if !configs.contains_key("internal.segment.bytes") && dice.chance(2, 3) {
         set(&mut configs, "internal.segment.bytes", dice.magnitude(2_000, 200_000));

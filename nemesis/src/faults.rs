@@ -1,6 +1,6 @@
 //! Faults of a run: a subset of the families, each with its parameters from gentle to cruel.
 
-use barnabas_plan::{Call, Family, Fate, Fault, FileClass, Machine, NodeName, Plan, PlannedFault, Trigger};
+use barnabas_plan::{Call, Family, Fate, Fault, FileClass, Lane, Machine, NodeName, Plan, PlannedFault, Trigger};
 
 use crate::dice::Dice;
 use crate::draw::Swarm;
@@ -74,10 +74,12 @@ fn draw_fault(dice: &mut Dice, family: Family, node: NodeName, plan: &Plan) -> F
             Fault::Delay { from, to, extra_ms, loss_one_in: *dice.pick(&[0, 3, 20]), for_ms: for_ms(dice) }
         }
         Family::Connection => draw_connection(dice, node, plan),
-        Family::Rot => {
-            Fault::Rot { node, file: draw_file(dice), bits: u32::try_from(dice.magnitude(1, 64)).expect("few") }
-        }
-        Family::Misplaced => draw_misplaced(dice, node),
+        Family::Rot => Fault::Rot {
+            node,
+            file: draw_lied_about(dice, plan.lane),
+            bits: u32::try_from(dice.magnitude(1, 64)).expect("few"),
+        },
+        Family::Misplaced => draw_misplaced(dice, node, plan.lane),
         Family::DiskError => draw_disk_error(dice, node),
         Family::Full => {
             let room_bytes = *dice.pick(&[0, 100, 4_096, 20_000, 200_000]);
@@ -138,8 +140,22 @@ fn draw_file(dice: &mut Dice) -> FileClass {
     ])
 }
 
-fn draw_misplaced(dice: &mut Dice, node: NodeName) -> Fault {
-    let file = draw_file(dice);
+/// A class of files about which the device of a lane lies.
+fn draw_lied_about(dice: &mut Dice, lane: Lane) -> FileClass {
+    if lane == Lane::Caches {
+        return *dice.pick(&[
+            FileClass::Index,
+            FileClass::Index,
+            FileClass::Index,
+            FileClass::Snapshot,
+            FileClass::Check,
+        ]);
+    }
+    draw_file(dice)
+}
+
+fn draw_misplaced(dice: &mut Dice, node: NodeName, lane: Lane) -> Fault {
+    let file = draw_lied_about(dice, lane);
     if dice.chance(1, 2) {
         return Fault::LostWrite { node, file, count: 1 + dice.small(3) };
     }

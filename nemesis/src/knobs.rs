@@ -127,7 +127,8 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
         | Lane::Device
         | Lane::Rot
         | Lane::Replaced
-        | Lane::Raw => {}
+        | Lane::Raw
+        | Lane::Caches => {}
     }
 }
 

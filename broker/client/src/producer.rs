@@ -39,8 +39,10 @@ pub struct ProducerConfig {
     pub compression: Compression,
     /// `delivery.timeout.ms`: a record older than this is given up.
     pub delivery_timeout_ms: i64,
-    /// `request.timeout.ms`.
+    /// `request.timeout.ms`: what the broker is given, and how long the Java client waits.
     pub request_timeout_ms: i32,
+    /// How much longer an answer is waited for; librdkafka's `socket.timeout.ms` is twice the other by default.
+    pub answer_grace_ms: i64,
 }
 
 impl Default for ProducerConfig {
@@ -53,6 +55,7 @@ impl Default for ProducerConfig {
             compression: Compression::None,
             delivery_timeout_ms: 120_000,
             request_timeout_ms: 30_000,
+            answer_grace_ms: 0,
         }
     }
 }
@@ -414,7 +417,7 @@ impl Producer {
             };
             let version_cap = topic_id.is_zero().then_some(NAMES_UNTIL_VERSION);
             let destination = Destination::Leader(key.0.clone(), key.1);
-            let timeout_ms = i64::from(self.config.request_timeout_ms);
+            let timeout_ms = i64::from(self.config.request_timeout_ms).saturating_add(self.config.answer_grace_ms);
             let call = client.call(now, destination, RequestBody::Produce(request), version_cap, timeout_ms);
             self.lane(key).sent(position, call);
             self.calls.insert(call, key.clone());

@@ -1,12 +1,14 @@
-//! Checksums of a segment's ranges, kept in a plain file beside it: Kafka's batch CRC leaves the first 21 bytes of every
-//! batch unprotected, and nobody reads a cold segment until a consumer does. A cache: rebuilt from a segment that checks
+//! Checksums of a segment's ranges and of its indexes, kept in a plain file beside it: Kafka's batch CRC leaves the first
+//! 21 bytes of every batch unprotected, its indexes have none, and nobody reads a cold segment until a consumer does. A cache: rebuilt from a segment that checks
 //! out when it is missing or describes another length. Pure; logs drive it.
 //!
 //! ```text
 //!  0 magic "BARNCHCK"            24 bytes from the segment's start that are covered u64
-//!  8 version u32 = 2             32 bytes of a range u32
+//!  8 version u32 = 3             32 bytes of a range u32
 //! 12 CRC-32C of 16.. u32         36 owner "barnabas", padded with zeroes to 16 bytes
-//! 16 base offset i64             52 for each range, the last of which may be shorter: CRC-32C u32 of its bytes,
+//! 16 base offset i64             52 of the offset index: bytes u32, CRC-32C u32; the same of the time index; -1 for
+//!                                   bytes that were not known
+//!                                68 for each range, the last of which may be shorter: CRC-32C u32 of its bytes,
 //!                                   CRC-32C u32 of the base offsets and leader epochs of the batches that begin in it
 //! ```
 
@@ -17,9 +19,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::limits::CHECK_RANGE_BYTES;
 
 const MAGIC: &[u8; 8] = b"BARNCHCK";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const OWNER: &[u8; 16] = b"barnabas\0\0\0\0\0\0\0\0";
-const HEADER_BYTES: usize = 52;
+const HEADER_BYTES: usize = 68;
 const SUMS_BYTES: usize = 8;
 
 /// What is known of a segment's ranges.
@@ -33,6 +35,61 @@ pub(crate) struct Checksums {
     is_complete: bool,
     /// Ranges that this process wrote, or has compared with the file.
     known: Vec<bool>,
+    /// Of the indexes as they are in their files.
+    indexes: Option<IndexSums>,
+}
+
+/// Checksums of the indexes of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexSums {
+    offset: IndexSum,
+    time: IndexSum,
+}
+
+/// Of one index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct IndexSum {
+    bytes: u32,
+    crc: u32,
+}
+
+impl IndexSum {
+    const UNKNOWN: Self = Self { bytes: u32::MAX, crc: 0 };
+
+    fn of(index: &[u8]) -> Self {
+        Self { bytes: u32::try_from(index.len()).expect("indexes are small"), crc: crc32c(index) }
+    }
+
+    fn put(self, file: &mut BytesMut) {
+        file.put_u32(self.bytes);
+        file.put_u32(self.crc);
+    }
+
+    fn get(file: &mut &[u8]) -> Self {
+        Self { bytes: file.get_u32(), crc: file.get_u32() }
+    }
+
+    fn len(self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a file begins with what was written.
+    fn confirms(self, index: &[u8]) -> bool {
+        index.get(..self.len()).is_some_and(|begun| crc32c(begun) == self.crc)
+    }
+}
+
+impl IndexSums {
+    /// Of the bytes of an offset index and a time index.
+    pub(crate) fn of(offset: &[u8], time: &[u8]) -> Self {
+        Self { offset: IndexSum::of(offset), time: IndexSum::of(time) }
+    }
+
+    /// How many bytes of both files stand as they were written, entries that came later apart; `None` when they do not.
+    pub(crate) fn confirmed(self, offset: &[u8], time: &[u8]) -> Option<(usize, usize)> {
+        let is_confirmed = self.offset.confirms(offset) && self.time.confirms(time);
+        is_confirmed.then_some((self.offset.len(), self.time.len()))
+    }
 }
 
 /// Checksums of one range.
@@ -75,12 +132,12 @@ pub(crate) struct Range {
 impl Checksums {
     /// Of a segment that is begun now.
     pub(crate) const fn written_here() -> Self {
-        Self { ranges: Vec::new(), covered: 0, is_complete: true, known: Vec::new() }
+        Self { ranges: Vec::new(), covered: 0, is_complete: true, known: Vec::new(), indexes: None }
     }
 
     /// Of a segment that was found.
     pub(crate) const fn unknown() -> Self {
-        Self { ranges: Vec::new(), covered: 0, is_complete: false, known: Vec::new() }
+        Self { ranges: Vec::new(), covered: 0, is_complete: false, known: Vec::new(), indexes: None }
     }
 
     /// Adds a batch at the end, in as many parts as it comes. Without what came before, nothing is kept.
@@ -140,6 +197,10 @@ impl Checksums {
         bytes.put_u64(self.covered);
         bytes.put_u32(u32::try_from(CHECK_RANGE_BYTES).expect("ranges are a mebibyte"));
         bytes.put_slice(OWNER);
+        let unknown = IndexSums { offset: IndexSum::UNKNOWN, time: IndexSum::UNKNOWN };
+        let indexes = self.indexes.unwrap_or(unknown);
+        indexes.offset.put(&mut bytes);
+        indexes.time.put(&mut bytes);
         for range in &self.ranges {
             bytes.put_u32(range.bytes);
             bytes.put_u32(range.places);
@@ -147,6 +208,16 @@ impl Checksums {
         let crc = crc32c(&bytes[16..]);
         bytes[12..16].copy_from_slice(&crc.to_be_bytes());
         bytes.freeze()
+    }
+
+    /// What the indexes are from here on in their files.
+    pub(crate) const fn set_indexes(&mut self, indexes: IndexSums) {
+        self.indexes = Some(indexes);
+    }
+
+    /// What the indexes were when they were written last, if that is known.
+    pub(crate) const fn indexes(&self) -> Option<IndexSums> {
+        self.indexes
     }
 
     /// Bytes from the start that are covered.
@@ -168,6 +239,8 @@ impl Checksums {
         let covered = bytes.get_u64();
         let range_bytes = u64::from(bytes.get_u32());
         bytes.advance(OWNER.len());
+        let indexes = IndexSums { offset: IndexSum::get(&mut bytes), time: IndexSum::get(&mut bytes) };
+        let indexes = (indexes.offset != IndexSum::UNKNOWN).then_some(indexes);
         let count = covered.div_ceil(CHECK_RANGE_BYTES);
         if !is_ours
             || !is_same
@@ -180,7 +253,7 @@ impl Checksums {
         let sums = |mut chunk: &[u8]| Sums { bytes: chunk.get_u32(), places: chunk.get_u32() };
         let ranges: Vec<Sums> = bytes.chunks_exact(SUMS_BYTES).map(sums).collect();
         let known = vec![false; ranges.len()];
-        Some(Self { ranges, covered, is_complete: true, known })
+        Some(Self { ranges, covered, is_complete: true, known, indexes })
     }
 
     /// The ranges that touch bytes `from..to`.
@@ -271,6 +344,21 @@ mod tests {
     }
 
     #[test]
+    fn indexes_are_confirmed_as_far_as_they_were_written() {
+        let (mut checks, data) = sample(100);
+        let parse = |checks: &Checksums| {
+            Checksums::parse(&checks.to_bytes(Offset(7)), Offset(7), data.len() as u64).expect("its own file")
+        };
+        assert_eq!(parse(&checks).indexes(), None, "nobody said what they are");
+        checks.set_indexes(IndexSums::of(b"offsets.", b"timestamps.."));
+        let sums = parse(&checks).indexes().expect("they are known");
+        assert_eq!(sums.confirmed(b"offsets.", b"timestamps.."), Some((8, 12)));
+        assert_eq!(sums.confirmed(b"offsets.grown", b"timestamps..grown"), Some((8, 12)));
+        assert_eq!(sums.confirmed(b"offsets.", b"timestamqs.."), None);
+        assert_eq!(sums.confirmed(b"offsets", b"timestamps.."), None, "an entry is missing");
+    }
+
+    #[test]
     fn a_file_about_something_else_is_no_use() {
         let (checks, data) = sample(100);
         let bytes = checks.to_bytes(Offset(7));
@@ -278,7 +366,7 @@ mod tests {
         assert!(Checksums::parse(&bytes, Offset(7), 99).is_none());
         assert!(Checksums::parse(&bytes[..bytes.len() - 1], Offset(7), 100).is_none());
         let mut flipped = bytes.to_vec();
-        flipped[54] ^= 1;
+        flipped[70] ^= 1;
         assert!(Checksums::parse(&flipped, Offset(7), 100).is_none());
     }
 }

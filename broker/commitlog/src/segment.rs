@@ -7,8 +7,9 @@ use barnabas_base::{Mark, Offset, TimestampMs, mark};
 use barnabas_logstate::AbortedTxn;
 use barnabas_runtime::File;
 use barnabas_wire::record::BatchHeader;
+use bytes::Bytes;
 
-use crate::check::Checksums;
+use crate::check::{Checksums, IndexSums};
 use crate::index::{OffsetIndex, TimeIndex, TimestampOffset};
 
 /// The sparse indexes of a segment in memory.
@@ -21,6 +22,11 @@ pub(crate) struct Indexes {
 impl Indexes {
     pub(crate) const fn new(base: Offset) -> Self {
         Self { offset: OffsetIndex::new(base), time: TimeIndex::new(base) }
+    }
+
+    /// Checksums of both as they are in their files once they are written.
+    pub(crate) fn sums(&self) -> IndexSums {
+        IndexSums::of(&self.offset.bytes_from(0), &self.time.bytes_from(0))
     }
 
     pub(crate) const fn size_bytes(&self) -> u64 {
@@ -119,6 +125,14 @@ impl Segment {
         self.largest = Some(largest);
         self.unindexed_bytes += size;
         self.size += size;
+    }
+
+    /// What the check file is to say once the indexes that are in memory are in their files.
+    pub(crate) fn check_file(&mut self) -> Bytes {
+        if let Some(indexes) = &self.indexes {
+            self.checks.set_indexes(indexes.sums());
+        }
+        self.checks.to_bytes(self.base)
     }
 
     /// Whether batches that should begin another segment could go into this one: what its indexes can say bounds it.

@@ -320,6 +320,32 @@ fn missing_and_wrong_caches_are_made_again() {
 }
 
 #[test]
+fn an_index_that_reads_well_and_is_not_what_was_written_is_made_again() {
+    let path = folder("false_index");
+    let config = LogConfig { index_interval_bytes: 100, ..small_segments() };
+    written(&path, 60, config.clone(), true);
+    let file = log_folder(&path).join("00000000000000000000.timeindex");
+    let sound = std::fs::read(&file).expect("a file");
+    let first_ms = i64::from_be_bytes(sound[..8].try_into().expect("eight bytes"));
+    // The first entry names the offset of the third: timestamps and offsets still rise, and what lies between is hidden.
+    let mut wrong = sound.clone();
+    wrong.copy_within(32..36, 8);
+    std::fs::write(&file, &wrong).expect("writable");
+    let path_later = path.clone();
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(config).await;
+        let asked_ms = first_ms + 5;
+        let found = log.offset_for_timestamp(TimestampMs(asked_ms), Offset(120)).await.expect("works");
+        let batches_before = (asked_ms - 1_000 + 9) / 10;
+        assert_eq!(found.expect("a record").offset, Offset(2 * batches_before));
+        start.close().await;
+    });
+    let file = log_folder(&path_later).join("00000000000000000000.timeindex");
+    assert_eq!(std::fs::read(&file).expect("a file"), sound, "the same index, entry by entry");
+}
+
+#[test]
 fn a_second_owner_is_refused() {
     let path = folder("locked");
     run(async move |env| {

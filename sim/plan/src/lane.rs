@@ -33,6 +33,9 @@ words! {
         Clock = "clock",
         /// Raw clients beside well-behaved ones.
         Raw = "raw",
+        /// A device that lies about what can be made again from segments: indexes, producer snapshots, check files. It
+        /// costs time and nothing else.
+        Caches = "caches",
     }
 }
 
@@ -88,6 +91,7 @@ impl Lane {
             Self::Replaced => "a disk that was replaced costs what it held, and nothing false is served from it",
             Self::Clock => "clocks move retention, timeouts and expiry, never safety",
             Self::Raw => "bad manners hurt nobody else",
+            Self::Caches => "what can be made again from records is, and nothing is missed meanwhile",
         }
     }
 
@@ -97,6 +101,7 @@ impl Lane {
         let strict = Promises { acked_survives: true, final_power_loss: true, detection_only: false, settles: true };
         match self {
             Self::PageCache => Promises { acked_survives: false, final_power_loss: false, ..strict },
+            Self::Caches => Promises { final_power_loss: false, ..strict },
             Self::Rot | Self::Replaced => {
                 Promises { acked_survives: false, final_power_loss: false, detection_only: true, ..strict }
             }
@@ -126,7 +131,7 @@ impl Lane {
             Self::PageCache => &[Kill, Power, Pause, Stop, Partition, Delay, Connection, Slow, Client],
             Self::Replaced => &[Kill, Stop, Disk, Connection, Client],
             Self::Device => &[Kill, Power, Stop, DiskError, Full, Slow, Connection, Client],
-            Self::Rot => &[Kill, Stop, Rot, Misplaced, Connection, Client],
+            Self::Rot | Self::Caches => &[Kill, Stop, Rot, Misplaced, Connection, Client],
             Self::Clock => &[Kill, Power, Pause, Stop, Clock, Slow, Connection, Client],
             Self::Raw => &[Kill, Power, Connection, Delay, Partition, Slow, Client],
         }
@@ -136,7 +141,9 @@ impl Lane {
     #[must_use]
     pub const fn workloads(self) -> &'static [Workload] {
         match self {
-            Self::Durable | Self::PageCache | Self::Acks | Self::Replaced => &[Workload::Log, Workload::Queries],
+            Self::Durable | Self::PageCache | Self::Acks | Self::Replaced | Self::Caches => {
+                &[Workload::Log, Workload::Queries]
+            }
             Self::Groups => &[Workload::Group, Workload::Log],
             Self::Compacted => &[Workload::Compacted],
             Self::Admin => &[Workload::Admin, Workload::Log],

@@ -348,6 +348,7 @@ impl LogDirectory {
         self.check()?;
         let mut report = DirectoryReport::default();
         for log in &logs {
+            log.begin_where_due();
             log.report(&mut report);
         }
         Ok(report)

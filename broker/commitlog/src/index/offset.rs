@@ -132,12 +132,17 @@ impl OffsetIndex {
 
     /// Entries that are not in the file yet, and where in the file they go.
     pub(crate) fn unwritten(&self) -> (u64, Bytes) {
-        let mut bytes = BytesMut::with_capacity((self.entries.len() - self.written) * OFFSET_ENTRY_BYTES);
-        for entry in &self.entries[self.written..] {
+        ((self.written * OFFSET_ENTRY_BYTES) as u64, self.bytes_from(self.written))
+    }
+
+    /// The file from entry `first` on.
+    pub(crate) fn bytes_from(&self, first: usize) -> Bytes {
+        let mut bytes = BytesMut::with_capacity((self.entries.len() - first) * OFFSET_ENTRY_BYTES);
+        for entry in &self.entries[first..] {
             bytes.put_u32(entry.relative_offset);
             bytes.put_u32(entry.position);
         }
-        ((self.written * OFFSET_ENTRY_BYTES) as u64, bytes.freeze())
+        bytes.freeze()
     }
 
     /// Everything up to entry `count` is in the file.

@@ -106,12 +106,17 @@ impl TimeIndex {
 
     /// Entries that are not in the file yet, and where in the file they go.
     pub(crate) fn unwritten(&self) -> (u64, Bytes) {
-        let mut bytes = BytesMut::with_capacity((self.entries.len() - self.written) * TIME_ENTRY_BYTES);
-        for (timestamp, offset) in &self.entries[self.written..] {
+        ((self.written * TIME_ENTRY_BYTES) as u64, self.bytes_from(self.written))
+    }
+
+    /// The file from entry `first` on.
+    pub(crate) fn bytes_from(&self, first: usize) -> Bytes {
+        let mut bytes = BytesMut::with_capacity((self.entries.len() - first) * TIME_ENTRY_BYTES);
+        for (timestamp, offset) in &self.entries[first..] {
             bytes.put_i64(timestamp.0);
             bytes.put_u32(*offset);
         }
-        ((self.written * TIME_ENTRY_BYTES) as u64, bytes.freeze())
+        bytes.freeze()
     }
 
     /// Everything up to entry `count` is in the file.

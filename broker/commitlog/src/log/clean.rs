@@ -409,12 +409,13 @@ impl Log {
         let base = target.segment.base;
         let disk = &*self.env.disk;
         let mut files = vec![Rc::clone(&target.file)];
+        let checks = target.segment.check_file();
         let indexes = target.segment.indexes.as_mut().expect("a segment that was begun has indexes");
         let aborted: Vec<u8> = target.segment.aborted.iter().flat_map(|entry| entry.to_bytes()).collect();
         let mut contents = vec![
             (FileKind::Index, indexes.offset.unwritten().1),
             (FileKind::TimeIndex, indexes.time.unwritten().1),
-            (FileKind::Check, target.segment.checks.to_bytes(base)),
+            (FileKind::Check, checks),
         ];
         if !aborted.is_empty() {
             contents.push((FileKind::TxnIndex, Bytes::from(aborted)));

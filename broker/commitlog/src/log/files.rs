@@ -6,12 +6,22 @@ use std::rc::Rc;
 
 use barnabas_base::Offset;
 use barnabas_runtime::{File, OpenMode};
+use bytes::Bytes;
 
 use super::Log;
+use crate::check::Checksums;
 use crate::index::{OffsetIndex, TimeIndex};
 use crate::name::{FileKind, SegmentFile};
 use crate::segment::Indexes;
 use crate::small_file;
+
+/// The index files of a segment, as far as they may be believed.
+pub(crate) struct IndexFiles {
+    pub(crate) offset: Bytes,
+    pub(crate) time: Bytes,
+    /// Whether nothing was left off.
+    pub(crate) is_whole: bool,
+}
 
 /// Held while somebody changes names or caches in the folder of a log. A topic of the same name may have its folder in the
 /// same place soon after a log is deleted: deletion waits until nobody holds one, and nobody gets one afterwards.
@@ -140,9 +150,9 @@ impl Log {
                 Some(segment) => (segment.size, state.layout),
             }
         };
-        let indexes = match self.read_indexes(base, size).await? {
-            Some(indexes) => indexes,
-            None => self.rebuild_indexes(base, size).await?,
+        let (indexes, is_new) = match self.read_indexes(base, size).await? {
+            Some(indexes) => (indexes, false),
+            None => (self.rebuild_indexes(base, size).await?, true),
         };
         let bytes = indexes.size_bytes();
         {
@@ -157,16 +167,42 @@ impl Log {
             segment.indexes = Some(indexes);
         }
         self.directory.resources.index_loaded(self, base, bytes);
+        if is_new {
+            self.write_caches_if_room(base).await?;
+        }
         Ok(true)
+    }
+
+    /// The index files of a segment of `size` bytes, as far as its check file confirms them; all that there is where it
+    /// has none, as Kafka leaves it. `None` when something is missing, or is not what was written.
+    pub(crate) async fn index_files(&self, base: Offset, size: u64) -> io::Result<Option<IndexFiles>> {
+        let disk = &*self.env.disk;
+        let offset = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Index))).await?;
+        let time = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::TimeIndex))).await?;
+        let check = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Check))).await?;
+        let (Some(offset), Some(time)) = (offset, time) else { return Ok(None) };
+        let Some(check) = check else { return Ok(Some(IndexFiles { offset, time, is_whole: true })) };
+        let sums = Checksums::parse(&check, base, size).map(|checks| checks.indexes());
+        let confirmed = match sums {
+            Some(Some(sums)) => sums.confirmed(&offset, &time),
+            Some(None) => Some((offset.len(), time.len())),
+            None => None,
+        };
+        barnabas_base::sometimes!(self.env, INDEXES_UNCONFIRMED, confirmed.is_none());
+        Ok(confirmed.map(|(offset_bytes, time_bytes)| IndexFiles {
+            is_whole: offset_bytes == offset.len() && time_bytes == time.len(),
+            offset: offset.slice(..offset_bytes),
+            time: time.slice(..time_bytes),
+        }))
     }
 
     /// The indexes of a sealed segment as they stand on disk; `None` when they are missing or do not fit it.
     async fn read_indexes(&self, base: Offset, size: u64) -> io::Result<Option<Indexes>> {
-        let disk = &*self.env.disk;
-        let offsets = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Index))).await?;
-        let times = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::TimeIndex))).await?;
-        let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
-        let parsed = (OffsetIndex::parse(base, &offsets, size), TimeIndex::parse(base, &times));
+        let Some(found) = self.index_files(base, size).await? else { return Ok(None) };
+        if !found.is_whole {
+            return Ok(None);
+        }
+        let parsed = (OffsetIndex::parse(base, &found.offset, size), TimeIndex::parse(base, &found.time));
         let (Ok(offset), Ok(time)) = parsed else { return Ok(None) };
         // A sealed segment that holds more than one interval has entries; without them every read would walk it.
         let interval = u64::from(self.state.borrow().config.index_interval_bytes);

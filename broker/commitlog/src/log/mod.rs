@@ -264,8 +264,8 @@ impl Log {
         report.recovery_points.insert(key(), state.kafka_recovery_point());
         // Kafka leaves out a log that begins with its first segment. A segment that is gone from here may still be on the
         // disk under its own name, when a stop or a crash comes before the rename or makes nothing of it.
-        if state.log_start_due > Offset::ZERO {
-            report.log_starts.insert(key(), state.log_start_due);
+        if state.log_start > Offset::ZERO {
+            report.log_starts.insert(key(), state.log_start);
         }
         report.high_watermarks.insert(key(), state.high_watermark);
         if state.config.cleanup.compact

@@ -387,11 +387,8 @@ impl Log {
         if !has_entries || size == 0 {
             return Ok(rebuilt);
         }
-        let disk = &*self.env.disk;
-        let offsets = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Index))).await?;
-        let times = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::TimeIndex))).await?;
-        let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(rebuilt) };
-        let parsed = (OffsetIndex::parse(base, &offsets, size), TimeIndex::parse(base, &times));
+        let Some(found) = self.index_files(base, size).await? else { return Ok(rebuilt) };
+        let parsed = (OffsetIndex::parse(base, &found.offset, size), TimeIndex::parse(base, &found.time));
         barnabas_base::sometimes!(self.env, INDEXES_REBUILT, parsed.0.is_err() || parsed.1.is_err());
         let (Ok(mut offset), Ok(mut time)) = parsed else { return Ok(rebuilt) };
         let start = offset.lookup(target);

@@ -35,7 +35,7 @@ impl Log {
     /// Moves the log start up to `offset` as soon as that is durable: deleted records are never served again, and nobody is
     /// told of a start that a power loss takes back.
     pub(crate) async fn move_log_start(self: &Rc<Self>, offset: Offset) -> Result<(), StorageError> {
-        {
+        let offset = {
             let mut state = self.state.borrow_mut();
             if state.is_exclusive {
                 return Err(StorageError::closed());
@@ -46,7 +46,8 @@ impl Log {
                 return Ok(());
             }
             state.log_start_due = state.log_start_due.max(offset);
-        }
+            offset
+        };
         self.directory.committer.note_durably(&self.directory, self, Note::Point).await?;
         if !self.begin_at(offset) {
             return Ok(());
@@ -54,6 +55,12 @@ impl Log {
         self.write_damage().await.map_err(|error| self.storage_error(&error))?;
         self.changed.notify();
         Ok(())
+    }
+
+    /// The log begins where the journal was told that it does: nobody is left to tell it anything.
+    pub(crate) fn begin_where_due(&self) {
+        let due = self.state.borrow().log_start_due;
+        self.begin_at(due);
     }
 
     /// The log begins at `offset`, which the journal says; false when it does so already.

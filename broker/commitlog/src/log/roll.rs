@@ -222,8 +222,8 @@ impl Log {
     }
 
     fn unwritten(&self, base: Offset) -> Option<Unwritten> {
-        let state = self.state.borrow();
-        let segment = state.segment(base)?;
+        let mut state = self.state.borrow_mut();
+        let segment = state.segment_mut(base)?;
         let mut unwritten = Unwritten { aborted_count: segment.aborted.len(), ..Unwritten::default() };
         if let Some(indexes) = &segment.indexes {
             let (from, bytes) = indexes.offset.unwritten();
@@ -241,7 +241,7 @@ impl Log {
             unwritten.aborted = Some(((segment.aborted_written * AbortedTxn::BYTES) as u64, bytes.freeze()));
         }
         if segment.size > 0 && segment.checks.covers(segment.size) {
-            unwritten.checks = Some(segment.checks.to_bytes(base));
+            unwritten.checks = Some(segment.check_file());
         }
         Some(unwritten)
     }
