@@ -25,6 +25,8 @@ const SCHEMES: &[Scheme] = &[
     Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: answered_before_a_sync },
     Scheme { weight: 2, families: &[Family::Slow, Family::Power, Family::Kill], faults: two_deaths_before_a_sync },
     Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: power_before_segments },
+    Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: answered_out_of_time },
+    Scheme { weight: 2, families: &[Family::Slow, Family::Power, Family::Kill], faults: found_before_a_sync },
     Scheme { weight: 8, families: &[Family::DiskError, Family::Power], faults: failed_sync_then_power },
     Scheme {
         weight: 8,
@@ -109,7 +111,8 @@ fn api_of(dice: &mut Dice, lane: Lane) -> Api {
         | Lane::Rot
         | Lane::Replaced
         | Lane::Clock
-        | Lane::Raw => Api::Produce,
+        | Lane::Raw
+        | Lane::Caches => Api::Produce,
     }
 }
 
@@ -134,6 +137,33 @@ fn power_before_segments(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, 
     let stalled = Fault::Stall { node: NODE, call: Call::Sync, file, each_ms, for_ms: 10_000 };
     let lost_ms = at_ms + dice.between(1_000, 8_000);
     vec![(at(at_ms), stalled), (at(lost_ms), power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]))]
+}
+
+/// A sync stands still for longer than clients wait, and the power goes when they are told something.
+fn answered_out_of_time(dice: &mut Dice, lane: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let file = *dice.pick(&[FileClass::Any, FileClass::Journal]);
+    let each_ms = dice.between(3_000, 20_000);
+    let stalled = Fault::Stall { node: NODE, call: Call::Sync, file, each_ms, for_ms: each_ms };
+    let (api, since_ms) = (api_of(dice, lane), at_ms + dice.between(500, each_ms));
+    let answered = Trigger::Answered { node: NODE, api, count: few(dice, 4), since_ms };
+    vec![(at(at_ms), stalled), (answered, power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]))]
+}
+
+/// The process dies before the journal is synced, its successor finds in the page cache what it left there, and the power
+/// goes once that was served and before it is synced.
+fn found_before_a_sync(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let stall = |file, each_ms, for_ms| Fault::Stall { node: NODE, call: Call::Sync, file, each_ms, for_ms };
+    let crashes_ms = at_ms + dice.between(50, 2_000);
+    let before = stall(*dice.pick(&[FileClass::Journal, FileClass::Any]), 10_000, crashes_ms - at_ms);
+    let after = stall(FileClass::Segment, dice.between(5_000, 10_000), 10_000);
+    let fact = *dice.pick(&[Fact::Served, Fact::Served, Fact::HighWatermark]);
+    let served = Trigger::Observed { node: NODE, fact, count: few(dice, 8), since_ms: crashes_ms + 1 };
+    vec![
+        (at(at_ms), before),
+        (at(crashes_ms), crash(dice)),
+        (at(crashes_ms), after),
+        (served, power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn])),
+    ]
 }
 
 /// The process dies while syncs stand still, and the power goes when its successor has shown what it found.
@@ -194,17 +224,18 @@ fn failed_sync_then_two_deaths(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Tri
 
 /// The power tears the ends of files, the flush of their cut fails, and power goes once more.
 fn torn_end_whose_cut_fails(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
-    let count = few(dice, 8);
-    let writing = Trigger::Done { node: NODE, call: Call::Write, file: FileClass::Segment, count, since_ms: at_ms };
+    let done = |call, count| Trigger::Done { node: NODE, call, file: FileClass::Segment, count, since_ms: at_ms };
+    let writing = done(Call::Write, few(dice, 8));
     let torn = power_loss(dice, &[Fate::Sectors, Fate::Prefix, Fate::Zeroes]);
-    let restarted = |count, since_ms| Trigger::Started { node: NODE, count, since_ms };
-    let file = *dice.pick(&[FileClass::Segment, FileClass::Segment, FileClass::Any]);
-    let failed = Fault::DiskError { node: NODE, call: Call::Sync, file, count: few(dice, 4) };
+    // The first that is cut after the restart, or whatever is synced first.
+    let restarted = Trigger::Started { node: NODE, count: 1, since_ms: at_ms };
+    let cut = if dice.chance(2, 3) { done(Call::Truncate, few(dice, 3)) } else { restarted };
+    let failed = Fault::DiskError { node: NODE, call: Call::Sync, file: FileClass::Segment, count: few(dice, 3) };
     let crashes_ms = at_ms + 500 + soon(dice, 3_000);
     let died = (at(crashes_ms), crash(dice));
     let lost_ms = crashes_ms + BACK_MAX_MS + soon(dice, 3_000);
     let lost = (at(lost_ms), power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]));
-    vec![(writing, torn), (restarted(1, at_ms), failed), died, lost]
+    vec![(writing, torn), (cut, failed), died, lost]
 }
 
 /// An index changes on its disk, and a start reads it.

@@ -120,6 +120,8 @@ impl Session {
             compression: compression(&planned.compression),
             delivery_timeout_ms: i64::try_from(planned.delivery_timeout_ms).expect("plans are short"),
             request_timeout_ms: i32::try_from(request_timeout_ms).expect("clamped"),
+            // Java's clients and librdkafka's: only the second hear of a broker that ran out of time.
+            answer_grace_ms: if planned.name.0.is_multiple_of(2) { 0 } else { 2_000 },
         };
         Self {
             by: ClientLife { client: planned.name, life },
