@@ -100,6 +100,7 @@ fn asked(facts: &Facts<'_>, view: &CallView<'_>) -> Option<(&'static str, String
         | Call::Commit { .. }
         | Call::Committed { .. }
         | Call::Offsets { .. }
+        | Call::Look { .. }
         | Call::Trim { .. }
         | Call::Create { .. }
         | Call::Drop { .. }

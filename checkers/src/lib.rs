@@ -31,6 +31,7 @@ mod inconsistent_offsets;
 mod int_nonmonotonic_poll;
 mod judge;
 mod lawful;
+mod look;
 mod lost_write;
 mod manners;
 mod mutated;
@@ -108,6 +109,7 @@ pub const ALL: &[Promise] = &[
     gap_justified::PROMISE,
     end_offset::PROMISE,
     offset_query::PROMISE,
+    look::PROMISE,
     trimmed::PROMISE,
     compacted::PROMISE,
     committed::PROMISE,

@@ -244,6 +244,19 @@ impl Piece {
         self.ok(0, call, Reply::Offset { log, offset, timestamp, epoch: LeaderEpoch(0) })
     }
 
+    /// A fetch at an offset that began with the record at another; −1 for none.
+    pub(crate) fn looked(self, from: i64, found: i64) -> Self {
+        let (topic, partition, log) = (self.log.topic, self.log.partition, self.log);
+        let call = Call::Look { topic, partition, from: Offset(from) };
+        let (timestamp, epoch) = (TimestampMs::NONE, LeaderEpoch::UNKNOWN);
+        self.ok(0, call, Reply::Offset { log, offset: Offset(found), timestamp, epoch })
+    }
+
+    pub(crate) fn looked_out_of_range(self, from: i64) -> Self {
+        let call = Call::Look { topic: self.log.topic, partition: self.log.partition, from: Offset(from) };
+        self.call(0, call, Outcome::Failed("OFFSET_OUT_OF_RANGE".to_owned()))
+    }
+
     pub(crate) fn assigned(self, client: u16, generation: i32, position: Option<i64>) -> Self {
         let positions = position.map(|position| (self.log, Offset(position))).into_iter().collect();
         let (group, member, logs) = (G0, format!("m{client}"), vec![self.log]);

@@ -102,7 +102,7 @@ fn api_of(dice: &mut Dice, lane: Lane) -> Api {
     match lane {
         Lane::Groups => *dice.pick(&[Api::OffsetCommit, Api::OffsetCommit, Api::Produce, Api::JoinGroup]),
         Lane::Admin => *dice.pick(&[Api::CreateTopics, Api::Produce]),
-        Lane::Retention => *dice.pick(&[Api::Produce, Api::Produce, Api::DeleteRecords]),
+        Lane::Retention => *dice.pick(&[Api::Produce, Api::DeleteRecords, Api::DeleteRecords, Api::Fetch]),
         Lane::Durable
         | Lane::PageCache
         | Lane::Acks
@@ -156,12 +156,14 @@ fn found_before_a_sync(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fa
     let crashes_ms = at_ms + dice.between(50, 2_000);
     let before = stall(*dice.pick(&[FileClass::Journal, FileClass::Any]), 10_000, crashes_ms - at_ms);
     let after = stall(FileClass::Segment, dice.between(5_000, 10_000), 10_000);
+    let observed = |fact, count| Trigger::Observed { node: NODE, fact, count, since_ms: crashes_ms + 1 };
     let fact = *dice.pick(&[Fact::Served, Fact::Served, Fact::HighWatermark]);
-    let served = Trigger::Observed { node: NODE, fact, count: few(dice, 8), since_ms: crashes_ms + 1 };
+    // What the journal holds is synced before any log is loaded.
+    let (loaded, served) = (observed(Fact::LogLoaded, few(dice, 4)), observed(fact, few(dice, 16)));
     vec![
         (at(at_ms), before),
         (at(crashes_ms), crash(dice)),
-        (at(crashes_ms), after),
+        (loaded, after),
         (served, power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn])),
     ]
 }

@@ -25,6 +25,8 @@ const UNTOLD_MS: i64 = 5_000;
 const SILENT_MS: i64 = 20_000;
 /// Longest wait of one poll.
 const POLL_MS: u64 = 1_000;
+/// Places at which each log is looked at.
+const LOOKS: i64 = 5;
 /// The pause before a question is asked again.
 const PAUSE_MS: i64 = 200;
 
@@ -64,6 +66,7 @@ pub async fn read_everything(
     }
     for (topic, partitions) in &topics {
         for partition in 0..*partitions {
+            session.look_around(*topic, partition).await?;
             for spec in [OffsetSpec::Earliest, OffsetSpec::Latest] {
                 let deadline = session.env.now().after_ms(STUCK_MS);
                 while !session.offsets(*topic, partition, spec).await {
@@ -117,6 +120,22 @@ impl Session {
             }
             self.pause(deadline, || "the topics are".to_owned()).await?;
         }
+    }
+
+    /// Looks at a few places of a log that was read: what is there is known.
+    async fn look_around(&mut self, topic: TopicName, partition: u32) -> Result<(), String> {
+        if self.script.lane.promises().detection_only {
+            return Ok(());
+        }
+        let end = self.known(topic, partition).end;
+        for place in 1..=LOOKS {
+            let from = Offset(end.0 * place / (LOOKS + 1));
+            let deadline = self.env.now().after_ms(STUCK_MS);
+            while !self.look(topic, partition, from).await {
+                self.pause(deadline, || format!("what stands at {from} of {topic}-{partition}")).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn listed_groups(&mut self) -> Result<BTreeSet<GroupName>, String> {

@@ -7,6 +7,7 @@ mod client;
 mod driver;
 mod everything;
 mod group;
+mod looking;
 mod queries;
 mod raw;
 mod reading;

@@ -94,7 +94,7 @@ impl Session {
         self.recorder.end(call, outcome);
     }
 
-    fn forget_leader(&mut self, log: LogName) {
+    pub(crate) fn forget_leader(&mut self, log: LogName) {
         let now = self.env.now();
         let client = self.client_mut(Purpose::Work);
         client.forget_leader(now, &log.topic.to_string(), partition_index(log.partition));

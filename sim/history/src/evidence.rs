@@ -109,6 +109,15 @@ pub enum Call {
         /// The timestamp, for [`OffsetSpec::Timestamp`].
         timestamp: TimestampMs,
     },
+    /// For the first record at or behind an offset, by a fetch of its own.
+    Look {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: u32,
+        /// The offset.
+        from: Offset,
+    },
     /// To delete what is before an offset.
     Trim {
         /// The topic.
