@@ -106,7 +106,7 @@ pub(crate) fn lower_bounds(plan: &mut Plan) {
     }
 }
 
-/// What a lane is about comes round within a run: at Kafka's defaults retention looks at a log every five minutes, and at
+/// What a lane is about comes up within a run: at Kafka's defaults retention looks at a log every five minutes, and at
 /// committed offsets every ten. Dice of its own leave all else of the plan as it is.
 pub(crate) fn suit_lane(plan: &mut Plan) {
     let mut dice = Dice::new(Keyed::new(plan.seed, "knobs of the lane").with(plan.lane as u64).bits());
@@ -117,6 +117,8 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
         Lane::Retention => {
             plan.knobs.set("broker.log.retention.check.interval.ms", *dice.pick(&[500, 1_000, 5_000]));
         }
+        // Indexes with entries to be wrong.
+        Lane::Caches => plan.knobs.set("broker.log.index.interval.bytes", *dice.pick(&[0, 0, 512])),
         Lane::Clock => plan.knobs.set("broker.offsets.retention.check.interval.ms", *dice.pick(&[500, 1_000, 10_000])),
         Lane::Durable
         | Lane::PageCache
@@ -127,8 +129,7 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
         | Lane::Device
         | Lane::Rot
         | Lane::Replaced
-        | Lane::Raw
-        | Lane::Caches => {}
+        | Lane::Raw => {}
     }
 }
 

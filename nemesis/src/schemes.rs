@@ -33,12 +33,17 @@ const SCHEMES: &[Scheme] = &[
         families: &[Family::DiskError, Family::Power, Family::Kill],
         faults: failed_sync_then_two_deaths,
     },
-    Scheme { weight: 2, families: &[Family::DiskError, Family::Power, Family::Kill], faults: torn_end_whose_cut_fails },
+    Scheme {
+        weight: 2,
+        families: &[Family::DiskError, Family::Power, Family::Kill, Family::Slow],
+        faults: torn_end_whose_cut_fails,
+    },
     Scheme {
         weight: 1,
         families: &[Family::Rot, Family::Misplaced, Family::Stop, Family::Kill],
         faults: index_that_changed,
     },
+    Scheme { weight: 2, families: &[Family::Rot, Family::Misplaced, Family::Kill], faults: heads_that_rot },
     Scheme { weight: 2, families: &[Family::Slow, Family::Kill], faults: slow_start },
     Scheme { weight: 1, families: &[Family::Slow], faults: slow_names },
     Scheme { weight: 3, families: &[Family::Clock], faults: clock_that_runs_ahead },
@@ -224,20 +229,27 @@ fn failed_sync_then_two_deaths(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Tri
     vec![failed, died, (trigger, power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]))]
 }
 
-/// The power tears the ends of files, the flush of their cut fails, and power goes once more.
+/// The power tears the ends of files, the flush of their cut fails, and the power goes once more, while what would make the
+/// cut durable after all stands still.
 fn torn_end_whose_cut_fails(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
-    let done = |call, count| Trigger::Done { node: NODE, call, file: FileClass::Segment, count, since_ms: at_ms };
+    let segment = FileClass::Segment;
+    let done = |call, count| Trigger::Done { node: NODE, call, file: segment, count, since_ms: at_ms };
     let writing = done(Call::Write, few(dice, 8));
     let torn = power_loss(dice, &[Fate::Sectors, Fate::Prefix, Fate::Zeroes]);
     // The first that is cut after the restart, or whatever is synced first.
     let restarted = Trigger::Started { node: NODE, count: 1, since_ms: at_ms };
     let cut = if dice.chance(2, 3) { done(Call::Truncate, few(dice, 3)) } else { restarted };
-    let failed = Fault::DiskError { node: NODE, call: Call::Sync, file: FileClass::Segment, count: few(dice, 3) };
+    let failed = Fault::DiskError { node: NODE, call: Call::Sync, file: segment, count: few(dice, 3) };
     let crashes_ms = at_ms + 500 + soon(dice, 3_000);
     let died = (at(crashes_ms), crash(dice));
-    let lost_ms = crashes_ms + BACK_MAX_MS + soon(dice, 3_000);
-    let lost = (at(lost_ms), power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]));
-    vec![(writing, torn), (cut, failed), died, lost]
+    let slow_ms = crashes_ms + BACK_MAX_MS + soon(dice, 1_000);
+    let slow = Fault::Stall { node: NODE, call: Call::Sync, file: segment, each_ms: 10_000, for_ms: 10_000 };
+    let lost = (at(slow_ms + soon(dice, 4_000)), power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]));
+    let mut faults = vec![(writing, torn), (cut, failed), died, lost];
+    if dice.chance(1, 2) {
+        faults.push((at(slow_ms), slow));
+    }
+    faults
 }
 
 /// An index changes on its disk, and a start reads it.
@@ -256,6 +268,17 @@ fn index_that_changed(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fau
     let ended = if dice.chance(2, 3) { Fault::Stop { node: NODE, kill_ms: 30_000, back_ms } } else { crash(dice) };
     faults.push((at(at_ms + soon(dice, 2_000)), ended));
     faults
+}
+
+/// What no checksum of a batch covers changes on the disk between two lives: nothing of it may be served. While a log is
+/// open it is, until it is scrubbed.
+fn heads_that_rot(dice: &mut Dice, lane: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    if lane == Lane::Caches {
+        return index_that_changed(dice, lane, at_ms);
+    }
+    let back_ms = 100 + soon(dice, BACK_MAX_MS);
+    let died = (at(at_ms), Fault::Crash { node: NODE, back_ms });
+    vec![died, (at(at_ms + 50), Fault::RotHeads { node: NODE, bits: few(dice, 24) })]
 }
 
 /// A process starts, and what is read once its first logs are there is read slowly, while clients ask.

@@ -227,28 +227,48 @@ impl Scanner {
         }
     }
 
-    /// The next position at which a sound batch begins that may follow a log that ends at `end_offset` in `epoch`, with
-    /// its header: what lies before it is damage.
+    /// The next position at which a sound batch begins that may follow a log that ends at `end_offset` and `is_possible`,
+    /// with its header: what lies before it is damage. One that the next sound batch contradicts has a false offset, and
+    /// is damage as well.
     pub(crate) async fn find_sound(
         &mut self,
         end_offset: Offset,
-        epoch: LeaderEpoch,
+        is_possible: impl Fn(&BatchHeader) -> bool,
     ) -> io::Result<Option<(u64, BatchHeader)>> {
         let limit = self.limit;
         let follows = |header: &BatchHeader| {
-            let is_behind = header.base_offset >= end_offset && header.partition_leader_epoch >= epoch;
+            let is_behind = header.base_offset >= end_offset && is_possible(header);
             is_behind && header.end_offset() <= limit
         };
         // Rot in a body leaves the length alone. Trying that first also keeps a batch that somebody sent as the value of
         // a record from being taken for one of the log.
         let bad = read_exact(&*self.file, self.position, HEADER_BYTES).await?;
-        if let Ok(header) = BatchHeader::parse(&bad) {
-            let next = self.position + u64::from(header.size_bytes);
-            if let Some(header) = self.sound_at(next).await?.filter(follows) {
-                return Ok(Some((next, header)));
+        let next = BatchHeader::parse(&bad).map(|header| self.position + u64::from(header.size_bytes));
+        let mut found = self.sound_from(next.ok(), self.position + 1, &follows).await?;
+        while let Some((position, header)) = found {
+            let end = position + u64::from(header.size_bytes);
+            let behind = self.sound_from(Some(end), end + 1, &follows).await?;
+            match behind {
+                Some((_, next)) if next.base_offset < header.end_offset() => found = behind,
+                Some(_) | None => break,
             }
         }
-        let mut position = self.position + 1;
+        Ok(found)
+    }
+
+    /// The batch at `boundary` if that is a sound one which follows, else the first such that begins at `from` or later.
+    async fn sound_from(
+        &self,
+        boundary: Option<u64>,
+        from: u64,
+        follows: &impl Fn(&BatchHeader) -> bool,
+    ) -> io::Result<Option<(u64, BatchHeader)>> {
+        if let Some(boundary) = boundary
+            && let Some(header) = self.sound_at(boundary).await?.filter(follows)
+        {
+            return Ok(Some((boundary, header)));
+        }
+        let mut position = from;
         while position + HEADER_BYTES as u64 <= self.end {
             let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
             let chunk = read_exact(&*self.file, position, left.min(SCAN_CHUNK_BYTES)).await?;

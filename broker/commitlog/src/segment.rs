@@ -140,7 +140,7 @@ impl Segment {
         let mut size = self.size;
         for header in headers {
             size += u64::from(header.size_bytes);
-            if header.last_offset().minus(self.base) > i64::from(i32::MAX) {
+            if !is_within_reach(self.base, header) {
                 return false;
             }
         }
@@ -153,6 +153,11 @@ impl Segment {
             indexes.time.push(largest);
         }
     }
+}
+
+/// Whether a segment at `base` can hold a batch: its indexes count from there.
+pub(crate) fn is_within_reach(base: Offset, header: &BatchHeader) -> bool {
+    header.last_offset().minus(base) <= i64::from(i32::MAX)
 }
 
 /// Whether a log must begin another segment before it takes the next batch (`LogSegment.shouldRoll`).

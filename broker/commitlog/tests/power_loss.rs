@@ -24,8 +24,10 @@ use bytes::Bytes;
 
 /// Seeds of a plain test run; `a_thousand_seeds` has the rest.
 const SEEDS: u64 = 60;
-/// Starts in one run.
+/// Lives of a node in one run.
 const LIVES: u64 = 4;
+/// A life may be cut short and begin again once.
+const STARTS_OF_A_LIFE: u64 = 2;
 
 /// What clients of one log know.
 #[derive(Default)]
@@ -117,10 +119,13 @@ fn live(world: &World, plan: &Plan, life: u64, ledgers: &Ledgers, lost: &Rc<Cell
     let node = world.node("broker");
     let checked = Rc::new(Cell::new(false));
     let (inner, known, losses, is_checked) = (plan.clone(), Rc::clone(ledgers), Rc::clone(lost), Rc::clone(&checked));
+    // A life may begin twice, and producers of the second time are others.
+    let starts = Cell::new(life * STARTS_OF_A_LIFE);
     node.start(1, move |env| -> Local<'static, ()> {
+        let start = starts.replace(starts.get() + 1);
         let (plan, ledgers) = (inner.clone(), Rc::clone(&known));
         let (lost, checked) = (Rc::clone(&losses), Rc::clone(&is_checked));
-        Box::pin(async move { broker(env, plan, life, ledgers, lost, checked).await })
+        Box::pin(async move { broker(env, plan, start, ledgers, lost, checked).await })
     });
     let is_up = world.run_until(Duration::from_secs(60), || checked.get());
     assert!(is_up, "seed {:#x}: start {life} ends", plan.seed);

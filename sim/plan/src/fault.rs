@@ -344,6 +344,13 @@ alphabet! {
             /// How many bits.
             bits: u32,
         },
+        /// F13: bits flip at rest in what no checksum of a batch covers: its first 21 bytes.
+        RotHeads = "rot-heads" {
+            /// Whose disk.
+            node: NodeName,
+            /// How many bits.
+            bits: u32,
+        },
         /// F14: the next writes are acknowledged and never arrive.
         LostWrite = "lost-write" {
             /// Whose.
@@ -492,7 +499,7 @@ impl Fault {
             Self::Reset { .. } | Self::ResetAfter { .. } | Self::HalfOpen { .. } | Self::SlowReader { .. } => {
                 Family::Connection
             }
-            Self::Rot { .. } => Family::Rot,
+            Self::Rot { .. } | Self::RotHeads { .. } => Family::Rot,
             Self::LostWrite { .. } | Self::Misdirected { .. } => Family::Misplaced,
             Self::DiskError { .. } | Self::ShortWrite { .. } => Family::DiskError,
             Self::DiskFull { .. } => Family::Full,

@@ -1,17 +1,18 @@
 //! How each fault of a plan begins and ends. Part of the [`Director`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use barnabas_base::Keyed;
 use barnabas_history::Happening;
 use barnabas_plan::{Call, Fate, Fault, FileClass, Machine};
 use barnabas_runtime_madsim::{DiskCallKind, DiskVerdict, PowerFate, SlowWay, Span};
+use bytes::Bytes;
 
 use crate::agenda::Cue;
 use crate::director::{Director, NODE};
 use crate::disk_rules::{Effect, Rule, delay_ms};
-use crate::files::is_of;
+use crate::files::{BATCH_HEAD_BYTES, batch_positions, is_of};
 use crate::knobs::DISK_BYTES;
 
 /// The rate of a clock that is right, in thousandths.
@@ -49,6 +50,10 @@ impl Director<'_> {
             | Fault::SlowReader { .. } => self.begin_with_link(index, fault),
             Fault::Rot { file, bits, .. } => {
                 self.rot(index, *file, *bits);
+                None
+            }
+            Fault::RotHeads { bits, .. } => {
+                self.rot_heads(index, *bits);
                 None
             }
             Fault::LostWrite { .. }
@@ -206,6 +211,7 @@ impl Director<'_> {
             | Fault::ResetAfter { .. }
             | Fault::HalfOpen { .. }
             | Fault::Rot { .. }
+            | Fault::RotHeads { .. }
             | Fault::ShortWrite { .. }
             | Fault::ClockJump { .. } => {}
         }
@@ -289,21 +295,37 @@ impl Director<'_> {
 
     /// Flips bits in drawn places of files of a class.
     fn rot(&self, index: usize, class: FileClass, bits: u32) {
-        let machine = self.broker.machine();
-        let files: Vec<(PathBuf, usize)> = machine
-            .files()
-            .into_iter()
-            .filter(|(path, content)| !content.is_empty() && is_of(class, path, DiskCallKind::Read))
-            .map(|(path, content)| (path, content.len()))
-            .collect();
-        if files.is_empty() {
+        let is_hit = |content: &[u8], path: &Path| !content.is_empty() && is_of(class, path, DiskCallKind::Read);
+        let files = self.broker.machine().files().into_iter().filter(|(path, content)| is_hit(content, path));
+        let places = files.map(|(path, content)| (path, 0, content.len() as u64));
+        self.flip_bits(index, bits, &places.collect::<Vec<_>>());
+    }
+
+    /// Flips bits in the heads of drawn batches.
+    fn rot_heads(&self, index: usize, bits: u32) {
+        let files = self.broker.machine().files().into_iter();
+        let segments = files.filter(|(path, _)| is_of(FileClass::Segment, path, DiskCallKind::Read));
+        let heads = |(path, content): (PathBuf, Bytes)| {
+            batch_positions(&content)
+                .into_iter()
+                .map(move |at| (path.clone(), at, BATCH_HEAD_BYTES))
+                .collect::<Vec<_>>()
+        };
+        self.flip_bits(index, bits, &segments.flat_map(heads).collect::<Vec<_>>());
+    }
+
+    /// Flips bits in drawn places: a file, a position and how many bytes from there.
+    fn flip_bits(&self, index: usize, bits: u32, places: &[(PathBuf, u64, u64)]) {
+        if places.is_empty() {
             return;
         }
         for bit in 0..bits {
             let draw = |what| Keyed::new(self.plan.seed, what).with(index as u64).with(u64::from(bit));
-            let (path, len) = &files[usize::try_from(draw("rot: file").below(files.len() as u64)).expect("a position")];
-            let offset = draw("rot: byte").below(*len as u64);
-            machine.flip_bit(path, offset, u8::try_from(draw("rot: bit").below(8)).expect("below eight"));
+            let place = usize::try_from(draw("rot: file").below(places.len() as u64)).expect("a position");
+            let (path, from, len) = &places[place];
+            let offset = from + draw("rot: byte").below(*len);
+            let flipped = u8::try_from(draw("rot: bit").below(8)).expect("below eight");
+            self.broker.machine().flip_bit(path, offset, flipped);
             self.rules.borrow_mut().note_damage(path);
         }
     }

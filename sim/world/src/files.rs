@@ -27,6 +27,27 @@ pub(crate) fn is_of(class: FileClass, path: &Path, kind: DiskCallKind) -> bool {
     }
 }
 
+/// Bytes at the start of a batch that its checksum leaves out: base offset, length, leader epoch, magic, the checksum.
+pub(crate) const BATCH_HEAD_BYTES: u64 = 21;
+
+/// Where the batches of a segment begin, as their lengths say.
+pub(crate) fn batch_positions(segment: &[u8]) -> Vec<u64> {
+    /// Base offset and length, which the length itself does not count.
+    const BEFORE_LENGTH_BYTES: u64 = 12;
+    let mut positions = Vec::new();
+    let mut at = 0;
+    while let Some(head) = segment.get(at..).and_then(<[u8]>::first_chunk::<12>) {
+        let length = u32::from_be_bytes([head[8], head[9], head[10], head[11]]);
+        let end = at as u64 + BEFORE_LENGTH_BYTES + u64::from(length);
+        if u64::from(length) < BATCH_HEAD_BYTES || end > segment.len() as u64 {
+            break;
+        }
+        positions.push(at as u64);
+        at = usize::try_from(end).expect("within the segment");
+    }
+    positions
+}
+
 /// Whether a call of a node is what a plan calls `call`.
 pub(crate) const fn is_call(call: Call, kind: DiskCallKind) -> bool {
     matches!(

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::Log;
 use super::state::Hint;
 use crate::limits::WALK_CHUNK_BYTES;
-use crate::segment::Indexes;
+use crate::segment::{Indexes, is_within_reach};
 use crate::small_file::read_exact;
 
 /// A batch and where it begins.
@@ -127,7 +127,9 @@ impl Log {
                 continue;
             }
             // An index points at what fits into the chain. Whoever reads on from its last entry finds the damage.
-            let fits = |header: &BatchHeader| header.base_offset >= end_offset && header.end_offset() <= limit;
+            let fits = |header: &BatchHeader| {
+                header.base_offset >= end_offset && header.end_offset() <= limit && is_within_reach(base, header)
+            };
             let Some(header) = window.header_at(position).await?.filter(fits) else { break };
             end_offset = header.end_offset();
             scratch.size = position;

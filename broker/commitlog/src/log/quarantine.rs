@@ -4,7 +4,7 @@
 use std::io;
 use std::rc::Rc;
 
-use barnabas_base::{LeaderEpoch, Observation, Offset};
+use barnabas_base::{Observation, Offset};
 use bytes::Bytes;
 
 use super::Log;
@@ -40,7 +40,7 @@ impl Log {
         let file = self.segment_file(base).await?;
         let is_surplus = expected >= next_base && self.is_surplus(&file, (base, position), size).await?;
         let mut scanner = Scanner::new(&self.env, file, position, size).within(base, next_base);
-        let (to_position, to) = match scanner.find_sound(expected, LeaderEpoch::UNKNOWN).await? {
+        let (to_position, to) = match scanner.find_sound(expected, |_| true).await? {
             Some((position, header)) => (position, header.base_offset),
             None => (size, next_base),
         };

@@ -5,7 +5,7 @@
 use std::io;
 use std::rc::Rc;
 
-use barnabas_base::{LeaderEpoch, Offset, RestartKind, TimestampMs};
+use barnabas_base::{Offset, RestartKind, TimestampMs};
 use barnabas_logstate::{AbortedTxn, EpochCache, LogFold, ProducerState};
 use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES};
@@ -19,7 +19,7 @@ use crate::directory::checkpoint_key;
 use crate::index::{OffsetIndex, TimeIndex};
 use crate::name::{FileKind, SegmentFile, Suffix};
 use crate::scan::{Scanner, Step};
-use crate::segment::{Indexes, Segment};
+use crate::segment::{Indexes, Segment, is_within_reach};
 use crate::small_file;
 
 /// Bytes that are written again at once.
@@ -204,13 +204,13 @@ impl Log {
         let file = self.segment_file(base).await?;
         let limit = next_base.unwrap_or(Offset(i64::MAX));
         let mut scanner = Scanner::new(&self.env, Rc::clone(&file), rebuilt.size, size).within(base, limit);
-        let interval = self.state.borrow().config.index_interval_bytes;
+        let bounds = (self.state.borrow().config.index_interval_bytes, plan.durable, next_base.is_none());
         loop {
             let bad = match scanner.step().await? {
                 Step::End => break,
                 Step::Batches { position, batches } => {
                     let from = rebuilt.size;
-                    let bad = self.fold_batches(fold, &mut rebuilt, position, &batches, (interval, plan.durable));
+                    let bad = self.fold_batches(fold, &mut rebuilt, position, &batches, bounds);
                     walked.scanned_bytes += rebuilt.size - from;
                     match bad {
                         None => continue,
@@ -271,7 +271,7 @@ impl Log {
         size: u64,
     ) -> io::Result<bool> {
         let mut scanner = Scanner::new(&self.env, Rc::clone(file), bad, size);
-        Ok(scanner.find_sound(base, LeaderEpoch::UNKNOWN).await?.is_none())
+        Ok(scanner.find_sound(base, |_| true).await?.is_none())
     }
 
     /// The damage that an earlier life has listed there.
@@ -324,15 +324,11 @@ impl Log {
         rebuilt: &mut Rebuilt,
         mut position: u64,
         batches: &[Batch],
-        (interval, durable): (u32, Offset),
+        (interval, durable, is_active): (u32, Offset, bool),
     ) -> Option<u64> {
         for batch in batches {
             let header = batch.header();
-            // What is durable ends where a batch does: one that leaves a gap below that point and ends above it has a
-            // false offset, which its checksum does not cover.
-            let is_misplaced =
-                header.base_offset > rebuilt.last_end && rebuilt.last_end < durable && header.end_offset() > durable;
-            if is_misplaced {
+            if is_misplaced(header, rebuilt, durable, is_active) {
                 barnabas_base::reachable!(self.env, MISPLACED_BATCH_FOUND);
                 return Some(position);
             }
@@ -359,7 +355,9 @@ impl Log {
         (expected, bound): (Offset, Offset),
         size: u64,
     ) -> io::Result<DamagedRange> {
-        let found = scanner.find_sound(expected, LeaderEpoch::UNKNOWN).await?;
+        // What is durable ends where a batch does, and nothing that lies behind a gap beyond that point was acknowledged.
+        let is_possible = |header: &BatchHeader| header.end_offset() <= bound || header.base_offset == bound;
+        let found = scanner.find_sound(expected, is_possible).await?;
         let (to_position, to) = match found {
             Some((position, header)) => (position, header.base_offset),
             None => (size, bound),
@@ -680,6 +678,16 @@ fn jump(fold: &mut LogFold, to: Offset) {
     if fold.end_offset() < to {
         *fold = LogFold::resume(to, fold.producers().clone(), fold.epochs().clone());
     }
+}
+
+/// Whether a batch has a false offset, which its checksum does not cover: one that leaves a gap and ends above what is
+/// durable, since that ends where a batch does, and nothing that followed without a gap is cleaned while it is in the active
+/// segment; or one so far from the base of its segment that it was never put there.
+fn is_misplaced(header: &BatchHeader, rebuilt: &Rebuilt, durable: Offset, is_active: bool) -> bool {
+    let leaves_gap = header.base_offset > rebuilt.last_end;
+    let spans_durable = rebuilt.last_end < durable && header.end_offset() > durable;
+    let is_unsure = is_active && rebuilt.last_end >= durable;
+    leaves_gap && (spans_durable || is_unsure) || !is_within_reach(rebuilt.segment.base, header)
 }
 
 /// A segment's caches in the making.

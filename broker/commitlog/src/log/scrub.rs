@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use barnabas_base::{LeaderEpoch, Offset};
+use barnabas_base::Offset;
 use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES, crc32c};
 
@@ -237,7 +237,7 @@ impl Log {
             return Ok(Piece { from_position: position, to_position: range.to_position, content });
         }
         scanner.seek(position);
-        let next = scanner.find_sound(expected, LeaderEpoch::UNKNOWN).await?;
+        let next = scanner.find_sound(expected, |_| true).await?;
         let to_position = next.map_or(size, |(next, _)| next);
         Ok(Piece { from_position: position, to_position, content: Content::Unsound })
     }
