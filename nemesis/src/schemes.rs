@@ -45,7 +45,7 @@ const SCHEMES: &[Scheme] = &[
     },
     Scheme { weight: 2, families: &[Family::Rot, Family::Misplaced, Family::Kill], faults: heads_that_rot },
     Scheme { weight: 2, families: &[Family::Slow, Family::Kill], faults: slow_start },
-    Scheme { weight: 1, families: &[Family::Slow], faults: slow_names },
+    Scheme { weight: 3, families: &[Family::Slow], faults: slow_names },
     Scheme { weight: 3, families: &[Family::Clock], faults: clock_that_runs_ahead },
 ];
 
@@ -291,11 +291,13 @@ fn slow_start(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
     vec![died, (loaded, Fault::Stall { node: NODE, call: Call::Read, file, each_ms, for_ms })]
 }
 
-/// Names change slowly: what makes, renames and removes files takes long enough for others to meet it.
-fn slow_names(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
-    let calls = [Call::Open, Call::Rename, Call::SyncDir, Call::Remove, Call::Sync];
-    let (call, each_ms) = (*dice.pick(&calls), dice.magnitude(20, 2_000));
-    let stall = Fault::Stall { node: NODE, call, file: FileClass::Any, each_ms, for_ms: dice.between(2_000, 8_000) };
+/// Names change slowly: what makes, renames and removes files takes long enough for others to meet it. Where topics come
+/// and go, one of the same name is made while the last one's folders still have theirs.
+fn slow_names(dice: &mut Dice, lane: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let any = [Call::Open, Call::Rename, Call::SyncDir, Call::Remove, Call::Sync];
+    let call = if lane == Lane::Admin && dice.chance(2, 3) { Call::Rename } else { *dice.pick(&any) };
+    let (each_ms, for_ms) = (dice.magnitude(20, 2_000), dice.between(2_000, 8_000));
+    let stall = Fault::Stall { node: NODE, call, file: FileClass::Any, each_ms, for_ms };
     vec![(at(at_ms), stall)]
 }
 
