@@ -74,8 +74,25 @@ pub(crate) struct Query {
 struct Assignments {
     /// Any change.
     changed: Vec<usize>,
-    /// Changes after which nothing of before is returned.
-    afresh: Vec<usize>,
+    /// Changes after which a reader that assigns returns nothing of before, and those of a member: each has what it fetched
+    /// for itself, and a client that has left its group returns what it had fetched by assignment.
+    afresh: [Vec<usize>; 2],
+}
+
+impl Assignments {
+    /// The last change up to `position` after which nothing of before is returned; 0 for none.
+    fn afresh(&self, by: By, position: usize) -> usize {
+        let changes = &self.afresh[by as usize];
+        let count = changes.partition_point(|change| *change <= position);
+        count.checked_sub(1).map_or(0, |last| changes[last])
+    }
+}
+
+/// Whose records a client returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Assignment = 0,
+    Membership = 1,
 }
 
 /// Evidence, arranged.
@@ -207,12 +224,17 @@ impl<'a> Facts<'a> {
         let mut polls = Vec::new();
         for view in &self.calls {
             let (Some(Outcome::Ok(Reply::Polled { logs })), Some(ended)) = (view.outcome, view.ended) else { continue };
+            let is_member = matches!(view.call, Call::Poll { group: Some(_) });
             let given = assignments.get(&view.by).unwrap_or(&none);
             let changes = given.changed.partition_point(|position| *position <= view.invoked);
             let disturbed = given.changed.get(changes).is_some_and(|position| *position < ended);
             let assigned = changes.checked_sub(1).map_or(0, |index| given.changed[index]);
-            let fresh = given.afresh.partition_point(|position| *position <= view.invoked);
-            let since = fresh.checked_sub(1).map_or(0, |index| given.afresh[index]);
+            let since = match (disturbed, is_member) {
+                // Whose records they are is not known of one that was a member at one end of it.
+                (true, _) => given.afresh(By::Assignment, view.invoked).min(given.afresh(By::Membership, view.invoked)),
+                (false, true) => given.afresh(By::Membership, view.invoked),
+                (false, false) => given.afresh(By::Assignment, view.invoked),
+            };
             let stretch = self.stretch(since, ended);
             for (named, records) in logs {
                 let (by, invoked, log) = (view.by, view.invoked, self.log(*named));
@@ -271,18 +293,21 @@ impl<'a> Facts<'a> {
         let failed = |view: &&CallView<'_>| matches!(view.outcome, Some(Outcome::Failed(_)));
         let kept: BTreeSet<usize> = self.calls.iter().filter(failed).map(|view| view.invoked).collect();
         for (position, step) in self.evidence.steps.iter().enumerate() {
-            let (by, afresh) = match &step.what {
+            let (by, afresh): (_, &[By]) = match &step.what {
                 What::Invoked { call: Call::Assign { .. }, .. } if kept.contains(&position) => continue,
-                What::Invoked { by, call: Call::Assign { from_start, .. }, .. } => (*by, *from_start),
-                What::Invoked { by, call: Call::Join { .. } | Call::Leave { .. }, .. } => (*by, false),
-                What::Member { by, change } => (*by, matches!(change, Membership::Assigned { .. })),
-                What::Reborn { by } => (*by, true),
+                What::Invoked { by, call: Call::Assign { from_start: true, .. }, .. } => (*by, &[By::Assignment]),
+                What::Invoked { by, call: Call::Assign { .. } | Call::Join { .. } | Call::Leave { .. }, .. } => {
+                    (*by, &[])
+                }
+                What::Member { by, change: Membership::Assigned { .. } } => (*by, &[By::Membership]),
+                What::Member { by, change: Membership::Revoked { .. } } => (*by, &[]),
+                What::Reborn { by } => (*by, &[By::Assignment, By::Membership]),
                 What::Invoked { .. } | What::Ended { .. } | What::Observed { .. } | What::Happened(_) => continue,
             };
             let life = lives.entry(by).or_default();
             life.changed.push(position);
-            if afresh {
-                life.afresh.push(position);
+            for whose in afresh {
+                life.afresh[*whose as usize].push(position);
             }
         }
         lives

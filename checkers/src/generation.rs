@@ -164,7 +164,9 @@ impl Rebirths {
                     // generations of the next one nobody may have learned.
                     let may_be_forgotten =
                         step.at.0 >= forgets_after && birth.members.iter().all(|member| member == by);
-                    let goes_back = *generation < birth.top || *generation <= 1 && birth.top == 1;
+                    let is_known = birth.members.contains(by);
+                    let goes_back =
+                        *generation < birth.top || *generation == birth.top && (*generation <= 1 || !is_known);
                     if *generation <= 1 && birth.top > 1 || may_be_forgotten && goes_back {
                         births.entry(*group).or_default().push(at);
                         *birth = Birth::default();
@@ -214,6 +216,8 @@ mod tests {
                 durable().ok(1, join(4), done()).assigned(1, 1, None).ok(2, join(4), done()).assigned(2, 1, None),
                 durable().assigned(1, 1, None).assigned(2, 2, None).assigned(2, 1, None).commits(2, 1, 3),
                 sweeps(durable().assigned(1, 1, None).revoked(1)).assigned(2, 1, None).commits(2, 1, 3),
+                // Of the next group nobody saw the first generation.
+                sweeps(durable().assigned(1, 2, None).revoked(1)).assigned(2, 2, None).commits(2, 2, 3),
                 sweeps(durable().assigned(1, 2, None).assigned(1, 3, None).revoked(1)).assigned(2, 2, None),
             ],
         );
@@ -235,7 +239,7 @@ mod tests {
                 durable().assigned(1, 1, None).revoked(1).assigned(2, 1, None),
                 sweeps(durable().assigned(1, 1, None)).assigned(2, 1, None),
                 sweeps(durable().assigned(1, 2, None).assigned(1, 3, None)).assigned(2, 2, None),
-                sweeps(durable().assigned(1, 2, None).revoked(1)).assigned(2, 2, None),
+                sweeps(durable().assigned(1, 2, None)).assigned(2, 2, None),
                 durable().assigned(1, 2, None).assigned(1, 3, None).revoked(1).assigned(2, 2, None),
             ],
         );

@@ -204,6 +204,13 @@ impl Piece {
         self.ok(client, Call::Poll { group: None }, Reply::Polled { logs })
     }
 
+    /// The same as a member of the group.
+    pub(crate) fn polled_as_member(self, client: u16, records: &[(i64, u64)]) -> Self {
+        let records = records.iter().map(|(offset, value)| seen(*offset, *value)).collect();
+        let logs = vec![(self.log, records)];
+        self.ok(client, Call::Poll { group: Some(G0) }, Reply::Polled { logs })
+    }
+
     /// The last read of the log.
     pub(crate) fn last(self, records: &[(i64, u64)]) -> Self {
         self.happened(Happening::FinalRead).assign(2, true).polled(2, records)

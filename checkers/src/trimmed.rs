@@ -58,7 +58,12 @@ mod tests {
         );
         passes_over(
             &PROMISE,
-            [durable().assign(1, true).trimmed(2).polled(1, &[(0, 1)]), durable().trimmed(2).last(&[])],
+            [
+                durable().assign(1, true).trimmed(2).polled(1, &[(0, 1)]),
+                // It was a member meanwhile, and has what it had fetched before that.
+                durable().assign(1, true).trimmed(2).assigned(1, 1, None).revoked(1).polled(1, &[(0, 1)]),
+                durable().trimmed(2).last(&[]),
+            ],
         );
     }
 
@@ -69,7 +74,7 @@ mod tests {
             [
                 durable().trimmed(2).assign(1, true).polled(1, &[(1, 1)]),
                 durable().trimmed(2).power_lost().last(&[(0, 1), (1, 2), (2, 3)]),
-                durable().trimmed(1).trimmed(3).assigned(1, 1, Some(2)).polled(1, &[(2, 3)]),
+                durable().trimmed(1).trimmed(3).assigned(1, 1, Some(2)).polled_as_member(1, &[(2, 3)]),
             ],
         );
     }

@@ -8,8 +8,8 @@ use barnabas_plan::{
 
 use crate::dice::Dice;
 
-/// One run in so many carries out a scheme.
-const ONE_IN: u64 = 2;
+/// So many runs of four carry out a scheme.
+const OF_FOUR: u64 = 3;
 /// Longest way back up: what follows in a scheme comes soon.
 const BACK_MAX_MS: u64 = 400;
 
@@ -26,15 +26,15 @@ const SCHEMES: &[Scheme] = &[
     Scheme { weight: 2, families: &[Family::Slow, Family::Power, Family::Kill], faults: two_deaths_before_a_sync },
     Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: power_before_segments },
     Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: answered_out_of_time },
-    Scheme { weight: 2, families: &[Family::Slow, Family::Power, Family::Kill], faults: found_before_a_sync },
-    Scheme { weight: 8, families: &[Family::DiskError, Family::Power], faults: failed_sync_then_power },
+    Scheme { weight: 4, families: &[Family::Slow, Family::Power, Family::Kill], faults: found_before_a_sync },
+    Scheme { weight: 12, families: &[Family::DiskError, Family::Power], faults: failed_sync_then_power },
     Scheme {
-        weight: 8,
+        weight: 12,
         families: &[Family::DiskError, Family::Power, Family::Kill],
         faults: failed_sync_then_two_deaths,
     },
     Scheme {
-        weight: 2,
+        weight: 6,
         families: &[Family::DiskError, Family::Power, Family::Kill, Family::Slow],
         faults: torn_end_whose_cut_fails,
     },
@@ -44,19 +44,19 @@ const SCHEMES: &[Scheme] = &[
         faults: index_that_changed,
     },
     Scheme { weight: 2, families: &[Family::Rot, Family::Misplaced, Family::Kill], faults: heads_that_rot },
-    Scheme { weight: 2, families: &[Family::Slow, Family::Kill], faults: slow_start },
+    Scheme { weight: 4, families: &[Family::Slow, Family::Kill], faults: slow_start },
     Scheme { weight: 3, families: &[Family::Slow], faults: slow_names },
-    Scheme { weight: 3, families: &[Family::Clock], faults: clock_that_runs_ahead },
+    Scheme { weight: 8, families: &[Family::Clock], faults: clock_that_runs_ahead },
 ];
 
-/// Adds the faults of a scheme to a plan of one run in [`ONE_IN`]. Dice of its own leave all else of the plan as it is.
+/// Adds the faults of a scheme to the plans of [`OF_FOUR`] runs of four. Dice of its own leave all else of the plan as it is.
 pub(crate) fn draw(plan: &mut Plan) {
     let mut dice = Dice::new(Keyed::new(plan.seed, "scheme").with(plan.lane as u64).bits());
     let families = plan.lane.families();
     let fits = |scheme: &&Scheme| scheme.families.iter().all(|family| families.contains(family));
     let often = |scheme: &'static Scheme| (0..scheme.weight).map(move |_| scheme);
     let fitting: Vec<&Scheme> = SCHEMES.iter().filter(fits).flat_map(often).collect();
-    if fitting.is_empty() || plan.faults.is_empty() || !dice.chance(1, ONE_IN) {
+    if fitting.is_empty() || plan.faults.is_empty() || !dice.chance(OF_FOUR, 4) {
         return;
     }
     // The last part is left alone, so that what broke can come back before the heal.
