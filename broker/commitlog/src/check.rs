@@ -1,6 +1,6 @@
 //! Checksums of a segment's ranges and of its indexes, kept in a plain file beside it: Kafka's batch CRC leaves the first
-//! 21 bytes of every batch unprotected, its indexes have none, and nobody reads a cold segment until a consumer does. A cache: rebuilt from a segment that checks
-//! out when it is missing or describes another length. Pure; logs drive it.
+//! 21 bytes of every batch unprotected, its indexes have none, and nobody reads a cold segment until a consumer does. A
+//! cache: rebuilt from a segment that checks out when it is missing or describes another length. Pure; logs drive it.
 //!
 //! ```text
 //!  0 magic "BARNCHCK"            24 bytes from the segment's start that are covered u64
