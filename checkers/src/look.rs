@@ -1,7 +1,7 @@
 //! Promise: a fetch that begins anywhere finds the first record at or behind its offset. Readers that go from record to
 //! record hardly need an index; this one has to be told where to begin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::Offset;
 use barnabas_history::{Call, Content, Evidence, LogName, Outcome, Reply};
@@ -29,6 +29,7 @@ fn check(evidence: &Evidence) -> Verdict {
     let mut court = Court::new(evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
     let lawful = Lawful::new(&facts);
+    let mut stayings = BTreeMap::new();
     for view in facts.calls.iter().filter(|view| view.invoked > read.start) {
         let Call::Look { topic, partition, from } = view.call else { continue };
         let logs = read.logs.keys().filter(|log| (log.topic, log.partition) == (*topic, *partition));
@@ -39,8 +40,8 @@ fn check(evidence: &Evidence) -> Verdict {
             Some(Outcome::Failed(name)) if name == OUT_OF_RANGE => None,
             Some(_) | None => continue,
         };
-        let staying = staying(&read, *log, lawful.compacts(log.topic));
-        let wrong = wrong(&staying, *from, found);
+        let staying = stayings.entry(*log).or_insert_with(|| staying(&read, *log, lawful.compacts(log.topic)));
+        let wrong = wrong(staying, *from, found);
         court.judge(wrong.is_some(), Some(facts.end_of(view)), Some(*log), || {
             format!("a fetch at {from} of {} {}", shown(*log), wrong.unwrap_or_default())
         });

@@ -71,12 +71,8 @@ pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
     // One shard hides every interleaving; it is one of the extremes all the same.
     let shards = *dice.pick(&[1_u64, 2, 2, 3, 4]);
     plan.knobs.set("world.shards", shards);
-    for (name, values) in WORLD.iter().chain(BROKER) {
-        if dice.chance(1, 3) {
-            let value = *dice.pick(values);
-            plan.knobs.set(name, value);
-        }
-    }
+    draw_some(dice, plan, WORLD);
+    draw_some(dice, plan, BROKER);
     // A narrow window over a long way carries a few hundred bytes a second: nothing would come to its end.
     if plan.knobs.number("world.link.max_us", 0) > 2_000 {
         plan.knobs.unset("world.window_bytes_max");
@@ -99,7 +95,12 @@ pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
 /// Journals that fill, and logs that are settled, within a run. Dice of their own leave all else of the plan as it is.
 pub(crate) fn lower_bounds(plan: &mut Plan) {
     let mut dice = Dice::new(Keyed::new(plan.seed, "bounds").with(plan.lane as u64).bits());
-    for (name, values) in BOUNDS {
+    draw_some(&mut dice, plan, BOUNDS);
+}
+
+/// One knob in three is drawn.
+fn draw_some(dice: &mut Dice, plan: &mut Plan, knobs: &[(&str, &[u64])]) {
+    for (name, values) in knobs {
         if dice.chance(1, 3) {
             plan.knobs.set(name, *dice.pick(values));
         }

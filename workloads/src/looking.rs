@@ -97,6 +97,7 @@ fn request(log: LogName, at: Offset) -> FetchRequest {
 
 fn sight(data: &PartitionData, from: Offset) -> Result<Sight, RecordError> {
     let bytes: Bytes = data.records.bytes().cloned().unwrap_or_default();
+    let mut decompressor = Decompressor::new();
     let mut end = None;
     for batch in batches(&bytes, Tail::MayBeCut) {
         let batch = batch?;
@@ -105,7 +106,7 @@ fn sight(data: &PartitionData, from: Offset) -> Result<Sight, RecordError> {
         if batch.header().attributes.is_control() {
             continue;
         }
-        let payload = batch.payload(&mut Decompressor::new(), DECOMPRESSED_BYTES_MAX)?;
+        let payload = batch.payload(&mut decompressor, DECOMPRESSED_BYTES_MAX)?;
         for record in payload.records() {
             let record = record?;
             if record.offset >= from {
