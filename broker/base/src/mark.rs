@@ -131,7 +131,6 @@ marks! {
     HEADROOM_NOT_FOUND = "headroom-not-found", "A segment was begun and given up, because the device had no room for what goes into it.";
     CACHES_WAIT_FOR_ROOM = "caches-wait-for-room", "Indexes of a sealed segment were left for later, because the device had no room.";
     CHECKPOINT_WAITS_FOR_ROOM = "checkpoint-waits-for-room", "A checkpoint file stayed as it was, because the device had no room.";
-    EPOCH_WAITS_FOR_ROOM = "epoch-waits-for-room", "A leader epoch began that could not be written down, because the device had no room.";
     LOG_SETTLED = "log-settled", "A log wrote down what a start would otherwise have to find out.";
     SETTLED_TOO_LATE = "settled-too-late", "A log was cut or changed while it wrote that down, and the point did not count.";
     FLUSH_POLICY_CHANGED = "flush-policy-changed", "A log changed its flush policy while it was in use.";

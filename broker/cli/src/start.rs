@@ -108,9 +108,11 @@ fn report(problems: &[ConfigProblem]) {
     }
 }
 
+/// One for every two cores unless told: the other one is for the threads that wait for the device and for the kernel's
+/// network, and each shard more divides what one sync could have covered.
 fn data_shards(config: &BrokerConfig) -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let wanted = config.shards.map_or(cores, usize::from);
+    let wanted = config.shards.map_or(cores.div_ceil(2), usize::from);
     u16::try_from(wanted.min(MAX_DATA_SHARDS)).expect("bounded by a small constant")
 }
 

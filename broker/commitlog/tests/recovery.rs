@@ -210,7 +210,6 @@ fn damage_below_the_durable_point_is_kept_and_told() {
     let file = log_file(&path, 0);
     let each = size(&file) / 10;
     std::fs::write(&checkpoint, "0\n1\norders 0 20\n").expect("writable");
-    std::fs::remove_file(log_folder(&path).join("leader-epoch-checkpoint")).expect("removable");
     flip(&file, 4 * each + 500);
     let again = path.clone();
     run(async move |env| {

@@ -62,8 +62,6 @@ struct EpochChange {
 pub struct Folded {
     /// Log end offset after the batch.
     pub end_offset: Offset,
-    /// Whether a leader epoch began with it: the epoch checkpoint is to be written.
-    pub epoch_began: bool,
     /// The transaction it ended; an aborted one goes into the transaction index.
     pub completed: Option<CompletedTxn>,
 }
@@ -199,7 +197,7 @@ impl LogFold {
             producer,
             epochs,
         };
-        let folded = Folded { end_offset, epoch_began: pending.epochs.is_some(), completed };
+        let folded = Folded { end_offset, completed };
         self.end_offset = end_offset;
         self.last_epoch = header.partition_leader_epoch;
         Ok((pending, folded))
@@ -226,7 +224,7 @@ impl LogFold {
     }
 
     /// Notes that this replica leads in `epoch`, which begins at the end of the log even if nothing is appended in it
-    /// (H05). True when the epoch checkpoint is to be written.
+    /// (H05). True when it was not known before.
     ///
     /// # Errors
     /// [`FoldError::EpochRegress`] when the log has batches of a later epoch: whoever made this replica the leader does

@@ -79,7 +79,7 @@ impl MetadataLog {
         let is_first = self.log.end_offset() == Offset::ZERO;
         let own = self.quorum.voter;
         self.files.elect(own, self.epoch).await.map_err(|error| format!("cannot write {QUORUM_STATE}: {error}"))?;
-        let began = self.log.begin_epoch(self.epoch).await;
+        let began = self.log.begin_epoch(self.epoch);
         began.map_err(|error| format!("cannot begin epoch {}: {error}", self.epoch))?;
         let batch = leader_change_batch(&self.quorum, is_first, shard.env.wall());
         append_durably(&self.log, batch, self.epoch).await?;

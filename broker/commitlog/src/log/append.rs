@@ -104,7 +104,6 @@ pub(crate) struct Queued {
     /// Producer state before this batch, for the settled point.
     capture: Option<Capture>,
     completed: Option<CompletedTxn>,
-    epoch_began: bool,
     appended: Appended,
     answer: Option<Answer>,
 }
@@ -293,7 +292,6 @@ impl Log {
             roll,
             capture,
             completed: folded.completed,
-            epoch_began: folded.epoch_began,
             appended: Appended {
                 base_offset: header.base_offset,
                 end_offset: header.end_offset(),
@@ -399,7 +397,6 @@ impl Log {
     fn written(self: &Rc<Self>, group: Vec<Queued>, file: Option<&Rc<dyn File>>) {
         let mut tail = Vec::new();
         let mut captures = Vec::new();
-        let mut epoch_began = false;
         let written_bytes;
         {
             let mut state = self.state.borrow_mut();
@@ -409,13 +406,12 @@ impl Log {
                 let file = file.expect("a group with bytes was written to a file");
                 tail.push(self.written_batch(&mut state, queued, file));
                 captures.extend(queued.capture.clone());
-                epoch_began |= queued.epoch_began;
             }
             state.active_mut().modified = now;
             written_bytes = state.active().size - before;
         }
         if let Some(last) = group.iter().rev().find(|queued| !queued.bytes.is_empty()) {
-            self.after_write(tail, captures, epoch_began, written_bytes, last.header.end_offset());
+            self.after_write(tail, captures, written_bytes, last.header.end_offset());
         }
         for queued in group {
             if let Some(answer) = queued.answer {
@@ -468,7 +464,6 @@ impl Log {
         self: &Rc<Self>,
         tail: Vec<(TailBatch, Vec<Bytes>)>,
         captures: Vec<Capture>,
-        epoch_began: bool,
         written_bytes: u64,
         end_offset: Offset,
     ) {
@@ -477,9 +472,6 @@ impl Log {
         }
         for capture in captures {
             self.arm(capture);
-        }
-        if epoch_began {
-            self.write_epochs_soon();
         }
         let policy = self.state.borrow().config.flush_policy;
         match policy {
@@ -586,16 +578,7 @@ impl Queued {
     }
 
     const fn duplicate(header: BatchHeader, appended: Appended, answer: Answer) -> Self {
-        Self {
-            header,
-            bytes: Vec::new(),
-            roll: None,
-            capture: None,
-            completed: None,
-            epoch_began: false,
-            appended,
-            answer: Some(answer),
-        }
+        Self { header, bytes: Vec::new(), roll: None, capture: None, completed: None, appended, answer: Some(answer) }
     }
 }
 

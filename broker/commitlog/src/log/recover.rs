@@ -579,10 +579,12 @@ impl Log {
         state.damage.ranges().iter().any(|range| ends_it(range) && range.from_position < range.to_position)
     }
 
-    /// Opens the files that the first commit has to sync.
+    /// Has the first commit sync the names, which a life that committed nothing here has not, and opens the files that it
+    /// has to sync.
     async fn open_uncommitted(self: &Rc<Self>) -> io::Result<()> {
         let (is_needed, synced) = {
-            let state = self.state.borrow();
+            let mut state = self.state.borrow_mut();
+            state.uncommitted.folders.extend([self.folder.clone(), self.directory.path.clone()]);
             (state.uncommitted.size_bytes > 0, state.synced)
         };
         if !is_needed {
@@ -598,8 +600,6 @@ impl Log {
             state.uncommitted.unchecked.push((*base, file));
             state.written_to(*base, (*base).max(synced));
         }
-        let folders = [self.folder.clone(), self.directory.path.clone()];
-        self.state.borrow_mut().uncommitted.folders.extend(folders);
         Ok(())
     }
 

@@ -246,19 +246,9 @@ impl Log {
         Some(unwritten)
     }
 
-    /// Writes the leader epochs in the background.
-    pub(crate) fn write_epochs_soon(self: &Rc<Self>) {
-        let log = Rc::clone(self);
-        self.env
-            .spawn("epoch checkpoint", async move {
-                if let Err(error) = log.write_epochs().await {
-                    drop(log.storage_error(&error));
-                }
-            })
-            .detach();
-    }
-
-    /// Writes `leader-epoch-checkpoint`. A cache of what the batches say, but for an epoch that began without any.
+    /// Writes `leader-epoch-checkpoint`: with settled points, sealed segments and cuts, and when the log is closed. What
+    /// began since is found again by the walk of a start, which finds it in the batches; an epoch without any that a crash
+    /// takes ended where it began, and the epoch that a start begins says the same of the epochs before it.
     pub(crate) async fn write_epochs(self: &Rc<Self>) -> io::Result<()> {
         let _replacement = self.begin_replacement().await?;
         let text = {

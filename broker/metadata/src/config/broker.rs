@@ -43,7 +43,7 @@ pub struct BrokerConfig {
     pub metadata_log_dir: String,
     /// `flush.policy`.
     pub flush_policy: FlushPolicy,
-    /// `barnabas.shards`; `None` takes one per core.
+    /// `barnabas.shards`; `None` takes one for every two cores.
     pub shards: Option<u16>,
     /// `barnabas.tail.cache.bytes`, per shard.
     pub tail_cache_bytes: u64,

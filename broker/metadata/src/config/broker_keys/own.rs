@@ -11,7 +11,7 @@ keys! { OWN
     "flush.policy": Str = "ack", OneOf(&["ack", "os"]), ReadOnly, Works,
         "What an acknowledgement stands for: ack syncs to the device first, os trusts the page cache as Kafka does.";
     "barnabas.shards": Int = "0", Between(0, 1_024), ReadOnly, Works,
-        "Shards, each one thread that owns its partitions; 0 takes one per core.";
+        "Shards, each one thread that owns its partitions; 0 takes one for every two cores.";
     "barnabas.tail.cache.bytes": Long = "33554432", AtLeast(0), ReadOnly, Works,
         "Bytes of recent batches each shard keeps in memory for readers near the end of a log.";
     "log.scrub.interval.ms": Long = "604800000", AtLeast(-1), ReadOnly, Works,
@@ -22,7 +22,7 @@ keys! { OWN
         "Bytes each shard may hold for requests, responses and decompression, and as many for groups and producers.";
     "internal.barnabas.journal.file.bytes": Long = "33554432", Between(65_536, 1_073_741_824), Internal, Works,
         "Size at which a journal file is left for the other one.";
-    "internal.barnabas.unsettled.bytes": Long = "134217728", AtLeast(4_096), Internal, Works,
+    "internal.barnabas.unsettled.bytes": Long = "536870912", AtLeast(4_096), Internal, Works,
         "Bytes of a shard that a start after a crash has to walk through, at most.";
 }
 
