@@ -1,9 +1,9 @@
 //! Promise: an acknowledgement follows the sync of what it acknowledges and, with acks=all, the high watermark; after a
-//! directory failed, its shard syncs nothing more, and soon no shard of its broker that has topics does (I18).
+//! directory failed, its shard syncs nothing more, and soon no shard of its broker does (I18).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use barnabas_base::{Observation, Offset, ShardId, TopicId, TopicPartition, Uuid};
+use barnabas_base::{Observation, Offset, ShardId};
 use barnabas_history::Evidence;
 use barnabas_plan::NodeName;
 
@@ -23,9 +23,6 @@ pub(crate) const PROMISE: Promise = Promise {
 /// processor and in the longest queue that is drawn.
 const SPREADS_WITHIN_NS: u64 = 15_000_000_000;
 
-/// The topic id of `__cluster_metadata` (KIP-516).
-const METADATA: TopicId = TopicId(Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
-
 /// Directories that failed: by shard, and by broker with the time.
 #[derive(Default)]
 struct Failed {
@@ -39,10 +36,9 @@ impl Failed {
         self.brokers.entry((sight.node, sight.life)).or_insert(at_ns);
     }
 
-    /// Whether the shard of this observation, about a log of its own, knows of a failure. The controller's shard, which has
-    /// the metadata log alone, is told of none: it finds out for itself.
-    fn is_known(&self, sight: &Sight<'_>, log: TopicPartition, at_ns: u64) -> bool {
-        let told = |since: &u64| at_ns.saturating_sub(*since) > SPREADS_WITHIN_NS && log.topic_id != METADATA;
+    /// Whether the shard of this observation knows of a failure.
+    fn is_known(&self, sight: &Sight<'_>, at_ns: u64) -> bool {
+        let told = |since: &u64| at_ns.saturating_sub(*since) > SPREADS_WITHIN_NS;
         self.shards.contains(&(sight.node, sight.life, sight.shard))
             || self.brokers.get(&(sight.node, sight.life)).is_some_and(told)
     }
@@ -65,7 +61,7 @@ fn check(evidence: &Evidence) -> Verdict {
             Observation::LogLoaded { end_offset, .. } => *point = *end_offset,
             Observation::Truncated { offset, .. } => *point = (*point).min(*offset),
             Observation::Synced { offset, .. } => {
-                let late = failed.is_known(&sight, partition, at_ns) && *offset > *point;
+                let late = failed.is_known(&sight, at_ns) && *offset > *point;
                 court.judge(late, Some(sight.step), None, || {
                     format!("{partition} on {} was synced up to {offset} after its directory failed", sight.node)
                 });

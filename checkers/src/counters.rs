@@ -171,6 +171,7 @@ impl Count {
             | Happening::Healed
             | Happening::FirstRead
             | Happening::FinalRead
+            | Happening::Holds { .. }
             | Happening::Misanswered { .. }
             | Happening::Unsettled { .. } => {}
         }

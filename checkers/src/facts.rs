@@ -373,6 +373,7 @@ fn losses(evidence: &Evidence) -> Vec<usize> {
             | Happening::Healed
             | Happening::FirstRead
             | Happening::FinalRead
+            | Happening::Holds { .. }
             | Happening::Misanswered { .. }
             | Happening::Unsettled { .. } => false,
         }

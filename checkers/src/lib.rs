@@ -12,6 +12,7 @@
 mod aborted_read;
 mod ack_after_sync;
 mod answers;
+mod bounds;
 mod committed;
 mod compacted;
 mod counters;
@@ -124,6 +125,7 @@ pub const ALL: &[Promise] = &[
     ack_after_sync::PROMISE,
     prompt::PROMISE,
     restart::PROMISE,
+    bounds::PROMISE,
     epochs::PROMISE,
     sequences::PROMISE,
     disk_log::PROMISE,

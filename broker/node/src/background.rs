@@ -116,7 +116,8 @@ async fn scrubbing(shard: Rc<Shard>) {
     }
 }
 
-/// A directory that fails on one shard is taken out of use on all of them, within one message.
+/// A directory that fails on one shard is taken out of use on all of them, within one message. That of the metadata log
+/// takes the node along, as it does in Kafka: it cannot say any more what becomes of its partitions.
 async fn spread_failure(shard: Rc<Shard>, directory: Rc<LogDirectory>) {
     directory.offline().await;
     let Some(error) = directory.failure() else { return };
@@ -130,7 +131,9 @@ async fn spread_failure(shard: Rc<Shard>, directory: Rc<LogDirectory>) {
         Box::pin(std::future::ready(()))
     };
     barnabas_base::reachable!(shard.env, DIRECTORY_FAILURE_SPREAD);
+    let told = shard.on(shard.controller_shard(), fail.clone());
     shard.on_all(fail).await;
+    told.await;
 }
 
 /// Writes the checkpoint files of all directories from time to time, until it is told to stop and gives them back.

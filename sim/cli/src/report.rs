@@ -125,6 +125,9 @@ fn happened(happening: &Happening) -> String {
         Happening::Healed => "everything is healed".to_owned(),
         Happening::FirstRead => "the first read of everything begins".to_owned(),
         Happening::FinalRead => "the last read of everything begins".to_owned(),
+        Happening::Holds { node, named, nameless, files, .. } => {
+            format!("{node} has {named} of {files} files open, and {nameless} that are gone")
+        }
         Happening::Misanswered { by, what } => format!("{} was sent what it had not asked for: {what}", by.client),
         Happening::Unsettled { what } => format!("not settled: {what}"),
     }

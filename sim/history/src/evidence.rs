@@ -340,6 +340,19 @@ pub enum Happening {
     FirstRead,
     /// The second final read begins: after the last stop and start.
     FinalRead,
+    /// What a broker holds of its disk once its clients have gone.
+    Holds {
+        /// The node.
+        node: NodeName,
+        /// Descriptors of files that have a name.
+        named: u64,
+        /// Descriptors of files that have none any more.
+        nameless: u64,
+        /// Files that have a name.
+        files: u64,
+        /// Most producer snapshots of a log beside one for each of its segments.
+        spare_snapshots: u64,
+    },
     /// A broker sent a client what is no answer to what it had asked; the client closed the connection.
     Misanswered {
         /// The client.

@@ -47,4 +47,5 @@ pub use key::NodeId;
 pub use net::SlowWay;
 pub use node::{DiskImage, Node};
 pub use trace::TraceEvent;
+pub use volume::Opens;
 pub use world::{Busy, Observed, Panicked, World, elapsed, simulate};

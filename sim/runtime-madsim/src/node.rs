@@ -17,7 +17,7 @@ use crate::key::{NodeId, ProcessKey, ShardKey};
 use crate::net::SlowWay;
 use crate::power::Fates;
 use crate::shard::Shard;
-use crate::volume::Volume;
+use crate::volume::{Opens, Volume};
 use crate::world::World;
 
 /// What a node runs: called once per shard at every start.
@@ -245,11 +245,23 @@ impl Node {
         self.replace_disk(&DiskImage(empty));
     }
 
+    /// What its process holds of its disk.
+    #[must_use]
+    pub fn opens(&self) -> Opens {
+        self.state(|node| node.volume.opens())
+    }
+
     /// Every file on its disk with its content, as its programs see it.
     #[must_use]
     pub fn files(&self) -> Vec<(PathBuf, Bytes)> {
         let content = |node: &NodeState, inode| node.volume.read(inode, 0, usize::MAX).expect("a file can be read");
         self.state(|node| node.volume.files().into_iter().map(|(path, inode)| (path, content(node, inode))).collect())
+    }
+
+    /// The path of every file on its disk.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.state(|node| node.volume.files().into_iter().map(|(path, _)| path).collect())
     }
 
     /// Flips one bit of a file, wherever it is kept; false when there is no such byte.

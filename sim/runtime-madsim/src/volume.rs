@@ -159,6 +159,17 @@ struct Object {
     handles: u32,
 }
 
+/// What the processes of a machine hold of its disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opens {
+    /// Opens of files that have a name.
+    pub named: u64,
+    /// Opens of files whose name was removed.
+    pub nameless: u64,
+    /// Files that have a name.
+    pub files: u64,
+}
+
 /// The file system of one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Volume {
@@ -224,6 +235,21 @@ impl Volume {
         assert!(object.handles > 0, "an open is closed once");
         object.handles -= 1;
         self.release_if_unused(inode);
+    }
+
+    /// Opens that were not closed, and how many files there are.
+    pub(crate) fn opens(&self) -> Opens {
+        let mut opens = Opens::default();
+        for object in self.objects.values().filter(|object| matches!(object.content, Content::File(_))) {
+            let handles = u64::from(object.handles);
+            if object.names > 0 {
+                opens.files += 1;
+                opens.named += handles;
+            } else {
+                opens.nameless += handles;
+            }
+        }
+        opens
     }
 
     pub(crate) fn read(&self, inode: Inode, offset: u64, len: usize) -> io::Result<Bytes> {

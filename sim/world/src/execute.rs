@@ -3,6 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use barnabas_base::Observation;
 use barnabas_history::{ClientLife, DiskImage, Evidence, Happening, What};
 use barnabas_plan::{ClientName, Fate, Plan};
 use barnabas_runtime::Local;
-use barnabas_runtime_madsim::{Busy, TraceEvent, World, simulate};
+use barnabas_runtime_madsim::{Busy, Opens, TraceEvent, World, simulate};
 use barnabas_workloads::{Recorder, read_everything, set_up};
 
 use crate::Broker;
@@ -22,6 +24,9 @@ use crate::watch::{Phase, SharedWatch};
 
 /// Simulated time in which topics have to be there.
 const SET_UP_MAX: Duration = Duration::from_secs(120);
+/// Simulated time after the first read in which the broker lets go of what it read, and comes to the end of a sync that
+/// takes long.
+const LETS_GO_MAX: Duration = Duration::from_secs(60);
 /// Simulated time in which everything has to settle after the heal.
 const SETTLE_MAX: Duration = Duration::from_secs(300);
 /// Simulated time for one final read.
@@ -170,6 +175,7 @@ fn play(director: &mut Director<'_>) -> Result<(), String> {
     director.happened(Happening::FirstRead);
     let first_bytes = if promises.detection_only { DAMAGED_READ_BYTES } else { FIRST_READ_BYTES };
     read(director, "first reader", first_bytes)?;
+    look_at_holdings(director);
     if promises.final_power_loss {
         director.lose_power(Fate::Drawn, 1);
     } else {
@@ -274,9 +280,32 @@ fn read(director: &mut Director<'_>, name: &'static str, fetch_bytes: u32) -> Re
     })
 }
 
+/// Notes what the broker holds when nobody asks it for anything.
+fn look_at_holdings(director: &mut Director<'_>) {
+    let end = director.world.now().after(LETS_GO_MAX);
+    let machine = director.broker.machine();
+    director.run_until(end, || machine.opens().nameless == 0);
+    let Opens { named, nameless, files } = machine.opens();
+    let spare_snapshots = spare_snapshots(&machine.paths());
+    director.happened(Happening::Holds { node: NODE, named, nameless, files, spare_snapshots });
+}
+
+fn spare_snapshots(paths: &[PathBuf]) -> u64 {
+    let mut folders = BTreeMap::<Option<&Path>, (u64, u64)>::new();
+    for path in paths {
+        let (snapshots, segments) = folders.entry(path.parent()).or_default();
+        match path.extension().and_then(OsStr::to_str) {
+            Some("snapshot") => *snapshots += 1,
+            Some("log") => *segments += 1,
+            _ => {}
+        }
+    }
+    folders.into_values().map(|(snapshots, segments)| snapshots.saturating_sub(segments)).max().unwrap_or(0)
+}
+
 /// The files of the broker as its last process left them.
 fn disks(broker: &Broker, evidence: &Evidence) -> Vec<DiskImage> {
-    let relative = |path: std::path::PathBuf| path.to_str().and_then(|path| path.strip_prefix(DATA)).map(str::to_owned);
+    let relative = |path: PathBuf| path.to_str().and_then(|path| path.strip_prefix(DATA)).map(str::to_owned);
     let files: BTreeMap<String, Vec<u8>> = broker
         .machine()
         .files()

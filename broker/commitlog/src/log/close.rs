@@ -69,7 +69,7 @@ impl Log {
             self.sync_active().await?;
             let mut state = self.state.borrow_mut();
             state.synced = end;
-            state.not_in_file.clear();
+            state.all_in_files();
         }
         Ok(())
     }

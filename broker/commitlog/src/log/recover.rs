@@ -643,17 +643,15 @@ impl Log {
     async fn remove_strays(self: &Rc<Self>, listing: &Listing) -> io::Result<()> {
         let end = self.end_offset();
         let bases = self.segment_bases();
-        let settled = self.state.borrow().settling.settled.map(|(offset, ..)| offset);
-        let latest = listing.snapshots().into_iter().filter(|at| *at <= end).max();
+        let newest = |limit: Offset| listing.snapshots().into_iter().filter(|at| *at <= limit).max();
+        // Each crash may leave one that no settled point will take away.
+        let kept = [newest(end), self.state.borrow().settling.settled.and_then(|(offset, ..)| newest(offset))];
         let mut has_lost_snapshot = false;
         for file in listing.files.keys() {
             let is_stray = match file.kind {
                 FileKind::Log => false,
                 FileKind::Snapshot => {
-                    let is_kept = bases.contains(&file.offset)
-                        || Some(file.offset) == latest
-                        || settled.is_some_and(|settled| file.offset <= settled && file.offset > bases[0]);
-                    file.offset > end || !is_kept
+                    file.offset > end || !bases.contains(&file.offset) && !kept.contains(&Some(file.offset))
                 }
                 FileKind::Index | FileKind::TimeIndex | FileKind::TxnIndex | FileKind::Check => {
                     !bases.contains(&file.offset)

@@ -182,7 +182,7 @@ impl Log {
             let active = state.active().base;
             assert!(!bases.contains(&active), "the active segment is never deleted");
             state.segments.retain(|segment| !bases.contains(&segment.base));
-            state.not_in_file.retain(|base, _| !bases.contains(base));
+            state.forget_files(bases);
             state.unindexed.retain(|base| !bases.contains(base));
             state.retain_tail(|batch| !bases.contains(&batch.segment));
             state.layout_changed();

@@ -136,6 +136,7 @@ impl Log {
         self.sealed_to(base, capture, policy);
         let snapshot = self.path_of(SegmentFile::new(capture.offset, FileKind::Snapshot));
         small_file::write_cache(&*self.env.disk, &snapshot, capture.snapshot.clone()).await?;
+        self.remove_if_gone(capture.offset, &[FileKind::Snapshot]).await?;
         self.write_caches(base).await?;
         let indexes = {
             let mut state = self.state.borrow_mut();
@@ -162,6 +163,18 @@ impl Log {
         if policy == FlushPolicy::Os {
             self.note_point();
         }
+    }
+
+    /// Removes what was written for a segment that retention has taken away meanwhile, with all it had then.
+    async fn remove_if_gone(self: &Rc<Self>, base: Offset, kinds: &[FileKind]) -> io::Result<()> {
+        if self.state.borrow().segment(base).is_some() {
+            return Ok(());
+        }
+        barnabas_base::reachable!(self.env, CACHES_OF_GONE_SEGMENT);
+        for kind in kinds {
+            small_file::remove(&*self.env.disk, &self.path_of(SegmentFile::new(base, *kind))).await?;
+        }
+        Ok(())
     }
 
     /// Writes what is not on disk of a segment's indexes, durable when this resolves, and its checksums.
@@ -195,15 +208,15 @@ impl Log {
             let path = self.path_of(SegmentFile::new(base, FileKind::Check));
             small_file::write_cache(disk, &path, checks).await?;
         }
-        let mut state = self.state.borrow_mut();
-        if let Some(segment) = state.segment_mut(base) {
+        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
             segment.aborted_written = segment.aborted_written.max(unwritten.aborted_count);
             if let Some(indexes) = &mut segment.indexes {
                 indexes.offset.set_written(unwritten.offset_count);
                 indexes.time.set_written(unwritten.time_count);
             }
         }
-        Ok(())
+        let caches = [FileKind::Index, FileKind::TimeIndex, FileKind::TxnIndex, FileKind::Check];
+        self.remove_if_gone(base, &caches).await
     }
 
     /// The same where the caches are in memory already: without room they are not kept, and made again after a start.

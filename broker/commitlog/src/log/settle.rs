@@ -116,30 +116,37 @@ impl Log {
         self.wait_until_sealed(capture.segment).await;
         self.write_caches(capture.segment).await?;
         self.write_epochs().await?;
-        let before = {
+        if let Some(offset) = self.settle_at(capture, layout, policy) {
+            small_file::remove(&*self.env.disk, &self.path_of(SegmentFile::new(offset, FileKind::Snapshot))).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts the log as settled at `capture`, unless it has changed since that was taken. Gives the producer snapshot that
+    /// is of no use any more: the one of the settled point before, or this one.
+    fn settle_at(self: &Rc<Self>, capture: &Capture, layout: u64, policy: FlushPolicy) -> Option<Offset> {
+        let (is_valid, spare) = {
             let mut state = self.state.borrow_mut();
+            let before = state.settling.settled.map(|(offset, ..)| offset);
             // A snapshot above the high watermark would hide a marker that is not replicated yet (H16).
             let is_valid = state.layout == layout
                 && capture.offset <= state.high_watermark
                 && state.indexed_to() >= capture.segment;
-            if !is_valid {
-                barnabas_base::reachable!(self.env, SETTLED_TOO_LATE);
-                return Ok(());
+            let (kept, spare) = if is_valid { (Some(capture.offset), before) } else { (before, Some(capture.offset)) };
+            if is_valid {
+                state.settling.settled = Some((capture.offset, capture.segment, capture.position));
+                if policy == FlushPolicy::Os {
+                    state.synced = state.synced.max(capture.offset);
+                }
             }
-            let now = (capture.offset, capture.segment, capture.position);
-            let before = state.settling.settled.replace(now);
-            if policy == FlushPolicy::Os {
-                state.synced = state.synced.max(capture.offset);
-            }
-            before.filter(|(offset, ..)| *offset != capture.offset && state.segment(*offset).is_none())
+            (is_valid, spare.filter(|spare| Some(*spare) != kept && state.segment(*spare).is_none()))
         };
-        barnabas_base::reachable!(self.env, LOG_SETTLED);
-        self.note_point();
-        if let Some((offset, ..)) = before {
-            let path = self.path_of(SegmentFile::new(offset, FileKind::Snapshot));
-            small_file::remove(&*self.env.disk, &path).await?;
+        barnabas_base::sometimes!(self.env, SETTLED_TOO_LATE, !is_valid);
+        barnabas_base::sometimes!(self.env, LOG_SETTLED, is_valid);
+        if is_valid {
+            self.note_point();
         }
-        Ok(())
+        spare
     }
 
     /// Makes everything durable that was written under `flush.policy=os`, and keeps to `ack` from there on.
@@ -157,7 +164,7 @@ impl Log {
                         let mut state = log.state.borrow_mut();
                         let end = state.fold.committed_end();
                         state.synced = end;
-                        state.not_in_file.clear();
+                        state.all_in_files();
                         let config = LogConfig { flush_policy: state.wanted_policy, ..state.config.clone() };
                         state.set_config(config);
                     }

@@ -63,7 +63,7 @@ pub(crate) struct Uncommitted {
     pub(crate) has_all_pieces: bool,
     pub(crate) files: SegmentFiles,
     pub(crate) folders: Vec<PathBuf>,
-    /// Files written since the last journal checkpoint.
+    /// Files written since the last journal checkpoint and not synced since.
     pub(crate) unchecked: SegmentFiles,
 }
 
@@ -292,6 +292,19 @@ impl State {
         self.not_in_file.entry(base).or_insert(offset);
     }
 
+    /// Every segment is in its own file, and synced. Without this a descriptor would be kept for each segment that was
+    /// written since the last checkpoint of the journal, also of those that are gone.
+    pub(crate) fn all_in_files(&mut self) {
+        self.not_in_file.clear();
+        self.uncommitted.unchecked.clear();
+    }
+
+    /// These segments are gone.
+    pub(crate) fn forget_files(&mut self, bases: &[Offset]) {
+        self.not_in_file.retain(|base, _| !bases.contains(base));
+        self.uncommitted.unchecked.retain(|(base, _)| !bases.contains(base));
+    }
+
     /// A sync of these segments' files has ended that was begun when the log ended at `end_offset`.
     pub(crate) fn files_synced(&mut self, bases: impl Iterator<Item = Offset>, end_offset: Offset) {
         for base in bases {
@@ -299,6 +312,7 @@ impl State {
             let segment_end = self.segments.get(after).map_or(self.fold.committed_end(), |next| next.base);
             if end_offset >= segment_end {
                 self.not_in_file.remove(&base);
+                self.uncommitted.unchecked.retain(|(unchecked, _)| *unchecked != base);
             } else if let Some(from) = self.not_in_file.get_mut(&base) {
                 *from = (*from).max(end_offset);
             }

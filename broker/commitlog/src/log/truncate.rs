@@ -115,7 +115,7 @@ impl Log {
         {
             let mut state = self.state.borrow_mut();
             state.synced = state.synced.min(offset);
-            state.not_in_file.clear();
+            state.all_in_files();
             state.layout_changed();
             // Bytes that were cut must not reach the journal; what is left of them syncs its own file.
             state.uncommitted.end_offset = state.uncommitted.end_offset.min(offset);

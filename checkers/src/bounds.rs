@@ -1,0 +1,57 @@
+//! Promise: what a broker holds is bounded (I42). Once its clients have gone it has each of its files open once at most and
+//! none that is gone, and beside the producer snapshots of its segments a log has two at most.
+
+use barnabas_history::{Evidence, Happening, What};
+
+use crate::facts::always;
+use crate::verdict::Court;
+use crate::{Kind, Promise, Verdict};
+
+pub(crate) const PROMISE: Promise = Promise {
+    name: "bounds",
+    words: "a broker keeps open what it has, once, and two snapshots a log beside those of segments",
+    kind: Kind::WhiteBox,
+    applies: always,
+    check,
+};
+
+/// Producer snapshots of a log that belong to no segment: that of its settled point, and one that a crash left.
+const SNAPSHOTS_SPARE_MAX: u64 = 2;
+
+/// Judges what a broker held when nobody asked it for anything.
+fn check(evidence: &Evidence) -> Verdict {
+    let mut court = Court::new(evidence);
+    for (position, step) in evidence.steps.iter().enumerate() {
+        let What::Happened(Happening::Holds { node, named, nameless, files, spare_snapshots: spare }) = &step.what
+        else {
+            continue;
+        };
+        let mut judge = |is_broken, words: String| court.judge(is_broken, Some(position), None, || words);
+        judge(named > files, format!("{node} has {files} files open {named} times"));
+        judge(*nameless > 0, format!("{node} has {nameless} files open that are gone"));
+        judge(*spare > SNAPSHOTS_SPARE_MAX, format!("a log on {node} has {spare} snapshots more than segments"));
+    }
+    court.verdict()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::piece::{Piece, accepts, durable, rejects};
+
+    use barnabas_plan::NodeName;
+
+    fn holds([named, nameless, files, spare_snapshots]: [u64; 4]) -> Piece {
+        durable().happened(Happening::Holds { node: NodeName(0), named, nameless, files, spare_snapshots })
+    }
+
+    #[test]
+    fn accepts_what_is_needed() {
+        accepts(&PROMISE, [holds([4, 0, 4, 0]), holds([0, 0, 9, 2])]);
+    }
+
+    #[test]
+    fn rejects_what_is_left_over() {
+        rejects(&PROMISE, [holds([5, 0, 4, 0]), holds([1, 1, 4, 0]), holds([1, 0, 4, 3])]);
+    }
+}
