@@ -75,7 +75,7 @@ impl Log {
         let walked = self.walk_all(&plan, listing, &mut fold, from).await?;
         self.finish(&plan, fold, log_start, walked.last_end).await?;
         self.resume_checks().await?;
-        self.remove_strays(listing).await?;
+        self.remove_strays(listing, plan.settled).await?;
         Ok(self.report_of(plan.kind, walked.scanned_bytes, walked.cut_bytes))
     }
 
@@ -640,19 +640,17 @@ impl Log {
     }
 
     /// Removes caches that belong to no segment, and snapshots past the end of the log.
-    async fn remove_strays(self: &Rc<Self>, listing: &Listing) -> io::Result<()> {
+    async fn remove_strays(self: &Rc<Self>, listing: &Listing, settled: Offset) -> io::Result<()> {
         let end = self.end_offset();
         let bases = self.segment_bases();
-        let newest = |limit: Offset| listing.snapshots().into_iter().filter(|at| *at <= limit).max();
-        // Each crash may leave one that no settled point will take away.
-        let kept = [newest(end), self.state.borrow().settling.settled.and_then(|(offset, ..)| newest(offset))];
+        // Beside those of segments the one that this start could use: each crash may leave others, which no settled point
+        // will take away.
+        let kept = listing.snapshots().into_iter().filter(|at| *at <= settled.min(end)).max();
         let mut has_lost_snapshot = false;
         for file in listing.files.keys() {
             let is_stray = match file.kind {
                 FileKind::Log => false,
-                FileKind::Snapshot => {
-                    file.offset > end || !bases.contains(&file.offset) && !kept.contains(&Some(file.offset))
-                }
+                FileKind::Snapshot => file.offset > end || !bases.contains(&file.offset) && kept != Some(file.offset),
                 FileKind::Index | FileKind::TimeIndex | FileKind::TxnIndex | FileKind::Check => {
                     !bases.contains(&file.offset)
                 }
