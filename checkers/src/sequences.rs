@@ -43,6 +43,8 @@ struct Batch {
     first: i32,
     /// The sequence that follows.
     next: i32,
+    /// Records that nobody observed and that may lie before it.
+    unseen: i64,
 }
 
 /// One replica, as far as it was observed.
@@ -82,17 +84,18 @@ fn check(evidence: &Evidence) -> Verdict {
                 log.end = *end_offset;
                 let Some((id, epoch, first)) = *producer else { continue };
                 let count = i32::try_from(end_offset.minus(*base_offset)).unwrap_or(i32::MAX);
-                let batch = Batch { base: *base_offset, epoch, first: first.0, next: first.plus(count).0 };
+                let next = first.plus(count).0;
                 let known = log.producers.entry(id).or_default();
+                let unseen = std::mem::take(&mut known.unseen);
+                let batch = Batch { base: *base_offset, epoch, first: first.0, next, unseen };
                 if let Some(last) = known.batches.last() {
-                    let wrong = last.wrong(&batch, known.unseen);
+                    let wrong = last.wrong(&batch);
                     court.judge(wrong.is_some(), Some(sight.step), None, || {
                         let reason = wrong.unwrap_or_default();
                         format!("{partition} on {}, producer {id} at {base_offset}: {reason}", sight.node)
                     });
                 }
                 known.batches.push(batch);
-                known.unseen = 0;
             }
             _ => {}
         }
@@ -112,22 +115,24 @@ impl Log {
         let unseen = end.minus(self.end);
         for producer in self.producers.values_mut() {
             let kept = producer.batches.partition_point(|batch| batch.base < end);
+            // What lies before the first batch that is gone is there still.
+            let before = producer.batches.get(kept).map(|gone| gone.unseen);
             producer.batches.truncate(kept);
-            producer.unseen = (producer.unseen + unseen).max(0);
+            producer.unseen = before.unwrap_or_else(|| (producer.unseen + unseen).max(0));
         }
         self.end = end;
     }
 }
 
 impl Batch {
-    /// What is wrong with a batch that follows this one, with up to `unseen` records between them.
-    fn wrong(&self, next: &Self, unseen: i64) -> Option<String> {
+    /// What is wrong with a batch that follows this one.
+    fn wrong(&self, next: &Self) -> Option<String> {
         if next.epoch < self.epoch {
             return Some(format!("epoch {} after {}", next.epoch, self.epoch));
         }
         let expected = if next.epoch == self.epoch { self.next } else { 0 };
         let passed_over = i64::from(next.first.wrapping_sub(expected) & i32::MAX);
-        (passed_over > unseen).then(|| format!("sequence {} where {expected} follows", next.first))
+        (passed_over > next.unseen).then(|| format!("sequence {} where {expected} follows", next.first))
     }
 }
 
@@ -157,6 +162,10 @@ mod tests {
         // It died with three records written that it had not observed yet; two of them are of this producer.
         let died = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 5);
         accepts(&PROMISE, [died.batch(5, 6, 0, Some((7, 0, 4))).batch(6, 7, 0, Some((7, 0, 5)))]);
+        // The next death takes what came behind those, and leaves them.
+        let again = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 3);
+        let again = again.batch(3, 4, 0, Some((7, 0, 3))).lives(false).loaded(Unclean, 0, 3);
+        accepts(&PROMISE, [again.batch(3, 4, 0, Some((7, 0, 3)))]);
         let lost = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 0);
         passes_over(&PROMISE, [lost.batch(0, 2, 0, Some((7, 0, 0)))]);
         let deleted = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 2, 2);
@@ -185,6 +194,14 @@ mod tests {
                     Some((7, 3, 6)),
                 ),
                 first().lives(false).loaded(Unclean, 0, 5).batch(5, 6, 0, Some((7, 3, 1))),
+                // Nothing is left of what was not seen.
+                first()
+                    .lives(false)
+                    .loaded(Unclean, 0, 3)
+                    .batch(3, 4, 0, Some((7, 3, 3)))
+                    .lives(false)
+                    .loaded(Unclean, 0, 3)
+                    .batch(3, 4, 0, Some((7, 3, 4))),
             ],
         );
     }
