@@ -157,7 +157,7 @@ impl Log {
     ///
     /// # Errors
     /// [`StorageError`].
-    pub fn begin_epoch(self: &Rc<Self>, epoch: LeaderEpoch) -> Result<(), StorageError> {
+    pub fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<(), StorageError> {
         self.directory.check()?;
         let (is_news, start_offset) = {
             let mut state = self.state.borrow_mut();

@@ -166,7 +166,7 @@ impl Log {
     }
 
     /// Removes what was written for a segment that retention has taken away meanwhile, with all it had then.
-    async fn remove_if_gone(self: &Rc<Self>, base: Offset, kinds: &[FileKind]) -> io::Result<()> {
+    async fn remove_if_gone(&self, base: Offset, kinds: &[FileKind]) -> io::Result<()> {
         if self.state.borrow().segment(base).is_some() {
             return Ok(());
         }
