@@ -120,7 +120,10 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
         }
         // Indexes with entries to be wrong.
         Lane::Caches => plan.knobs.set("broker.log.index.interval.bytes", *dice.pick(&[0, 0, 512])),
-        Lane::Clock => plan.knobs.set("broker.offsets.retention.check.interval.ms", *dice.pick(&[500, 1_000, 10_000])),
+        Lane::Clock => {
+            plan.knobs.set("broker.offsets.retention.check.interval.ms", *dice.pick(&[500, 1_000, 10_000]));
+            plan.knobs.set("broker.producer.id.expiration.check.interval.ms", *dice.pick(&[500, 1_000, 10_000]));
+        }
         Lane::Durable
         | Lane::PageCache
         | Lane::Acks

@@ -3,7 +3,7 @@
 
 use barnabas_base::Keyed;
 use barnabas_plan::{
-    Api, Call, Fact, Family, Fate, Fault, FileClass, Lane, Machine, NodeName, Plan, PlannedFault, Trigger,
+    Api, Call, ClientName, Fact, Family, Fate, Fault, FileClass, Lane, Machine, NodeName, Plan, PlannedFault, Trigger,
 };
 
 use crate::dice::Dice;
@@ -18,44 +18,51 @@ struct Scheme {
     /// How often it is taken, against the others that fit.
     weight: u32,
     families: &'static [Family],
-    faults: fn(&mut Dice, Lane, u64) -> Vec<(Trigger, Fault)>,
+    not_in: &'static [Lane],
+    faults: Faults,
 }
 
+type Faults = fn(&mut Dice, Lane, u64) -> Vec<(Trigger, Fault)>;
+
 const SCHEMES: &[Scheme] = &[
-    Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: answered_before_a_sync },
-    Scheme { weight: 2, families: &[Family::Slow, Family::Power, Family::Kill], faults: two_deaths_before_a_sync },
-    Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: power_before_segments },
-    Scheme { weight: 2, families: &[Family::Slow, Family::Power], faults: answered_out_of_time },
-    Scheme { weight: 4, families: &[Family::Slow, Family::Power, Family::Kill], faults: found_before_a_sync },
-    Scheme { weight: 12, families: &[Family::DiskError, Family::Power], faults: failed_sync_then_power },
-    Scheme {
-        weight: 12,
-        families: &[Family::DiskError, Family::Power, Family::Kill],
-        faults: failed_sync_then_two_deaths,
-    },
-    Scheme {
-        weight: 6,
-        families: &[Family::DiskError, Family::Power, Family::Kill, Family::Slow],
-        faults: torn_end_whose_cut_fails,
-    },
-    Scheme {
-        weight: 1,
-        families: &[Family::Rot, Family::Misplaced, Family::Stop, Family::Kill],
-        faults: index_that_changed,
-    },
-    Scheme { weight: 2, families: &[Family::Rot, Family::Misplaced, Family::Kill], faults: heads_that_rot },
-    Scheme { weight: 4, families: &[Family::Slow, Family::Kill], faults: slow_start },
-    Scheme { weight: 3, families: &[Family::Slow], faults: slow_names },
-    Scheme { weight: 8, families: &[Family::Clock], faults: clock_that_runs_ahead },
+    scheme(2, &[Family::Slow, Family::Power], answered_before_a_sync),
+    scheme(2, &[Family::Slow, Family::Power, Family::Kill], two_deaths_before_a_sync),
+    scheme(2, &[Family::Slow, Family::Power], power_before_segments),
+    scheme(2, &[Family::Slow, Family::Power], answered_out_of_time),
+    scheme(4, &[Family::Slow, Family::Power, Family::Kill], found_before_a_sync),
+    scheme(12, &[Family::DiskError, Family::Power], failed_sync_then_power),
+    scheme(12, &[Family::DiskError, Family::Power, Family::Kill], failed_sync_then_two_deaths),
+    scheme(6, &[Family::DiskError, Family::Power, Family::Kill, Family::Slow], torn_end_whose_cut_fails),
+    scheme(1, &[Family::Rot, Family::Misplaced, Family::Stop, Family::Kill], index_that_changed),
+    in_records(scheme(2, &[Family::Rot, Family::Kill], heads_that_rot)),
+    in_records(scheme(2, &[Family::Rot, Family::Kill], damage_before_a_false_head)),
+    scheme(4, &[Family::Slow, Family::Kill], slow_start),
+    scheme(3, &[Family::Slow], slow_names),
+    scheme(8, &[Family::Clock], clock_that_runs_ahead),
+    scheme(8, &[Family::Clock, Family::Pause, Family::Connection, Family::Slow], forgotten_before_a_retry),
+    scheme(1, &[Family::Disk], ids_of_an_old_disk),
 ];
+
+const fn scheme(weight: u32, families: &'static [Family], faults: Faults) -> Scheme {
+    Scheme { weight, families, not_in: &[], faults }
+}
+
+/// Of records: there is a lane in which only what can be made again from them is damaged.
+const fn in_records(scheme: Scheme) -> Scheme {
+    Scheme { not_in: &[Lane::Caches], ..scheme }
+}
+
+impl Scheme {
+    fn fits(&self, lane: Lane) -> bool {
+        !self.not_in.contains(&lane) && self.families.iter().all(|family| lane.families().contains(family))
+    }
+}
 
 /// Adds the faults of a scheme to the plans of [`OF_FOUR`] runs of four. Dice of its own leave all else of the plan as it is.
 pub(crate) fn draw(plan: &mut Plan) {
     let mut dice = Dice::new(Keyed::new(plan.seed, "scheme").with(plan.lane as u64).bits());
-    let families = plan.lane.families();
-    let fits = |scheme: &&Scheme| scheme.families.iter().all(|family| families.contains(family));
     let often = |scheme: &'static Scheme| (0..scheme.weight).map(move |_| scheme);
-    let fitting: Vec<&Scheme> = SCHEMES.iter().filter(fits).flat_map(often).collect();
+    let fitting: Vec<&Scheme> = SCHEMES.iter().filter(|scheme| scheme.fits(plan.lane)).flat_map(often).collect();
     if fitting.is_empty() || plan.faults.is_empty() || !dice.chance(OF_FOUR, 4) {
         return;
     }
@@ -272,13 +279,26 @@ fn index_that_changed(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fau
 
 /// What no checksum of a batch covers changes on the disk between two lives: nothing of it may be served. While a log is
 /// open it is, until it is scrubbed.
-fn heads_that_rot(dice: &mut Dice, lane: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
-    if lane == Lane::Caches {
-        return index_that_changed(dice, lane, at_ms);
+fn heads_that_rot(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let (died, down_ms) = (between_two_lives(dice, at_ms), at_ms + 50);
+    vec![died, (at(down_ms), Fault::RotHeads { node: NODE, bits: few(dice, 24) })]
+}
+
+/// A batch rots, and the head of the one behind it, between two lives or once a log is open and nobody has read it: what
+/// follows damage is taken on its own word.
+fn damage_before_a_false_head(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let died = between_two_lives(dice, at_ms);
+    let rots = Fault::RotBehind { node: NODE, bits: few(dice, 3) };
+    if dice.chance(1, 2) {
+        return vec![died, (at(at_ms + 50), rots)];
     }
-    let back_ms = 100 + soon(dice, BACK_MAX_MS);
-    let died = (at(at_ms), Fault::Crash { node: NODE, back_ms });
-    vec![died, (at(at_ms + 50), Fault::RotHeads { node: NODE, bits: few(dice, 24) })]
+    let loaded = Trigger::Observed { node: NODE, fact: Fact::LogLoaded, count: few(dice, 8), since_ms: at_ms + 1 };
+    vec![died, (loaded, rots)]
+}
+
+/// A death with at least 100 ms in which nothing runs.
+fn between_two_lives(dice: &mut Dice, at_ms: u64) -> (Trigger, Fault) {
+    (at(at_ms), Fault::Crash { node: NODE, back_ms: 100 + soon(dice, BACK_MAX_MS) })
 }
 
 /// A process starts, and what is read once its first logs are there is read slowly, while clients ask.
@@ -311,6 +331,35 @@ fn clock_that_runs_ahead(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, 
     vec![jump(at_ms / 3), jump(at_ms * 2 / 3), jump(at_ms)]
 }
 
+/// A client stands still while what it sent is appended, its producer grows old by the broker's wall clock, its connection
+/// is reset before it reads the answer, and it sends the same again.
+fn forgotten_before_a_retry(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    const DAY_MS: u64 = 86_400_000;
+    let (node, client) = (Machine::Node(NODE), Machine::Client(ClientName(0)));
+    // Syncs that take a while: something of the client is under way.
+    let each_ms = dice.between(100, 500);
+    let slow = Fault::Stall { node: NODE, call: Call::Sync, file: FileClass::Any, each_ms, for_ms: each_ms * 3 };
+    let stands_ms = at_ms + each_ms * 2;
+    let jumps_ms = stands_ms + each_ms + 100;
+    let by_ms = i64::try_from(dice.between(DAY_MS, 30 * DAY_MS) + DAY_MS).expect("a month fits");
+    let resets_ms = jumps_ms + dice.between(500, 3_000);
+    vec![
+        (at(at_ms), slow),
+        (at(stands_ms), Fault::Pause { machine: client, for_ms: resets_ms + 100 - stands_ms }),
+        (at(jumps_ms), Fault::ClockJump { machine: node, by_ms }),
+        (at(resets_ms), Fault::Reset { from: node, to: client }),
+    ]
+}
+
+/// A disk goes back in time twice, and the second time to before what was given out since the first.
+fn ids_of_an_old_disk(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let since_ms = BACK_MAX_MS + dice.magnitude(200, 8_000);
+    let (age_ms, before_ms) = (soon(dice, 8_000), soon(dice, 4_000));
+    let mut old = |age_ms| Fault::OldDisk { node: NODE, age_ms, back_ms: soon(dice, BACK_MAX_MS) };
+    let (first, second) = (old(age_ms), old(since_ms + before_ms));
+    vec![(at(at_ms), first), (at(at_ms + since_ms), second)]
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -338,7 +387,7 @@ mod tests {
                 assert!(added.iter().all(|planned| lane.families().contains(&planned.fault.family())));
                 drawn += usize::from(!added.is_empty());
             }
-            let fits = SCHEMES.iter().any(|scheme| scheme.families.iter().all(|one| lane.families().contains(one)));
+            let fits = SCHEMES.iter().any(|scheme| scheme.fits(*lane));
             assert_eq!(fits, drawn > 8, "{lane}: {drawn} of 40");
         }
     }

@@ -351,6 +351,13 @@ alphabet! {
             /// How many bits.
             bits: u32,
         },
+        /// F13: a bit flips at rest in a batch, and others in the head of the one behind it.
+        RotBehind = "rot-behind" {
+            /// Whose disk.
+            node: NodeName,
+            /// How many bits of the head.
+            bits: u32,
+        },
         /// F14: the next writes are acknowledged and never arrive.
         LostWrite = "lost-write" {
             /// Whose.
@@ -499,7 +506,7 @@ impl Fault {
             Self::Reset { .. } | Self::ResetAfter { .. } | Self::HalfOpen { .. } | Self::SlowReader { .. } => {
                 Family::Connection
             }
-            Self::Rot { .. } | Self::RotHeads { .. } => Family::Rot,
+            Self::Rot { .. } | Self::RotHeads { .. } | Self::RotBehind { .. } => Family::Rot,
             Self::LostWrite { .. } | Self::Misdirected { .. } => Family::Misplaced,
             Self::DiskError { .. } | Self::ShortWrite { .. } => Family::DiskError,
             Self::DiskFull { .. } => Family::Full,

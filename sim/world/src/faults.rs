@@ -7,7 +7,6 @@ use barnabas_base::Keyed;
 use barnabas_history::Happening;
 use barnabas_plan::{Call, Fate, Fault, FileClass, Machine};
 use barnabas_runtime_madsim::{DiskCallKind, DiskVerdict, PowerFate, SlowWay, Span};
-use bytes::Bytes;
 
 use crate::agenda::Cue;
 use crate::director::{Director, NODE};
@@ -54,6 +53,10 @@ impl Director<'_> {
             }
             Fault::RotHeads { bits, .. } => {
                 self.rot_heads(index, *bits);
+                None
+            }
+            Fault::RotBehind { bits, .. } => {
+                self.rot_behind(index, *bits);
                 None
             }
             Fault::LostWrite { .. }
@@ -212,6 +215,7 @@ impl Director<'_> {
             | Fault::HalfOpen { .. }
             | Fault::Rot { .. }
             | Fault::RotHeads { .. }
+            | Fault::RotBehind { .. }
             | Fault::ShortWrite { .. }
             | Fault::ClockJump { .. } => {}
         }
@@ -303,15 +307,33 @@ impl Director<'_> {
 
     /// Flips bits in the heads of drawn batches.
     fn rot_heads(&self, index: usize, bits: u32) {
+        let heads = |(path, positions): (PathBuf, Vec<u64>)| {
+            positions.into_iter().map(move |at| (path.clone(), at, BATCH_HEAD_BYTES)).collect::<Vec<_>>()
+        };
+        self.flip_bits(index, bits, &self.batches().flat_map(heads).collect::<Vec<_>>());
+    }
+
+    /// Flips a bit in what the checksum of a drawn batch covers, and bits in the head of the batch behind it.
+    fn rot_behind(&self, index: usize, bits: u32) {
+        let neighbours = |(path, positions): (PathBuf, Vec<u64>)| {
+            positions.windows(2).map(|pair| (path.clone(), pair[0], pair[1])).collect::<Vec<_>>()
+        };
+        let pairs: Vec<_> = self.batches().flat_map(neighbours).collect();
+        if pairs.is_empty() {
+            return;
+        }
+        let drawn = Keyed::new(self.plan.seed, "rot: neighbours").with(index as u64).below(pairs.len() as u64);
+        let (path, first, second) = &pairs[usize::try_from(drawn).expect("a position")];
+        let body = first + BATCH_HEAD_BYTES;
+        self.flip_bits(index, 1, &[(path.clone(), body, second - body)]);
+        self.flip_bits(index, bits, &[(path.clone(), *second, BATCH_HEAD_BYTES)]);
+    }
+
+    /// Where the batches of each segment begin.
+    fn batches(&self) -> impl Iterator<Item = (PathBuf, Vec<u64>)> {
         let files = self.broker.machine().files().into_iter();
         let segments = files.filter(|(path, _)| is_of(FileClass::Segment, path, DiskCallKind::Read));
-        let heads = |(path, content): (PathBuf, Bytes)| {
-            batch_positions(&content)
-                .into_iter()
-                .map(move |at| (path.clone(), at, BATCH_HEAD_BYTES))
-                .collect::<Vec<_>>()
-        };
-        self.flip_bits(index, bits, &segments.flat_map(heads).collect::<Vec<_>>());
+        segments.map(|(path, content)| (path, batch_positions(&content)))
     }
 
     /// Flips bits in drawn places: a file, a position and how many bytes from there.
