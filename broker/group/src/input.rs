@@ -40,7 +40,7 @@ pub enum Input {
     OffsetCommit { token: Token, version: i16, request: OffsetCommitRequest },
     /// One group of an OffsetFetch, with names resolved ([`crate::resolve`]).
     OffsetFetch { token: Token, require_stable: bool, request: OffsetFetchRequestGroup },
-    /// OffsetDelete.
+    /// OffsetDelete, with what does not exist taken out ([`crate::resolve`]).
     OffsetDelete { token: Token, request: OffsetDeleteRequest },
     /// The groups of a DescribeGroups that live here.
     DescribeGroups { token: Token, version: i16, groups: Vec<String> },

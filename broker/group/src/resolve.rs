@@ -6,11 +6,17 @@ use barnabas_wire::ErrorCode;
 use barnabas_wire::message::offset_commit::{
     OffsetCommitRequestTopic, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
+use barnabas_wire::message::offset_delete::{
+    OffsetDeleteRequestTopic, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use barnabas_wire::message::offset_fetch::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
     OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use barnabas_wire::message::{OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse};
+use barnabas_wire::message::{
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
+    OffsetFetchResponse,
+};
 
 /// From this version on OffsetCommit and OffsetFetch name topics by id (KIP-848, KAFKA-14690).
 const TOPIC_IDS_FROM_VERSION: i16 = 10;
@@ -25,10 +31,12 @@ pub trait TopicNames {
     fn name_of(&self, topic_id: Uuid) -> Option<String>;
     /// Id of the topic of this name.
     fn id_of(&self, name: &str) -> Option<Uuid>;
+    /// Whether the topic with this id has this partition.
+    fn has_partition(&self, topic_id: Uuid, partition: i32) -> bool;
 }
 
-/// Fills in what a commit does not say of its topics, and takes out those that do not exist. Gives the answer to
-/// those that were taken out; when no topic is left, that is the whole answer.
+/// Fills in what a commit does not say of its topics, and takes out topics and partitions that do not exist. Gives the
+/// answer to those that were taken out; when no topic is left, that is the whole answer.
 pub fn resolve_offset_commit(
     version: i16,
     mut request: OffsetCommitRequest,
@@ -45,13 +53,84 @@ pub fn resolve_offset_commit(
             topic.topic_id = topic_id.unwrap_or(Uuid::ZERO);
             topic_id.is_none().then_some(ErrorCode::UnknownTopicOrPartition)
         };
-        match code {
-            Some(code) => refused.push(refuse_commit_topic(&topic, code)),
-            None => known.push(topic),
+        if let Some(code) = code {
+            refused.push(refuse_commit_topic(&topic, code));
+            continue;
+        }
+        let exists = |index| names.has_partition(topic.topic_id, index);
+        let (existing, missing) =
+            std::mem::take(&mut topic.partitions).into_iter().partition(|partition| exists(partition.partition_index));
+        topic.partitions = missing;
+        if !topic.partitions.is_empty() {
+            refused.push(refuse_commit_topic(&topic, ErrorCode::UnknownTopicOrPartition));
+        }
+        topic.partitions = existing;
+        if !topic.partitions.is_empty() {
+            known.push(topic);
         }
     }
     request.topics = known;
     (request, refused)
+}
+
+/// Completes the answer to a commit with what was refused before: a topic stands in it once.
+#[must_use]
+pub fn complete_offset_commit(
+    mut response: OffsetCommitResponse,
+    refused: Vec<OffsetCommitResponseTopic>,
+) -> OffsetCommitResponse {
+    for topic in refused {
+        let is_it =
+            |known: &&mut OffsetCommitResponseTopic| (&known.name, known.topic_id) == (&topic.name, topic.topic_id);
+        match response.topics.iter_mut().find(is_it) {
+            Some(known) => known.partitions.extend(topic.partitions),
+            None => response.topics.push(topic),
+        }
+    }
+    response
+}
+
+/// Takes topics and partitions that do not exist out of an OffsetDelete, and gives the answer to them.
+pub fn resolve_offset_delete(
+    mut request: OffsetDeleteRequest,
+    names: &impl TopicNames,
+) -> (OffsetDeleteRequest, Vec<OffsetDeleteResponseTopic>) {
+    let mut refused = Vec::new();
+    for topic in &mut request.topics {
+        let topic_id = names.id_of(&topic.name);
+        let exists = |index| topic_id.is_some_and(|topic_id| names.has_partition(topic_id, index));
+        let (existing, missing): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut topic.partitions).into_iter().partition(|partition| exists(partition.partition_index));
+        topic.partitions = existing;
+        if !missing.is_empty() {
+            let refuse = |partition_index| OffsetDeleteResponsePartition {
+                partition_index,
+                error_code: ErrorCode::UnknownTopicOrPartition.code(),
+            };
+            let partitions = missing.iter().map(|partition| refuse(partition.partition_index)).collect();
+            refused.push(OffsetDeleteResponseTopic { name: topic.name.clone(), partitions });
+        }
+    }
+    request.topics.retain(|topic: &OffsetDeleteRequestTopic| !topic.partitions.is_empty());
+    (request, refused)
+}
+
+/// Completes the answer to an OffsetDelete with what was refused before, unless it refuses everything.
+#[must_use]
+pub fn complete_offset_delete(
+    mut response: OffsetDeleteResponse,
+    refused: Vec<OffsetDeleteResponseTopic>,
+) -> OffsetDeleteResponse {
+    if response.error_code != ErrorCode::None.code() {
+        return response;
+    }
+    for topic in refused {
+        match response.topics.iter_mut().find(|known| known.name == topic.name) {
+            Some(known) => known.partitions.extend(topic.partitions),
+            None => response.topics.push(topic),
+        }
+    }
+    response
 }
 
 /// The answer that refuses every partition of a commit.
@@ -175,9 +254,12 @@ fn legacy_topic(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
 
 #[cfg(test)]
 mod tests {
+    use barnabas_wire::message::offset_commit::OffsetCommitRequestPartition;
+    use barnabas_wire::message::offset_delete::OffsetDeleteRequestPartition;
+
     use super::*;
 
-    /// One topic: `t`, id 7.
+    /// One topic of one partition: `t`, id 7.
     struct OneTopic;
 
     const ID: Uuid = Uuid([7; 16]);
@@ -189,6 +271,10 @@ mod tests {
 
         fn id_of(&self, name: &str) -> Option<Uuid> {
             (name == "t").then_some(ID)
+        }
+
+        fn has_partition(&self, topic_id: Uuid, partition: i32) -> bool {
+            topic_id == ID && partition == 0
         }
     }
 
@@ -217,6 +303,58 @@ mod tests {
         assert_eq!(resolved, commit_of(&[("t", ID)]));
         assert_eq!(refused[0].topic_id, other);
         assert_eq!(refused[0].partitions[0].error_code, ErrorCode::UnknownTopicId.code());
+    }
+
+    #[test]
+    fn commits_to_partitions_that_do_not_exist_are_refused_and_answered_with_the_others() {
+        for version in [9, 10] {
+            let mut request = commit_of(&[("t", ID)]);
+            let partition = |partition_index| OffsetCommitRequestPartition { partition_index, ..Default::default() };
+            request.topics[0].partitions = vec![partition(0), partition(1), partition(-1)];
+            let (resolved, refused) = resolve_offset_commit(version, request, &OneTopic);
+            assert_eq!(resolved, commit_of(&[("t", ID)]));
+            let answered = refuse_offset_commit(&resolved, ErrorCode::None);
+            let completed = complete_offset_commit(answered, refused);
+            assert_eq!(completed.topics.len(), 1);
+            let codes: Vec<(i32, i16)> =
+                completed.topics[0].partitions.iter().map(|one| (one.partition_index, one.error_code)).collect();
+            let unknown = ErrorCode::UnknownTopicOrPartition.code();
+            assert_eq!(codes, [(0, 0), (1, unknown), (-1, unknown)]);
+        }
+    }
+
+    #[test]
+    fn a_commit_of_nothing_that_exists_is_refused_whole() {
+        let mut request = commit_of(&[("t", ID)]);
+        request.topics[0].partitions[0].partition_index = 7;
+        let (resolved, refused) = resolve_offset_commit(10, request, &OneTopic);
+        assert_eq!((resolved.topics.len(), refused.len()), (0, 1));
+    }
+
+    #[test]
+    fn offsets_of_what_does_not_exist_are_not_deleted_and_said_to_be_unknown() {
+        let partition = |partition_index| OffsetDeleteRequestPartition { partition_index };
+        let topic = |name: &str| OffsetDeleteRequestTopic {
+            name: name.to_owned(),
+            partitions: vec![partition(0), partition(3)],
+        };
+        let request = OffsetDeleteRequest { topics: vec![topic("t"), topic("x")], ..Default::default() };
+        let (resolved, refused) = resolve_offset_delete(request, &OneTopic);
+        let known = vec![OffsetDeleteRequestTopic { name: "t".to_owned(), partitions: vec![partition(0)] }];
+        assert_eq!(resolved.topics, known);
+        let one = OffsetDeleteResponsePartition::default();
+        let topics = vec![OffsetDeleteResponseTopic { name: "t".to_owned(), partitions: vec![one] }];
+        let answered = OffsetDeleteResponse { topics, ..Default::default() };
+        let completed = complete_offset_delete(answered, refused.clone());
+        let errors: Vec<(&str, i32, i16)> = completed
+            .topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().map(|one| (&*topic.name, one.partition_index, one.error_code)))
+            .collect();
+        let unknown = ErrorCode::UnknownTopicOrPartition.code();
+        assert_eq!(errors, [("t", 0, 0), ("t", 3, unknown), ("x", 0, unknown), ("x", 3, unknown)]);
+        let failed = OffsetDeleteResponse { error_code: ErrorCode::GroupIdNotFound.code(), ..Default::default() };
+        assert_eq!(complete_offset_delete(failed.clone(), refused), failed, "it stands for everything");
     }
 
     fn fetched(name: &str, topic_id: Uuid) -> OffsetFetchResponseTopics {

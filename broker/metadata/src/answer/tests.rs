@@ -128,17 +128,21 @@ fn pitfall_12_brokers_are_those_of_the_listener_under_the_address_the_client_use
 }
 
 #[test]
-fn topics_are_found_by_id() {
+fn topics_are_found_by_id_whatever_name_stands_beside_it() {
     let image = cluster();
-    let by_id = |id| MetadataRequestTopic { name: None, topic_id: id };
-    let request = MetadataRequest {
-        topics: Some(vec![by_id(topic_id(1).0), by_id(Uuid([99; 16]))]),
-        ..MetadataRequest::default()
-    };
-    let answer = view(&image).metadata(12, &request);
-    assert_eq!(answer.response.topics[0].name.as_deref(), Some("a"));
-    assert_eq!(answer.response.topics[1].error_code, ErrorCode::UnknownTopicId.code());
-    assert_eq!(answer.response.topics[1].name, None);
+    // Java's client sends an empty name with an id, others none.
+    for name in [None, Some(String::new()), Some("b".to_owned())] {
+        let by_id = |id| MetadataRequestTopic { name: name.clone(), topic_id: id };
+        let request = MetadataRequest {
+            topics: Some(vec![by_id(topic_id(1).0), by_id(Uuid([99; 16]))]),
+            ..MetadataRequest::default()
+        };
+        let answer = view(&image).metadata(12, &request);
+        assert_eq!(answer.response.topics[0].name.as_deref(), Some("a"));
+        assert_eq!(answer.response.topics[1].error_code, ErrorCode::UnknownTopicId.code());
+        assert_eq!(answer.response.topics[1].name, None);
+        assert_eq!(answer.missing, Vec::<String>::new());
+    }
 }
 
 fn pages(image: &ClusterImage, topics: &[&str], limit: i32) -> Vec<Vec<(String, Vec<i32>)>> {

@@ -71,7 +71,8 @@ impl View<'_> {
         .collect()
     }
 
-    /// Topics by name or id, each once.
+    /// Topics by name or id, each once. Where there is an id, the name beside it says nothing: Java's client sends an
+    /// empty one.
     fn named_topics(
         &self,
         version: i16,
@@ -81,7 +82,7 @@ impl View<'_> {
         let mut seen = BTreeSet::new();
         let mut topics = Vec::with_capacity(asked.len());
         for topic in asked {
-            match &topic.name {
+            match topic.name.as_ref().filter(|_| topic.topic_id.is_zero()) {
                 Some(name) if seen.insert((Some(name), Uuid::ZERO)) => match self.image.topic_by_name(name) {
                     Some(found) => topics.push(self.topic(version, found)),
                     None => missing.push(name.clone()),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use barnabas_base::{ShardId, TopicId, TopicPartition, Uuid};
+use barnabas_base::{PartitionIndex, ShardId, TopicId, TopicPartition, Uuid};
 use barnabas_group::resolve::{
-    TopicNames, complete_offset_fetch, offset_fetch_groups, offset_fetch_response, resolve_offset_commit,
-    resolve_offset_fetch,
+    TopicNames, complete_offset_commit, complete_offset_delete, complete_offset_fetch, offset_fetch_groups,
+    offset_fetch_response, resolve_offset_commit, resolve_offset_delete, resolve_offset_fetch,
 };
 use barnabas_group::{ClientInfo, Input, Response, Token, partition_for};
 use barnabas_metadata::controller::CONSUMER_OFFSETS_TOPIC;
@@ -16,7 +16,7 @@ use barnabas_wire::message::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchR
 use barnabas_wire::message::{
     DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, FindCoordinatorRequest,
     FindCoordinatorResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
 use barnabas_wire::{ErrorCode, RequestBody, ResponseBody};
 
@@ -77,11 +77,8 @@ pub(crate) fn begin_commit(call: Call, request: OffsetCommitRequest) -> Local<'s
     let group_id = request.group_id.clone();
     let asked = ask_group(&call, &group_id, Box::new(move |token| Input::OffsetCommit { token, version, request }));
     Box::pin(async move {
-        let Response::OffsetCommit(mut response) = asked.await else {
-            unreachable!("a commit is answered by a commit")
-        };
-        response.topics.extend(refused);
-        call.answer(&response.into(), &[])
+        let Response::OffsetCommit(response) = asked.await else { unreachable!("a commit is answered by a commit") };
+        call.answer(&complete_offset_commit(response, refused).into(), &[])
     })
 }
 
@@ -103,6 +100,11 @@ impl TopicNames for Names {
 
     fn id_of(&self, name: &str) -> Option<Uuid> {
         self.image.topic_by_name(name).map(|topic| topic.id.0)
+    }
+
+    fn has_partition(&self, topic_id: Uuid, partition: i32) -> bool {
+        let partition = TopicPartition { topic_id: TopicId(topic_id), partition: PartitionIndex(partition) };
+        self.image.partition(partition).is_some()
     }
 }
 
@@ -165,11 +167,25 @@ pub(crate) async fn respond(call: &Call, body: RequestBody) -> ResponseBody {
         RequestBody::ListGroups(request) => list(call, &request).await.into(),
         RequestBody::DeleteGroups(request) => delete(call, request).await.into(),
         RequestBody::OffsetFetch(request) => fetch_offsets(call, request).await.into(),
+        RequestBody::OffsetDelete(request) => delete_offsets(call, request).await.into(),
         other => {
             let (group_id, make) = single_group(call, other);
             to_body(ask_group(call, &group_id, make).await)
         }
     }
+}
+
+async fn delete_offsets(call: &Call, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    let (request, refused) = resolve_offset_delete(request, &Names::of(&call.shard));
+    if request.topics.is_empty() && !refused.is_empty() {
+        return OffsetDeleteResponse { topics: refused, ..OffsetDeleteResponse::default() };
+    }
+    let group_id = request.group_id.clone();
+    let asked = ask_group(call, &group_id, Box::new(move |token| Input::OffsetDelete { token, request }));
+    let Response::OffsetDelete(response) = asked.await else {
+        unreachable!("a deletion of offsets is answered by one")
+    };
+    complete_offset_delete(response, refused)
 }
 
 /// Requests that name one group and are answered by its coordinator as they are.
@@ -191,9 +207,6 @@ fn single_group(call: &Call, body: RequestBody) -> (String, MakeInput) {
         }
         RequestBody::LeaveGroup(request) => {
             (request.group_id.clone(), Box::new(move |token| Input::LeaveGroup { token, version, request }))
-        }
-        RequestBody::OffsetDelete(request) => {
-            (request.group_id.clone(), Box::new(move |token| Input::OffsetDelete { token, request }))
         }
         other => unreachable!("{} is no request about one group", other.api_key().name()),
     }
