@@ -175,7 +175,10 @@ marks! {
     FRAME_OF_WRONG_SIZE = "frame-of-wrong-size", "A request was refused for the size it claims.";
     REQUEST_UNREADABLE = "request-unreadable", "A connection was closed, because its bytes are no request.";
     REQUEST_NOT_SERVED = "request-not-served", "A connection was closed, because it asked for an API or version that is not served.";
+    FRAME_GAVE_WAY = "frame-gave-way", "A request was given up, because too little of it came while others waited for memory.",
+        rare "a link has to fail within a large request while others wait for memory all the while; tests of limits drip";
     REQUEST_AWAITS_MEMORY = "request-awaits-memory", "A request waited until there was memory for it.";
+    REQUEST_MEMORY_OVERDRAWN = "request-memory-overdrawn", "A request that found its memory full passed the limit, as one may at a time.";
     SLOW_READER_AWAITED = "slow-reader-awaited", "A connection waited for its own answers to leave, because answers hold too much memory.";
     ANSWERS_PARTED = "answers-parted", "Answers left without the one behind them, which was not ready.";
     ANSWER_NOT_SENT = "answer-not-sent", "An answer could not be sent.";
@@ -196,6 +199,10 @@ marks! {
     PENDING_DROPPED = "pending-dropped", "A decision of the controller was not written, and the view that rests on it was dropped.";
     DECISION_REFUSED_WITH_LOST = "decision-refused-with-lost", "A decision was refused, because it rests on one that was not written.";
     TOPIC_FOLDER_SET_ASIDE = "topic-folder-set-aside", "A start found the folder of a deleted topic under a name that is used again.";
+    SEGMENT_GONE = "segment-gone", "A start found a segment gone or empty, and listed what it held as damage.",
+        rare "somebody has to remove or empty a file; tests of the start do";
+    STRAY_FOLDER_KEPT = "stray-folder-kept", "A start found the folder of a topic that the metadata does not know, and kept it under another name.",
+        rare "somebody has to move folders, or a bit of partition.metadata to rot; tests of the start do both";
     LOG_HOMELESS = "log-homeless", "A log of the image could not be opened for lack of room.";
     LOG_FOUND_ROOM = "log-found-room", "A log that had found no room was opened later.";
     DIRECTORY_FAILURE_SPREAD = "directory-failure-spread", "A directory that failed on one shard was taken out of use on all.";

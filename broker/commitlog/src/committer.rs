@@ -50,6 +50,7 @@ pub(crate) struct LogCommit {
     pub(crate) files: SegmentFiles,
     /// Folders with names that are not durable yet.
     pub(crate) folders: Vec<PathBuf>,
+    pub(crate) is_topic_id_unsure: bool,
 }
 
 /// A statement for the journal beside data.
@@ -490,24 +491,31 @@ impl Committer {
         })
     }
 
-    /// Names come before what is in the files: an acknowledged batch in a file without a name is lost.
+    /// Names come before what is in the files: an acknowledged batch in a file without a name is lost, and so is one in
+    /// the journal whose folder does not say whose it is.
     async fn sync_folders(&self, journaled: &[LogCommit], direct: &[LogCommit]) -> io::Result<()> {
-        let folders: BTreeSet<&PathBuf> =
-            journaled.iter().chain(direct).flat_map(|commit| commit.folders.iter()).collect();
-        if folders.len() > self.limits.sync_files_max {
+        let commits = || journaled.iter().chain(direct);
+        let topic_ids = self.write_topic_ids_again(commits().filter(|commit| commit.is_topic_id_unsure)).await?;
+        let folders: BTreeSet<&PathBuf> = commits().flat_map(|commit| commit.folders.iter()).collect();
+        if folders.len() + topic_ids.len() > self.limits.sync_files_max {
             return self.env.disk.sync_filesystem(&self.path).await;
         }
+        self.sync(&topic_ids).await?;
         let syncs = folders.into_iter().map(|folder| {
-            let sync: Local<'_, io::Result<()>> = Box::pin(async move {
-                match self.env.disk.sync_dir(folder).await {
-                    // The log was deleted meanwhile, and nobody waits for it.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                    other => other,
-                }
-            });
+            let sync: Local<'_, io::Result<()>> =
+                Box::pin(async move { unless_gone(self.env.disk.sync_dir(folder).await).map(drop) });
             sync
         });
         join_all(syncs.collect()).await.into_iter().collect()
+    }
+
+    async fn write_topic_ids_again(&self, commits: impl Iterator<Item = &LogCommit>) -> io::Result<Vec<Rc<dyn File>>> {
+        let writes = commits.map(|commit| {
+            let write: Local<'_, io::Result<Option<Rc<dyn File>>>> =
+                Box::pin(async move { unless_gone(commit.log.write_topic_id_again().await) });
+            write
+        });
+        join_all(writes.collect()).await.into_iter().filter_map(io::Result::transpose).collect()
     }
 
     /// The directory went offline: whoever waits for room or idleness looks again.
@@ -559,6 +567,14 @@ fn refuse(answers: Vec<Answer>, error: &StorageError) {
 fn journal_bytes(commit: &LogCommit) -> u64 {
     let pieces = commit.pieces.as_ref().map_or(0, Vec::len) as u64;
     commit.size_bytes + PARTS_OF_A_LOG_BYTES + pieces * 64
+}
+
+/// Nothing for a log that was deleted meanwhile: nobody waits for it.
+fn unless_gone<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// Which logs go through the journal and which sync their own files.

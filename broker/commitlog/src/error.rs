@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use barnabas_base::{BrokerId, ClusterId, Offset};
+use barnabas_base::{BrokerId, ClusterId, Offset, TopicId};
 use barnabas_logstate::{Refusal, RefusedRecord};
 use barnabas_wire::ErrorCode;
 
@@ -242,6 +242,8 @@ pub enum OpenLogError {
     WrongTopic {
         /// `partition.metadata`.
         file: PathBuf,
+        /// The topic that it names.
+        found: TopicId,
     },
     /// The log is open already.
     AlreadyOpen,
@@ -252,8 +254,8 @@ pub enum OpenLogError {
 impl fmt::Display for OpenLogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongTopic { file } => {
-                write!(f, "the folder belongs to an earlier topic of that name, as {} has it", file.display())
+            Self::WrongTopic { file, found } => {
+                write!(f, "the folder belongs to another topic of that name, {found}, as {} has it", file.display())
             }
             Self::AlreadyOpen => f.write_str("the log is open already"),
             Self::Storage(error) => error.fmt(f),

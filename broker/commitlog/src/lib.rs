@@ -27,8 +27,8 @@ mod small_file;
 pub use config::{CleanupPolicy, FlushPolicy, LogConfig};
 pub use damage::DamagedRange;
 pub use directory::{
-    Advanced, CommitLimits, DirectoryOptions, DirectoryOwner, DirectoryReport, DirectorySeed, LogDirectory,
-    ShardOptions,
+    Advanced, CommitLimits, DirectoryOptions, DirectoryOwner, DirectoryReport, DirectorySeed, FolderOwner,
+    LogDirectory, ShardOptions,
 };
 pub use error::{
     AppendError, DeleteRecordsError, OpenDirectoryError, OpenLogError, ReadError, StorageError, TruncateError,

@@ -127,12 +127,16 @@ impl Segment {
         self.size += size;
     }
 
-    /// What the check file is to say once the indexes that are in memory are in their files.
+    /// What the check file is to say once the indexes that are in memory are in their files. Where the checksums of the
+    /// segment are not known yet, those of its indexes alone.
     pub(crate) fn check_file(&mut self) -> Bytes {
-        if let Some(indexes) = &self.indexes {
-            self.checks.set_indexes(indexes.sums());
+        let sums = self.indexes.as_ref().map(Indexes::sums);
+        let mut of_indexes = Checksums::written_here();
+        let checks = if self.checks.covers(self.size) { &mut self.checks } else { &mut of_indexes };
+        if let Some(sums) = sums {
+            checks.set_indexes(sums);
         }
-        self.checks.to_bytes(self.base)
+        checks.to_bytes(self.base)
     }
 
     /// Whether batches that should begin another segment could go into this one: what its indexes can say bounds it.

@@ -29,7 +29,7 @@ use crate::limits::{
 use crate::log::Log;
 use crate::name::folder_name;
 use crate::{StorageError, small_file};
-pub use owner::{DirectoryOptions, DirectoryOwner, DirectoryReport, DirectorySeed};
+pub use owner::{DirectoryOptions, DirectoryOwner, DirectoryReport, DirectorySeed, FolderOwner};
 pub(crate) use owner::{Found, checkpoint_key};
 pub(crate) use resources::Resources;
 
@@ -118,10 +118,20 @@ pub struct LogDirectory {
     failure: RefCell<Option<StorageError>>,
     failed: Notify,
     logs: RefCell<BTreeMap<TopicPartition, Weak<Log>>>,
+    expected: Cell<usize>,
     next_number: Cell<u32>,
     writers: RefCell<Vec<Rc<Log>>>,
     is_writing: Cell<bool>,
     advanced: RefCell<Option<Advanced>>,
+}
+
+/// A log that is about to be opened in a directory.
+pub struct ExpectedLog(Rc<LogDirectory>);
+
+impl Drop for ExpectedLog {
+    fn drop(&mut self) {
+        self.0.expected.set(self.0.expected.get() - 1);
+    }
 }
 
 impl LogDirectory {
@@ -149,6 +159,7 @@ impl LogDirectory {
             failure: RefCell::default(),
             failed: Notify::new(),
             logs: RefCell::default(),
+            expected: Cell::new(0),
             next_number: Cell::new(0),
             writers: RefCell::default(),
             is_writing: Cell::new(false),
@@ -253,6 +264,19 @@ impl LogDirectory {
     #[must_use]
     pub fn logs(&self) -> Vec<Rc<Log>> {
         self.logs.borrow().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Counts a log that is about to be opened here, until the answer is dropped.
+    #[must_use]
+    pub fn expect_log(self: &Rc<Self>) -> ExpectedLog {
+        self.expected.set(self.expected.get() + 1);
+        ExpectedLog(Rc::clone(self))
+    }
+
+    /// The open logs and those that are about to be.
+    #[must_use]
+    pub fn logs_expected(&self) -> usize {
+        self.logs().len() + self.expected.get()
     }
 
     pub(crate) fn is_open(&self, partition: TopicPartition) -> bool {

@@ -7,19 +7,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barnabas_base::{BrokerId, ClusterId, DirectoryId, PartitionIndex, RestartKind, TopicPartition};
-use barnabas_runtime::{Env, FileKind, LockGuard, OpenMode};
+use barnabas_base::{BrokerId, ClusterId, DirectoryId, PartitionIndex, RestartKind, TopicId, TopicPartition};
+use barnabas_runtime::{DirEntry, Env, FileKind, LockGuard, OpenMode};
 use bytes::Bytes;
 
 use crate::checkpoint::{
     MetaProperties, OffsetsByPartition, format_clean_shutdown, format_meta_properties, format_offsets,
-    parse_clean_shutdown, parse_meta_properties, parse_offsets,
+    parse_clean_shutdown, parse_meta_properties, parse_offsets, parse_partition_metadata,
 };
 use crate::journal::format::{EntryBuilder, FileHeader, Part, Point};
 use crate::journal::replay::{ReplayError, Replayed, replay};
 use crate::name::{
     CLEAN_SHUTDOWN, CLEANER_POINTS, Folder, HIGH_WATERMARKS, JOURNAL_POINTS, JOURNAL_PREFIX, LOCK, LOG_STARTS,
-    META_PROPERTIES, RECOVERY_POINTS,
+    META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, stray_folder_name,
 };
 use crate::{OpenDirectoryError, ReplayReport, StorageError, small_file};
 
@@ -80,7 +80,7 @@ impl DirectorySeed {
 pub struct DirectoryReport {
     /// Recovery points.
     pub recovery_points: OffsetsByPartition,
-    /// Log start offsets above zero.
+    /// Log start offsets.
     pub log_starts: OffsetsByPartition,
     /// High watermarks.
     pub high_watermarks: OffsetsByPartition,
@@ -95,6 +95,17 @@ impl DirectoryReport {
         self.high_watermarks.extend(other.high_watermarks);
         self.cleaner_points.extend(other.cleaner_points);
     }
+}
+
+/// Whose the folder of a partition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderOwner {
+    /// That topic's, as `partition.metadata` has it.
+    Topic(TopicId),
+    /// Nobody's: its creation came to no record.
+    Nobody,
+    /// It holds records and does not say whose, or does not read.
+    Unknown,
 }
 
 /// Owns one directory for one broker.
@@ -135,7 +146,9 @@ impl DirectoryOwner {
         let (properties, is_fresh) = identify(env, path, options, !folders.is_empty()).await?;
         let directory_id = properties.directory_id.expect("identify gives every directory an id");
         let clean_broker_epoch = take_clean_marker(env, path).await.map_err(fault)?;
-        let files: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+        // A topic may have a name that begins like those of journals.
+        let is_file = |entry: &DirEntry| entry.kind == FileKind::File;
+        let files: Vec<String> = entries.into_iter().filter(is_file).map(|entry| entry.name).collect();
         let replayed = replay(env, path, directory_id, &files).await.map_err(|error| match error {
             ReplayError::Version { file, version } => OpenDirectoryError::JournalVersion { file, version },
             ReplayError::Io(error) => fault(error),
@@ -219,7 +232,7 @@ impl DirectoryOwner {
         let fault = |error: io::Error| StorageError::new(&self.path.display().to_string(), &error);
         // What journals and points say is in Kafka's checkpoints and in complete files by now.
         for entry in self.env.disk.list(&self.path).await.map_err(fault)? {
-            if entry.name.starts_with(JOURNAL_PREFIX) {
+            if entry.kind == FileKind::File && entry.name.starts_with(JOURNAL_PREFIX) {
                 small_file::remove(&*self.env.disk, &self.path.join(&entry.name)).await.map_err(fault)?;
             }
         }
@@ -247,6 +260,34 @@ impl DirectoryOwner {
 
     fn fault(&self, error: &io::Error) -> StorageError {
         StorageError::new(&self.path.display().to_string(), error)
+    }
+
+    /// Whose a partition folder is that nobody has opened.
+    pub async fn owner_of(&self, name: &str) -> FolderOwner {
+        let folder = self.path.join(name);
+        let metadata = small_file::read(&*self.env.disk, &folder.join(PARTITION_METADATA)).await;
+        if let Ok(Some(Ok(id))) = metadata.map(|bytes| bytes.map(|bytes| parse_partition_metadata(&bytes))) {
+            return FolderOwner::Topic(id);
+        }
+        let holds_records = |entry: &DirEntry| entry.size_bytes > 0 && entry.name.ends_with(".log");
+        match self.env.disk.list(&folder).await {
+            Ok(entries) if !entries.iter().any(holds_records) => FolderOwner::Nobody,
+            Ok(_) | Err(_) => FolderOwner::Unknown,
+        }
+    }
+
+    /// Gives a folder the name of one that the metadata does not know, and says which.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk fails, or when no partition could have such a folder.
+    pub async fn set_apart(&self, name: &str) -> Result<String, StorageError> {
+        barnabas_base::reachable!(self.env, STRAY_FOLDER_KEPT);
+        let fault = |error: io::Error| StorageError::new(&self.path.join(name).display().to_string(), &error);
+        let folder = Folder::parse(name).ok_or_else(|| fault(io::ErrorKind::InvalidInput.into()))?;
+        let kept = stray_folder_name(&folder.topic, folder.partition, self.env.random_uuid());
+        self.env.disk.rename(&self.path.join(name), &self.path.join(&kept)).await.map_err(fault)?;
+        self.env.disk.sync_dir(&self.path).await.map_err(fault)?;
+        Ok(kept)
     }
 
     /// Removes folders left over by deletions that a stop interrupted.

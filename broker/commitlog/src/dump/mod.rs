@@ -139,6 +139,7 @@ pub async fn dump(
     out: &mut dyn FnMut(&str),
 ) -> io::Result<DumpProblems> {
     let mut problems = DumpProblems::default();
+    disk.metadata(path).await?;
     out(&format!("Dumping {}", path.display()));
     let name = file_name(path).unwrap_or_default();
     if name.starts_with(JOURNAL_PREFIX) {

@@ -83,7 +83,7 @@ struct LogHistory {
     pieces: Vec<Piece>,
 }
 
-/// Replays all journals of `directory`. `names` are the entries of the directory.
+/// Replays all journals of `directory`. `names` are the files in it.
 pub(crate) async fn replay(
     env: &Env,
     directory: &Path,

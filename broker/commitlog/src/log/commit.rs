@@ -47,6 +47,7 @@ impl Log {
             pieces: uncommitted.has_all_pieces.then_some(pieces),
             files: std::mem::take(&mut uncommitted.files),
             folders: std::mem::take(&mut uncommitted.folders),
+            is_topic_id_unsure: std::mem::take(&mut uncommitted.is_topic_id_unsure),
         })
     }
 
@@ -57,12 +58,17 @@ impl Log {
         let end_offset = end_offset.min(state.fold.committed_end());
         state.synced = state.synced.max(end_offset);
         state.files_synced(files.iter().map(|(base, _)| *base), end_offset);
+        let synced = state.synced;
+        drop(state);
+        // From here on whoever asks is answered, unless the directory is out of use.
+        if !self.directory.is_offline() {
+            self.env.observe(&Observation::Synced { partition: self.partition, offset: synced });
+        }
     }
 
     /// The second half of a commit, after its points are said: wakes those who wait.
     pub(crate) fn after_commit(self: &Rc<Self>) {
         let synced = self.state.borrow().synced;
-        self.env.observe(&Observation::Synced { partition: self.partition, offset: synced });
         self.safe_moved(synced);
     }
 

@@ -16,6 +16,7 @@ mod commit;
 mod files;
 mod locate;
 mod lookup;
+mod missing;
 mod open;
 mod quarantine;
 mod read;
@@ -263,10 +264,9 @@ impl Log {
         let key = || checkpoint_key(&self.topic, self.partition);
         report.recovery_points.insert(key(), state.kafka_recovery_point());
         // Kafka leaves out a log that begins with its first segment. A segment that is gone from here may still be on the
-        // disk under its own name, when a stop or a crash comes before the rename or makes nothing of it.
-        if state.log_start > Offset::ZERO {
-            report.log_starts.insert(key(), state.log_start);
-        }
+        // disk under its own name, when a stop or a crash comes before the rename or makes nothing of it; and one that
+        // somebody else removes is missed.
+        report.log_starts.insert(key(), state.log_start);
         report.high_watermarks.insert(key(), state.high_watermark);
         if state.config.cleanup.compact
             && let Some(first_dirty) = state.first_dirty

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use barnabas_base::{Observation, Offset, RestartKind, TopicPartition};
 use barnabas_logstate::{EpochCache, LogFold};
 use barnabas_runtime::sync::Notify;
-use barnabas_runtime::{DirEntry, OpenMode};
+use barnabas_runtime::{DirEntry, File, OpenMode};
 use bytes::Bytes;
 
 use super::commit::HighWatermark;
@@ -233,11 +233,20 @@ impl Log {
     /// `partition.metadata` is synced before anything else is in the folder: a journal is replayed into a folder only
     /// when its topic id says that it is the same topic.
     async fn write_topic_id(&self) -> io::Result<()> {
-        let path = self.folder.join(PARTITION_METADATA);
-        let file = self.env.disk.open(&path, OpenMode::CreateTruncated).await?;
+        self.put_topic_id(OpenMode::CreateTruncated).await?.sync().await
+    }
+
+    /// Writes the topic id over itself. A crash may have left it in the page cache alone, where a flush that failed makes
+    /// it look clean.
+    pub(crate) async fn write_topic_id_again(&self) -> io::Result<Rc<dyn File>> {
+        self.put_topic_id(OpenMode::Write).await
+    }
+
+    async fn put_topic_id(&self, mode: OpenMode) -> io::Result<Rc<dyn File>> {
+        let file = self.env.disk.open(&self.folder.join(PARTITION_METADATA), mode).await?;
         let text = format_partition_metadata(self.partition.topic_id);
         file.write_at(0, &[Bytes::from(text)]).await?;
-        file.sync().await
+        Ok(file)
     }
 
     async fn check_topic(&self, listing: &Listing) -> Result<(), OpenLogError> {
@@ -247,9 +256,9 @@ impl Log {
             let bytes = small_file::read(&*self.env.disk, &path).await.map_err(fault)?.unwrap_or_default();
             match parse_partition_metadata(&bytes) {
                 Ok(topic_id) if topic_id == self.partition.topic_id => return Ok(()),
-                Ok(_) => {
+                Ok(found) => {
                     barnabas_base::reachable!(self.env, FOLDER_OF_OTHER_TOPIC);
-                    return Err(OpenLogError::WrongTopic { file: path });
+                    return Err(OpenLogError::WrongTopic { file: path, found });
                 }
                 // Empty after a power loss in the middle of a creation; a folder from before KIP-516 has none.
                 Err(_) => {}

@@ -67,8 +67,9 @@ impl Log {
             let (_, segment) = self.create_segment(log_start).await?;
             segments.push(segment);
         }
-        let first = segments[0].base;
         self.state.borrow_mut().segments = segments;
+        self.list_missing(listing, plan.kind).await?;
+        let first = self.state.borrow().segments[0].base;
         self.load_aborted(listing).await?;
         let (from, producers) = self.usable_snapshot(listing, plan.settled, first).await?;
         let mut fold = LogFold::resume(from, producers, epochs);
@@ -105,10 +106,15 @@ impl Log {
     }
 
     fn log_start_found(&self) -> Offset {
+        self.log_start_noted().unwrap_or(Offset::ZERO)
+    }
+
+    /// Where the log begins, as the journal or Kafka's checkpoint has it. Kafka's own leaves out logs that begin with their
+    /// first segment.
+    pub(crate) fn log_start_noted(&self) -> Option<Offset> {
         let found = &self.directory.found;
-        let key = checkpoint_key(&self.topic, self.partition);
-        let checkpoint = found.log_starts.get(&key).copied().unwrap_or(Offset::ZERO);
-        found.points.get(&self.partition).map_or(checkpoint, |point| point.log_start)
+        let checkpoint = || found.log_starts.get(&checkpoint_key(&self.topic, self.partition)).copied();
+        found.points.get(&self.partition).map(|point| point.log_start).or_else(checkpoint)
     }
 
     /// Producer state to begin with: the newest snapshot at or below `limit`, else nothing from the first segment on.
@@ -579,12 +585,13 @@ impl Log {
         state.damage.ranges().iter().any(|range| ends_it(range) && range.from_position < range.to_position)
     }
 
-    /// Has the first commit sync the names, which a life that committed nothing here has not, and opens the files that it
-    /// has to sync.
+    /// Has the first commit sync the names and the topic id, which a life that committed nothing here may not have done,
+    /// and opens the files that it has to sync.
     async fn open_uncommitted(self: &Rc<Self>) -> io::Result<()> {
         let (is_needed, synced) = {
             let mut state = self.state.borrow_mut();
             state.uncommitted.folders.extend([self.folder.clone(), self.directory.path.clone()]);
+            state.uncommitted.is_topic_id_unsure = true;
             (state.uncommitted.size_bytes > 0, state.synced)
         };
         if !is_needed {
@@ -735,6 +742,6 @@ async fn cut(file: &dyn File, size: u64, to: u64) -> io::Result<u64> {
 }
 
 /// The range of offsets that should stand at the end of a segment of `size` bytes and do not.
-fn missing_end(segment: Offset, size: u64, from: Offset, to: Offset) -> DamagedRange {
+pub(crate) fn missing_end(segment: Offset, size: u64, from: Offset, to: Offset) -> DamagedRange {
     DamagedRange { from, to, segment, from_position: size, to_position: size }
 }

@@ -253,7 +253,7 @@ impl Log {
             }
             unwritten.aborted = Some(((segment.aborted_written * AbortedTxn::BYTES) as u64, bytes.freeze()));
         }
-        if segment.size > 0 && segment.checks.covers(segment.size) {
+        if segment.size > 0 && (segment.checks.covers(segment.size) || segment.indexes.is_some()) {
             unwritten.checks = Some(segment.check_file());
         }
         Some(unwritten)

@@ -317,7 +317,7 @@ impl Log {
         if size == 0 {
             return Ok(());
         }
-        match self.kept_checks(base, size).await? {
+        match self.kept_checks(base, size).await?.filter(|checks| checks.covered() > 0) {
             Some(checks) => {
                 barnabas_base::reachable!(self.env, CHECKSUMS_RESUMED);
                 self.complete_checks(base, layout, checks).await.map(drop)

@@ -63,6 +63,8 @@ pub(crate) struct Uncommitted {
     pub(crate) has_all_pieces: bool,
     pub(crate) files: SegmentFiles,
     pub(crate) folders: Vec<PathBuf>,
+    /// `partition.metadata` was found, and may be in the page cache alone.
+    pub(crate) is_topic_id_unsure: bool,
     /// Files written since the last journal checkpoint and not synced since.
     pub(crate) unchecked: SegmentFiles,
 }

@@ -1,0 +1,78 @@
+//! Segments that were there and are gone, or are empty: what a start can tell of them without reading the log. Recovery
+//! drives it before it walks through what there is; what a walk finds missing it lists itself.
+
+use std::io;
+use std::rc::Rc;
+
+use barnabas_base::{Offset, RestartKind};
+
+use super::Log;
+use super::open::Listing;
+use super::recover::missing_end;
+use crate::check::Checksums;
+use crate::name::{FileKind, SegmentFile, Suffix};
+use crate::small_file;
+
+impl Log {
+    /// Lists as damage what segments held that were removed or emptied since the last stop.
+    pub(crate) async fn list_missing(self: &Rc<Self>, listing: &Listing, kind: RestartKind) -> io::Result<()> {
+        self.list_missing_start().await?;
+        let bases = self.segment_bases();
+        for pair in bases.windows(2) {
+            let (base, next_base) = (pair[0], pair[1]);
+            let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
+            let from = if size == 0 && self.held_bytes(listing, base).await? > 0 {
+                Some(base)
+            } else {
+                // After a crash, what is left beside a segment may be that of a deletion.
+                orphan_between(listing, base, next_base).filter(|_| kind == RestartKind::Clean)
+            };
+            if let Some(from) = from {
+                self.list_missing_range(base, size, (from, next_base)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The start of a log is noted before the segments below it go. What is missing between it and the first segment
+    /// gets an empty one, so that it has a place.
+    async fn list_missing_start(self: &Rc<Self>) -> io::Result<()> {
+        let first = self.state.borrow().segments[0].base;
+        let Some(start) = self.log_start_noted().filter(|start| *start < first) else { return Ok(()) };
+        let (_, segment) = self.create_segment(start).await?;
+        self.state.borrow_mut().segments.insert(0, segment);
+        self.list_missing_range(start, 0, (start, first)).await
+    }
+
+    async fn list_missing_range(
+        self: &Rc<Self>,
+        base: Offset,
+        size: u64,
+        (from, to): (Offset, Offset),
+    ) -> io::Result<()> {
+        if self.state.borrow().damage.at(from).is_some() {
+            return Ok(());
+        }
+        barnabas_base::reachable!(self.env, SEGMENT_GONE);
+        self.list_damage(missing_end(base, size, from, to)).await
+    }
+
+    /// How many bytes a segment held, as its checksums say.
+    async fn held_bytes(&self, listing: &Listing, base: Offset) -> io::Result<u64> {
+        if listing.size_of(base, FileKind::Check).is_none() {
+            return Ok(0);
+        }
+        let path = self.path_of(SegmentFile::new(base, FileKind::Check));
+        let bytes = small_file::read(&*self.env.disk, &path).await?.unwrap_or_default();
+        Ok(Checksums::parse(&bytes, base, u64::MAX).map_or(0, |checks| checks.covered()))
+    }
+}
+
+/// The first offset between two segments at which something stands that only a segment has beside it.
+fn orphan_between(listing: &Listing, base: Offset, next_base: Offset) -> Option<Offset> {
+    let is_beside = |file: &&SegmentFile| {
+        matches!(file.kind, FileKind::Index | FileKind::TimeIndex | FileKind::Check) && file.suffix == Suffix::None
+    };
+    let between = |file: &&SegmentFile| file.offset > base && file.offset < next_base;
+    listing.files.keys().filter(is_beside).filter(between).map(|file| file.offset).min()
+}
