@@ -8,8 +8,10 @@ use std::rc::Rc;
 /// What memory is held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Account {
-    /// Request frames that were admitted and not yet answered (`queued.max.request.bytes`).
+    /// Large request frames, as far as they have arrived, until they are answered (`queued.max.request.bytes`).
     RequestFrames,
+    /// Small request frames until they are answered, a share of `queued.max.request.bytes` that no large one takes.
+    SmallRequestFrames,
     /// Recently appended batches kept for small reads.
     TailCache,
     /// Responses that wait for a slow reader.
@@ -22,16 +24,23 @@ pub enum Account {
 
 impl Account {
     /// All accounts, in the order they are reported.
-    pub const ALL: [Self; 5] =
-        [Self::RequestFrames, Self::TailCache, Self::ResponseSegments, Self::Decompression, Self::Coordinators];
+    pub const ALL: [Self; 6] = [
+        Self::RequestFrames,
+        Self::SmallRequestFrames,
+        Self::TailCache,
+        Self::ResponseSegments,
+        Self::Decompression,
+        Self::Coordinators,
+    ];
 
     const fn index(self) -> usize {
         match self {
             Self::RequestFrames => 0,
-            Self::TailCache => 1,
-            Self::ResponseSegments => 2,
-            Self::Decompression => 3,
-            Self::Coordinators => 4,
+            Self::SmallRequestFrames => 1,
+            Self::TailCache => 2,
+            Self::ResponseSegments => 3,
+            Self::Decompression => 4,
+            Self::Coordinators => 5,
         }
     }
 }
@@ -39,7 +48,7 @@ impl Account {
 /// The memory budget of one shard. Cheap to clone; clones share the counters.
 #[derive(Clone)]
 pub struct Budget {
-    accounts: Rc<[Counters; 5]>,
+    accounts: Rc<[Counters; Account::ALL.len()]>,
 }
 
 #[derive(Default)]
@@ -52,7 +61,7 @@ impl Budget {
     /// A budget that gives each account the limit `limit_bytes` names, in bytes.
     #[must_use]
     pub fn new(limit_bytes: impl Fn(Account) -> u64) -> Self {
-        let accounts: [Counters; 5] = Default::default();
+        let accounts: [Counters; Account::ALL.len()] = Default::default();
         for account in Account::ALL {
             accounts[account.index()].limit_bytes.set(limit_bytes(account));
         }
@@ -137,6 +146,17 @@ impl Charge {
         self.resize(self.bytes.saturating_add(bytes));
     }
 
+    /// Holds `bytes` more if that does not pass the limit; says whether it did.
+    #[must_use]
+    pub fn try_grow(&mut self, bytes: u64) -> bool {
+        let used = self.budget.used_bytes(self.account);
+        let fits = used.saturating_add(bytes) <= self.budget.limit_bytes(self.account);
+        if fits {
+            self.grow(bytes);
+        }
+        fits
+    }
+
     /// Holds `bytes` less.
     ///
     /// # Panics
@@ -198,11 +218,26 @@ mod tests {
     }
 
     #[test]
+    fn a_charge_grows_to_the_limit_and_not_past_it() {
+        let budget = Budget::new(|_| 100);
+        let other = budget.charge(Account::RequestFrames, 60);
+        let mut charge = budget.charge(Account::RequestFrames, 0);
+        assert!(charge.try_grow(40));
+        assert!(!charge.try_grow(1));
+        assert_eq!((charge.bytes(), budget.used_bytes(Account::RequestFrames)), (40, 100));
+        drop(other);
+        assert!(charge.try_grow(60));
+        assert!(!charge.try_grow(u64::MAX));
+        drop(charge);
+        assert_eq!(budget.used_bytes(Account::RequestFrames), 0);
+    }
+
+    #[test]
     fn an_oversized_charge_passes_alone() {
         let budget = Budget::new(|_| 100);
-        let large = budget.try_charge(Account::RequestFrames, 1_000).expect("alone");
-        assert!(budget.try_charge(Account::RequestFrames, 1).is_none());
+        let large = budget.try_charge(Account::TailCache, 1_000).expect("alone");
+        assert!(budget.try_charge(Account::TailCache, 1).is_none());
         drop(large);
-        assert!(budget.try_charge(Account::RequestFrames, 1).is_some());
+        assert!(budget.try_charge(Account::TailCache, 1).is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! One client connection: a task that reads and dispatches requests in arrival order, and one that sends answers in
 //! request order (design: requests take effect in the order in which they arrive).
 //!
-//! Knows framing, pipelining and backpressure, nothing of what requests mean. The listener starts it on the shard that
+//! Knows pipelining and backpressure, nothing of what requests mean. The listener starts it on the shard that
 //! the connection was handed to.
 
 use std::cell::Cell;
@@ -11,30 +11,19 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use barnabas_base::limits::IN_FLIGHT_REQUESTS_PER_CONNECTION_MAX;
 use barnabas_base::{Account, Budget, Charge, Monotonic, Observation};
 use barnabas_runtime::sync::{Notify, queue};
-use barnabas_runtime::{Either, Env, Local, ReadHalf, Segment, Stream, WriteHalf, race};
-use bytes::{Buf, Bytes, BytesMut};
+use barnabas_runtime::{Either, Local, ReadHalf, Segment, Stream, WriteHalf, race};
 
 use crate::admission::Admitted;
 use crate::dispatch::{Dispatched, Refused, dispatch};
+use crate::frame::{Frame, FrameReader, Unread};
 use crate::shard::Shard;
 
-/// Bytes asked for while the size of the next frame is not known yet.
-const READ_AHEAD_BYTES: usize = 16 * 1024;
-/// Most bytes asked for in one read of a large frame.
-const READ_CHUNK_BYTES: usize = 1024 * 1024;
 /// Most ready answers that leave in one vectored write.
 const COALESCED_RESPONSES_MAX: usize = 32;
-/// Bytes of the size in front of every frame.
-const FRAME_PREFIX_BYTES: usize = 4;
-/// A frame of which nothing more arrives for this long is given up: it holds memory that others wait for, and
-/// not as long as `connections.max.idle.ms` may be.
-const STALLED_FRAME_MAX: Duration = Duration::from_secs(30);
-
 /// What is known of a connection beside its bytes.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -43,7 +32,7 @@ pub(crate) struct Peer {
     pub(crate) local_address: SocketAddr,
     /// Position of the listener in the configuration.
     pub(crate) listener: usize,
-    /// When the last request came; idle connections are closed by the shard's sweep.
+    /// When something last came or went; idle connections are closed by the shard's sweep.
     pub(crate) last_active: Cell<Monotonic>,
     /// Requests that are being answered: a connection with one is not idle.
     pub(crate) busy: Cell<u32>,
@@ -62,7 +51,8 @@ pub(crate) struct Outgoing {
     pub(crate) close: bool,
 }
 
-/// An answer, and the memory that a request with records holds until it has left.
+/// An answer, and the memory that a request with records holds until it is known: a client that does not read its answers
+/// keeps from others what those take, and nothing more.
 struct PendingAnswer {
     answer: Answer,
     admitted: Option<Admitted>,
@@ -110,7 +100,6 @@ impl Peer {
 struct Held {
     outgoing: Outgoing,
     _charge: Charge,
-    _admitted: Option<Admitted>,
 }
 
 /// Serves one connection to its end.
@@ -148,33 +137,28 @@ async fn read_requests(
     read: Box<dyn ReadHalf>,
     answers: queue::Sender<PendingAnswer>,
 ) -> Ended {
-    let mut frames = FrameReader { env: shard.env.clone(), read, buffer: BytesMut::new() };
+    let mut frames = FrameReader::new(shard.env.clone(), read, shard.request_bytes_max);
     loop {
-        let size = match frames.size(shard.request_bytes_max).await {
-            Ok(Some(size)) => size,
+        let arrived = || peer.last_active.set(shard.env.now());
+        let Frame { bytes, admitted } = match frames.next(&shard.admission, arrived).await {
+            Ok(Some(frame)) => frame,
             Ok(None) => return Ended::ByPeer,
-            Err(error) => {
+            Err(Unread::Stream(error)) => {
                 shard.log_connection_error(peer, &error);
                 return Ended::Broken;
             }
-        };
-        let admitted = shard.admission.admit(u64::from(size)).await;
-        barnabas_base::sometimes!(shard.env, REQUEST_AWAITS_MEMORY, admitted.has_waited);
-        let frame = match frames.body(size).await {
-            Ok(frame) => frame,
-            Err(error) => {
-                shard.log_connection_error(peer, &error);
+            Err(Unread::GivenUp(why)) => {
+                shard.log_given_up(peer, &why);
                 return Ended::Broken;
             }
         };
-        peer.last_active.set(shard.env.now());
         if shard.budget.is_full(Account::ResponseSegments) {
             barnabas_base::sometimes!(shard.env, SLOW_READER_AWAITED, peer.busy.get() > 0);
             peer.all_answered().await;
         }
         peer.busy.set(peer.busy.get() + 1);
         let mut admitted = Some(admitted);
-        let answer = match dispatch(shard, peer, frame) {
+        let answer = match dispatch(shard, peer, bytes) {
             Ok(Dispatched::Background(answer)) => Answer::Later(answer),
             Ok(Dispatched::InTurn(answer)) => {
                 // The frame is read and gone, while a long poll or a rebalance may wait for minutes.
@@ -197,67 +181,6 @@ async fn read_requests(
             return Ended::ByPeer;
         }
     }
-}
-
-/// Cuts a stream of bytes into frames.
-struct FrameReader {
-    env: Env,
-    read: Box<dyn ReadHalf>,
-    buffer: BytesMut,
-}
-
-impl FrameReader {
-    /// The size of the next frame, `None` at a clean end.
-    async fn size(&mut self, size_max: u32) -> io::Result<Option<u32>> {
-        while self.buffer.len() < FRAME_PREFIX_BYTES {
-            if self.read.read(&mut self.buffer, READ_AHEAD_BYTES).await? == 0 {
-                let clean = self.buffer.is_empty();
-                barnabas_base::sometimes!(self.env, FRAME_ENDED_EARLY, !clean);
-                return if clean { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
-            }
-        }
-        let size = self.buffer.get_i32();
-        barnabas_base::sometimes!(
-            self.env,
-            FRAME_OF_WRONG_SIZE,
-            u32::try_from(size).map_or(true, |size| size > size_max)
-        );
-        match u32::try_from(size) {
-            Ok(size) if size <= size_max => Ok(Some(size)),
-            Ok(size) => {
-                Err(invalid(format!("a request of {size} bytes is larger than socket.request.max.bytes ({size_max})")))
-            }
-            Err(_) => Err(invalid(format!("a request cannot have {size} bytes"))),
-        }
-    }
-
-    /// The body of a frame of `size` bytes.
-    ///
-    /// Memory grows with what arrives, so that a claimed size alone costs nothing; what is read past a small frame
-    /// stays in the buffer for the next one, while a large frame is read exactly and gets a buffer of its own.
-    async fn body(&mut self, size: u32) -> io::Result<Bytes> {
-        let size = size as usize;
-        while self.buffer.len() < size {
-            let missing = size - self.buffer.len();
-            if self.buffer.capacity() < size {
-                let grown = size.min(self.buffer.len() * 2 + READ_CHUNK_BYTES);
-                self.buffer.reserve(grown - self.buffer.len());
-            }
-            let ask = if size < READ_AHEAD_BYTES { READ_AHEAD_BYTES } else { missing.min(READ_CHUNK_BYTES) };
-            let deadline = self.env.now().after(STALLED_FRAME_MAX);
-            let arrived = self.env.timeout_at(deadline, self.read.read(&mut self.buffer, ask)).await;
-            barnabas_base::sometimes!(self.env, FRAME_STALLED, arrived.is_none());
-            if arrived.ok_or(io::ErrorKind::TimedOut)?? == 0 {
-                barnabas_base::reachable!(self.env, FRAME_ENDED_EARLY);
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(self.buffer.split_to(size).freeze())
-    }
-}
-
-fn invalid(message: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 async fn send_answers(
@@ -336,7 +259,8 @@ async fn send_batch(shard: &Rc<Shard>, peer: &Rc<Peer>, write: &mut dyn WriteHal
 }
 
 async fn complete(shard: &Shard, pending: PendingAnswer) -> Held {
-    let (outgoing, charge) = match pending.answer {
+    let PendingAnswer { answer, admitted } = pending;
+    let (outgoing, charge) = match answer {
         Answer::Ready(outgoing, charge) => (outgoing, charge),
         Answer::Later(answer) => {
             let outgoing = answer.await;
@@ -344,7 +268,8 @@ async fn complete(shard: &Shard, pending: PendingAnswer) -> Held {
             (outgoing, charge)
         }
     };
-    Held { outgoing, _charge: charge, _admitted: pending.admitted }
+    drop(admitted);
+    Held { outgoing, _charge: charge }
 }
 
 /// The answer if it is ready without waiting.

@@ -23,6 +23,7 @@ mod counters;
 mod dispatch;
 mod endpoint;
 mod fetch_session;
+mod frame;
 mod listener;
 mod mail;
 mod metadata_log;

@@ -53,14 +53,14 @@ impl NodeOptions {
     /// The limit of one account on one shard, in bytes.
     ///
     /// Half of a shard's memory is for requests: they are what clients can fill. A smaller `queued.max.request.bytes`
-    /// wins.
+    /// wins. An eighth of that is for small requests alone: whatever large ones do, heartbeats are answered.
     pub(crate) fn memory_limit_bytes(&self, account: Account) -> u64 {
         let memory = self.config.memory_bytes;
+        let queued = self.config.network.queued_request_bytes_max.unwrap_or(u64::MAX);
+        let requests = (memory / 2).min(queued / u64::from(self.data_shards));
         match account {
-            Account::RequestFrames => {
-                let queued = self.config.network.queued_request_bytes_max.unwrap_or(u64::MAX);
-                (memory / 2).min(queued / u64::from(self.data_shards)).max(1)
-            }
+            Account::RequestFrames => requests - requests / 8,
+            Account::SmallRequestFrames => requests / 8,
             Account::TailCache => self.config.tail_cache_bytes,
             Account::ResponseSegments | Account::Decompression => memory / 8,
             // What groups and producers hold stays for days; requests must not starve because of it, nor it of them.

@@ -23,6 +23,7 @@ use crate::connection::{Peer, serve};
 use crate::controller::Controller;
 use crate::coordinator::GroupCoordinator;
 use crate::fetch_session::FetchSessions;
+use crate::frame::GivenUp;
 use crate::listener::ConnectionCounts;
 use crate::mail::{Mail, Outstanding};
 use crate::options::NodeOptions;
@@ -232,6 +233,10 @@ impl Shard {
             }
             _ => tracing::debug!(target: "SocketServer", "connection of {address} ended: {error}"),
         }
+    }
+
+    pub(crate) fn log_given_up(&self, peer: &Peer, why: &GivenUp) {
+        tracing::warn!(target: "SocketServer", "closing the connection of {}: {why}", peer.address);
     }
 
     pub(crate) fn log_unanswerable(&self, api: ApiKey, version: i16, error: &str) {
