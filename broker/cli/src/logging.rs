@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -23,7 +24,12 @@ pub(crate) enum LogFormat {
 
 /// Starts logging to stdout. `level` is one of Kafka's levels or a filter such as `info,commitlog=debug`.
 pub(crate) fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).with_context(|| format!("'{level}' is no log level"))?;
+    // A filter takes any lone word for a target of which everything is printed.
+    let is_known = level.contains('=') || level.parse::<LevelFilter>().is_ok();
+    let parsed = EnvFilter::try_new(level).ok().filter(|_| is_known);
+    let filter = parsed.with_context(|| {
+        format!("'{level}' is no log level: off, error, warn, info, debug, trace, or a list like info,LogManager=debug")
+    })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stdout)

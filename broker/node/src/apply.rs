@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_base::{LeaderEpoch, PartitionIndex, TopicPartition};
-use barnabas_commitlog::name::{deleted_folder_name, folder_name};
 use barnabas_commitlog::{LoadReport, Log, LogDirectory, OpenLogError};
 use barnabas_metadata::image::{ClusterImage, Delta, PartitionImage, ResourceKind, TopicImage};
 use barnabas_runtime::Local;
@@ -141,13 +140,15 @@ async fn open_partition(
     id: TopicPartition,
 ) -> Option<Rc<Partition>> {
     let directory = choose_directory(shard, topic, id)?;
+    // Logs are opened many at a time: those on their way count where the next ones look.
+    let _expected = directory.expect_log();
     let config = topic_config(&shard.options.config, image, &topic.name);
     let log_config = log_config(&broker_config(&shard.options.config, image), &config);
     let mut opened = Log::open(&directory, id, &topic.name, log_config.clone()).await;
-    if matches!(opened, Err(OpenLogError::WrongTopic { .. })) {
-        // The deletion of an earlier topic of this name was decided, but its folder was not renamed before a stop.
-        barnabas_base::reachable!(shard.env, TOPIC_FOLDER_SET_ASIDE);
-        set_aside(shard, &directory, &topic.name, id).await;
+    if let Err(OpenLogError::WrongTopic { found, .. }) = opened {
+        // The deletion of an earlier topic of this name was decided, but its folder was not renamed before a stop; or the
+        // folder came from elsewhere.
+        crate::leftovers::set_aside(shard, &directory, &topic.name, (id, found)).await;
         opened = Log::open(&directory, id, &topic.name, log_config).await;
     }
     match opened {
@@ -176,20 +177,6 @@ async fn open_partition(
     }
 }
 
-/// Gives the folder of a deleted topic the name of a deleted partition; the next start removes it.
-async fn set_aside(shard: &Rc<Shard>, directory: &LogDirectory, topic: &str, id: TopicPartition) {
-    let folder = directory.path().join(folder_name(topic, id.partition));
-    let target = directory.path().join(deleted_folder_name(topic, id.partition, shard.env.random_uuid()));
-    let renamed = match shard.env.disk.rename(&folder, &target).await {
-        Ok(()) => shard.env.disk.sync_dir(directory.path()).await,
-        Err(error) => Err(error),
-    };
-    match renamed {
-        Ok(()) => tracing::info!(target: "LogManager", "{} belonged to a deleted topic", folder.display()),
-        Err(error) => tracing::error!(target: "LogManager", "cannot rename {}: {error}", folder.display()),
-    }
-}
-
 /// Tells people what is wrong with a log that came up; observers are told by the log itself.
 pub(crate) fn report_load(topic: &str, partition: PartitionIndex, report: &LoadReport) {
     let log = format_args!("{topic}-{partition}");
@@ -208,7 +195,7 @@ fn choose_directory(shard: &Rc<Shard>, topic: &TopicImage, id: TopicPartition) -
     let directories = shard.directories.borrow();
     let online = || directories.iter().filter(|directory| !directory.is_offline());
     let holder = online().find(|directory| directory.holds(&topic.name, id.partition));
-    holder.or_else(|| online().min_by_key(|directory| directory.logs().len())).cloned()
+    holder.or_else(|| online().min_by_key(|directory| directory.logs_expected())).cloned()
 }
 
 /// Gives every log whose topic's configuration may have changed its new one. A dynamic configuration of brokers changes
@@ -252,6 +239,7 @@ async fn remove_topic(shard: &Rc<Shard>, topic: &TopicImage) {
         }
         shard.wake_watchers(&partition);
         if let Err(error) = partition.log.delete().await {
+            shard.deleted_topics.borrow_mut().insert(topic.id);
             tracing::error!(target: "LogManager", "cannot delete {partition:?}: {error}");
         }
     }

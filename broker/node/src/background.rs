@@ -3,11 +3,11 @@
 //! Each shard looks after its own logs; the controller's shard owns the directories and writes their checkpoint files
 //! from what the others report.
 
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_commitlog::{DirectoryOwner, DirectoryReport, LogDirectory, StorageError};
-use barnabas_metadata::image::ClusterImage;
 use barnabas_runtime::sync::{Notify, oneshot};
 use barnabas_runtime::{Either, Local, race};
 
@@ -121,8 +121,14 @@ async fn scrubbing(shard: Rc<Shard>) {
 async fn spread_failure(shard: Rc<Shard>, directory: Rc<LogDirectory>) {
     directory.offline().await;
     let Some(error) = directory.failure() else { return };
-    let (index, kind, text) = (directory.index(), error.kind, error.to_string());
-    tracing::error!(target: "LogManager", "log directory {} is offline: {text}", directory.path().display());
+    tracing::error!(target: "LogManager", "log directory {} is offline: {error}", directory.path().display());
+    barnabas_base::reachable!(shard.env, DIRECTORY_FAILURE_SPREAD);
+    fail_everywhere(&shard, directory.index(), &error).await;
+}
+
+/// Takes a directory out of use on all shards, that of the controller included.
+async fn fail_everywhere(shard: &Rc<Shard>, index: u16, error: &StorageError) {
+    let (kind, text) = (error.kind, error.to_string());
     let fail = move |shard: &Rc<Shard>| -> Local<'static, ()> {
         let failed = shard.directories.borrow().iter().find(|each| each.index() == index).cloned();
         if let Some(failed) = failed {
@@ -130,7 +136,6 @@ async fn spread_failure(shard: Rc<Shard>, directory: Rc<LogDirectory>) {
         }
         Box::pin(std::future::ready(()))
     };
-    barnabas_base::reachable!(shard.env, DIRECTORY_FAILURE_SPREAD);
     let told = shard.on(shard.controller_shard(), fail.clone());
     shard.on_all(fail).await;
     told.await;
@@ -167,6 +172,11 @@ async fn checkpoint_until(shard: Rc<Shard>, mut owners: Vec<DirectoryOwner>, sto
         for (index, owner) in owners.iter_mut().enumerate() {
             if let Err(error) = owner.checkpoint(std::mem::take(&mut reports[index])).await {
                 tracing::error!(target: "LogManager", "cannot write checkpoints: {error}");
+                // The folder itself has gone, and with it the names of everything that is written.
+                if error.kind == io::ErrorKind::NotFound {
+                    let index = u16::try_from(index).expect("directories are numbered by 16 bits");
+                    fail_everywhere(&shard, index, &error).await;
+                }
             }
             take_reserve(owner).await;
         }
@@ -194,33 +204,4 @@ async fn gather(shard: &Rc<Shard>, directories: usize) -> Vec<Vec<DirectoryRepor
         gathered[usize::from(index)].push(report);
     }
     gathered
-}
-
-/// Removes what deletions that a stop interrupted have left, and sets aside partitions that the metadata does not know.
-///
-/// `image` is what the metadata log says; the shards have been told nothing yet.
-pub(crate) async fn tidy(image: &ClusterImage, owners: &[DirectoryOwner], seeds: &[barnabas_commitlog::DirectorySeed]) {
-    use barnabas_commitlog::name::FolderState;
-    for (owner, seed) in owners.iter().zip(seeds) {
-        for (name, folder) in seed.folders() {
-            let is_known = || {
-                let topic = image.topic_by_name(&folder.topic);
-                topic.is_some_and(|topic| topic.partition(folder.partition).is_some())
-            };
-            let is_metadata = folder.topic == barnabas_metadata::log::METADATA_TOPIC;
-            let goes = match folder.state {
-                FolderState::Deleted => true,
-                // The metadata log is synced before anything else, so that a partition it does not know was deleted.
-                FolderState::Live => !is_metadata && !is_known(),
-                FolderState::Future | FolderState::Stray => false,
-            };
-            if !goes {
-                continue;
-            }
-            match owner.remove_folder(name).await {
-                Ok(()) => tracing::info!(target: "LogManager", "removed {name}, which belonged to a deleted topic"),
-                Err(error) => tracing::warn!(target: "LogManager", "cannot remove {name}: {error}"),
-            }
-        }
-    }
 }

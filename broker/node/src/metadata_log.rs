@@ -3,6 +3,7 @@
 //! A later raft core takes over the log; what stands above it, the controller's decisions and the image, stays as it is.
 //! Everything here is synced before it counts, whatever `flush.policy` says.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) struct MetadataLog {
     log: Rc<Log>,
     files: MetadataFiles,
     loader: ImageLoader,
+    deleted_topics: BTreeSet<TopicId>,
     quorum: Quorum,
     epoch: LeaderEpoch,
 }
@@ -62,7 +64,7 @@ impl MetadataLog {
         let root = directory.path().to_owned();
         let files = MetadataFiles { env: shard.env.clone(), folder: root.join(format!("{METADATA_TOPIC}-0")), root };
         files.remove_staged().await.map_err(|error| format!("{}: {error}", files.folder.display()))?;
-        let loader = files.load(&log).await?;
+        let (loader, deleted_topics) = files.load(&log).await?;
         let known = files.quorum_state().await?.map_or(LeaderEpoch(0), |state| state.leader_epoch);
         let written = log.latest_epoch().unwrap_or(LeaderEpoch(0));
         let epoch = LeaderEpoch(known.max(written).0 + 1);
@@ -71,7 +73,17 @@ impl MetadataLog {
             directory: directory.directory_id(),
             endpoint: controller_endpoint(shard),
         };
-        Ok(Self { log, files, loader, quorum, epoch })
+        Ok(Self { log, files, loader, deleted_topics, quorum, epoch })
+    }
+
+    /// Whether nothing was ever written, or nothing of it is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.loader.position().end_offset == Offset::ZERO && self.log.end_offset() == Offset::ZERO
+    }
+
+    /// Topics of whose deletion the log tells behind its snapshot.
+    pub(crate) const fn deleted_topics(&self) -> &BTreeSet<TopicId> {
+        &self.deleted_topics
     }
 
     /// Takes the lead in a new epoch. An empty log gets its first records.
@@ -130,9 +142,10 @@ pub(crate) async fn append_durably(log: &Rc<Log>, batch: Bytes, epoch: LeaderEpo
 }
 
 impl MetadataFiles {
-    /// The image that snapshot and log make.
-    async fn load(&self, log: &Rc<Log>) -> StartResult<ImageLoader> {
+    /// The image that snapshot and log make, and the topics that the log behind the snapshot deletes.
+    async fn load(&self, log: &Rc<Log>) -> StartResult<(ImageLoader, BTreeSet<TopicId>)> {
         let mut loader = self.load_snapshot(log).await?;
+        let mut deleted = BTreeSet::new();
         let mut decompressor = Decompressor::new();
         let mut offset = loader.position().end_offset.max(log.log_start_offset());
         while offset < log.end_offset() {
@@ -157,12 +170,13 @@ impl MetadataFiles {
                     timestamp: header.max_timestamp,
                 };
                 let replayed = loader.replay(&records, position);
-                replayed.map_err(|error| format!("metadata log at {}: {error}", header.base_offset))?;
+                let delta = replayed.map_err(|error| format!("metadata log at {}: {error}", header.base_offset))?;
+                deleted.extend(delta.deleted_topics.into_keys());
             }
             assert!(read.next_offset > offset, "a read that returns batches advances");
             offset = read.next_offset;
         }
-        Ok(loader)
+        Ok((loader, deleted))
     }
 
     /// The file that holds `offset`, for people: what is damaged there is named.

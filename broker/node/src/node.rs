@@ -1,13 +1,14 @@
 //! The life of one broker: open the directories, read the metadata log, open the partitions, listen; and the same
 //! backwards. One call per shard, all of them driven by the binary or by the simulated world.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use barnabas_base::{ClusterId, Observation, ShardId};
+use barnabas_base::{ClusterId, Observation, ShardId, TopicId};
 use barnabas_commitlog::{CommitLimits, DirectoryOptions, DirectoryOwner, DirectorySeed, LogDirectory, ShardOptions};
 use barnabas_metadata::config::Listener as Configured;
 use barnabas_metadata::controller::BrokerRegistration;
@@ -20,6 +21,7 @@ use crate::listener::ACCEPT_SHARD;
 use crate::metadata_log::MetadataLog;
 use crate::options::NodeOptions;
 use crate::shard::Shard;
+use crate::topic::broker_config;
 
 /// One broker, as its shards share it before they run.
 #[derive(Clone, Debug)]
@@ -131,6 +133,7 @@ struct Running {
 impl Running {
     async fn start(shard: &Rc<Shard>) -> StartResult<Self> {
         let (owners, seeds) = open_directories(shard).await?;
+        crate::leftovers::check_places(&seeds)?;
         let first = seeds.first().expect("a node has at least one log directory");
         let cluster_id = first.cluster_id;
         shard.env.observe(&Observation::Restarted { broker: shard.options.broker_id(), kind: first.kind });
@@ -138,9 +141,14 @@ impl Running {
         let metadata_directory = LogDirectory::join(&shard.env, first, &shard_options(shard));
         let addresses = listen(shard).await?;
         let metadata = MetadataLog::open(shard, &metadata_directory).await?;
+        if metadata.is_empty() {
+            crate::leftovers::check_beginning(&seeds)?;
+        }
+        let deleted = metadata.deleted_topics().clone();
         join_directories(shard, &seeds).await;
         let controller = metadata.lead(shard).await?;
-        crate::background::tidy(&controller.image(), &owners, &seeds).await;
+        crate::leftovers::tidy(&controller.image(), &deleted, &owners, &seeds).await;
+        tell_deleted(shard, deleted).await;
         open_logs(shard, &controller).await;
         let registration = registration(shard, &seeds, &addresses);
         let next_offset = controller.next_offset();
@@ -254,6 +262,15 @@ async fn tell_cluster(shard: &Rc<Shard>, cluster_id: ClusterId) {
     shard.on_all(tell).await;
 }
 
+/// Shards that open logs may find folders that deletions have left.
+async fn tell_deleted(shard: &Rc<Shard>, deleted: BTreeSet<TopicId>) {
+    let tell = move |shard: &Rc<Shard>| -> Local<'static, ()> {
+        shard.deleted_topics.borrow_mut().clone_from(&deleted);
+        Box::pin(std::future::ready(()))
+    };
+    shard.on_all(tell).await;
+}
+
 /// Opens the logs of every partition there is, on all shards at once. Nobody leads them yet.
 async fn open_logs(shard: &Rc<Shard>, controller: &Controller) {
     let image = controller.image();
@@ -354,12 +371,17 @@ async fn bind_all(shard: &Rc<Shard>) -> StartResult<Vec<SocketAddr>> {
 /// Lets clients in.
 async fn accept(shard: &Rc<Shard>) {
     let accepting = shard.on(ACCEPT_SHARD, |shard| {
-        for (index, listener) in shard.bound.take().into_iter().enumerate() {
-            let accepting = Rc::clone(shard).accept_all(listener, index);
-            let task = shard.env.spawn("accept", accepting);
-            shard.tasks.borrow_mut().push(task);
-        }
-        Box::pin(std::future::ready(()))
+        let shard = Rc::clone(shard);
+        Box::pin(async move {
+            // What was set while an earlier life ran holds from the first connection on.
+            let limits = shard.options.connection_limits(&broker_config(&shard.options.config, &shard.image()));
+            shard.change_connection_limits(limits).await;
+            for (index, listener) in shard.bound.take().into_iter().enumerate() {
+                let accepting = Rc::clone(&shard).accept_all(listener, index);
+                let task = shard.env.spawn("accept", accepting);
+                shard.tasks.borrow_mut().push(task);
+            }
+        })
     });
     accepting.await;
 }
@@ -372,7 +394,8 @@ fn printed(shard: &Shard, addresses: &[SocketAddr]) -> Vec<String> {
 
 fn printed_listener(listener: &Configured, bound: SocketAddr) -> String {
     let (host, port) = told(listener, bound.port());
-    let advertised = format!("{}://{host}:{port}", listener.name);
+    let shown = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    let advertised = format!("{}://{shown}:{port}", listener.name);
     if port == bound.port() && host == listener.host {
         return advertised;
     }
@@ -382,7 +405,7 @@ fn printed_listener(listener: &Configured, bound: SocketAddr) -> String {
 /// Host and port under which clients are to find a listener, as the configuration has them.
 fn told(listener: &Configured, bound_port: u16) -> (String, u16) {
     listener.advertised.clone().unwrap_or_else(|| {
-        let host = if listener.host.is_empty() { "localhost" } else { &listener.host };
+        let host = if crate::endpoint::is_wildcard(&listener.host) { "localhost" } else { &listener.host };
         (host.to_owned(), bound_port)
     })
 }
@@ -418,7 +441,10 @@ mod tests {
         let bound = SocketAddr::from(([0, 0, 0, 0], 9092));
         let printed = |host, advertised| printed_listener(&listener(host, advertised), bound);
         assert_eq!(printed("localhost", None), "PLAINTEXT://localhost:9092");
-        assert_eq!(printed("", None), "PLAINTEXT://localhost:9092 (bound to 0.0.0.0:9092)");
+        assert_eq!(printed("::1", None), "PLAINTEXT://[::1]:9092");
+        for wildcard in ["", "0.0.0.0", "::"] {
+            assert_eq!(printed(wildcard, None), "PLAINTEXT://localhost:9092 (bound to 0.0.0.0:9092)");
+        }
         let elsewhere = printed("0.0.0.0", Some(("kafka.example", 19092)));
         assert_eq!(elsewhere, "PLAINTEXT://kafka.example:19092 (bound to 0.0.0.0:9092)");
     }

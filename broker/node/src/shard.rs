@@ -11,7 +11,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barnabas_base::{Account, Budget, ClusterId, Observation, Offset, PartitionIndex, ShardId, TopicPartition};
+use barnabas_base::{
+    Account, Budget, ClusterId, Monotonic, Observation, Offset, PartitionIndex, ShardId, TopicId, TopicPartition,
+};
 use barnabas_commitlog::LogDirectory;
 use barnabas_metadata::image::ClusterImage;
 use barnabas_runtime::sync::Notify;
@@ -32,6 +34,9 @@ use crate::producer_ids::ProducerIdBlock;
 use crate::topic::is_offsets_topic;
 use crate::watch::Watches;
 
+/// How often a full device is worth a line.
+const FULL_SAID_EVERY: Duration = Duration::from_secs(60);
+
 /// One shard of a broker.
 pub(crate) struct Shard {
     pub(crate) env: Env,
@@ -49,8 +54,12 @@ pub(crate) struct Shard {
     pub(crate) watches: Watches,
     pub(crate) producer_ids: RefCell<ProducerIdBlock>,
     pub(crate) directories: RefCell<Vec<Rc<LogDirectory>>>,
+    /// Topics of whose deletion folders may be left under their names.
+    pub(crate) deleted_topics: RefCell<BTreeSet<TopicId>>,
     /// Partitions of this shard whose logs found no room to be created.
     pub(crate) homeless: RefCell<BTreeSet<TopicPartition>>,
+    /// When people were told last that the device of a directory is full.
+    pub(crate) full_said: RefCell<BTreeMap<u16, Monotonic>>,
     /// Whether another attempt at them is on its way.
     pub(crate) will_reopen: Cell<bool>,
     pub(crate) coordinators: RefCell<BTreeMap<PartitionIndex, Rc<GroupCoordinator>>>,
@@ -95,7 +104,9 @@ impl Shard {
             watches: Watches::default(),
             producer_ids: RefCell::default(),
             directories: RefCell::default(),
+            deleted_topics: RefCell::default(),
             homeless: RefCell::default(),
+            full_said: RefCell::default(),
             will_reopen: Cell::new(false),
             coordinators: RefCell::default(),
             controller: RefCell::default(),
@@ -113,6 +124,22 @@ impl Shard {
             options,
             env,
         })
+    }
+
+    /// Tells people that the device of a directory is full, once in [`FULL_SAID_EVERY`]: clients see nothing but an error
+    /// after which they try again.
+    pub(crate) fn log_full(&self, directory: &LogDirectory) {
+        let (now, mut said) = (self.env.now(), self.full_said.borrow_mut());
+        if said.get(&directory.index()).is_some_and(|at| at.after(FULL_SAID_EVERY) > now) {
+            return;
+        }
+        said.insert(directory.index(), now);
+        tracing::error!(
+            target: "LogManager",
+            "no space left in {}: records are refused with KAFKA_STORAGE_ERROR until there is; DeleteRecords, a lower \
+             retention and DeleteTopics make room",
+            directory.path().display()
+        );
     }
 
     /// The shard of the controller and the metadata log, which owns no other partitions.

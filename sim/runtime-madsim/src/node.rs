@@ -264,6 +264,34 @@ impl Node {
         self.state(|node| node.volume.files().into_iter().map(|(path, _)| path).collect())
     }
 
+    /// Gives a file or folder another name, as a person does. Durable.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn move_file(&self, from: &Path, to: &Path) {
+        self.world.record("file moved", u64::from(self.id.0), 0);
+        let now_ms = self.world.wall_of(self.id).0;
+        self.state(|node| {
+            node.volume.rename(from, to, now_ms).expect("there is a file to move");
+            node.volume.sync_all(u64::MAX);
+        });
+    }
+
+    /// Takes everything out of a file, as a person does at a machine that stands. Durable.
+    ///
+    /// # Panics
+    /// When its process runs, or there is no such file.
+    pub fn empty_file(&self, path: &Path) {
+        assert!(!self.is_running(), "files are emptied in a machine that stands");
+        self.world.record("file emptied", u64::from(self.id.0), 0);
+        let now_ms = self.world.wall_of(self.id).0;
+        self.state(|node| {
+            let inode = node.volume.find(path).expect("there is a file to empty");
+            node.volume.truncate(inode, 0, now_ms).expect("a file can be cut");
+            node.volume.sync_all(u64::MAX);
+        });
+    }
+
     /// Flips one bit of a file, wherever it is kept; false when there is no such byte.
     pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> bool {
         self.world.record("bit flipped", u64::from(self.id.0), offset);

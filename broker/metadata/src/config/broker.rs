@@ -214,7 +214,9 @@ impl BrokerConfig {
         let empty = ConfigMap::new();
         let layers = BrokerLayers { dynamic_broker: &empty, dynamic_default: &empty, statics: &statics };
         warnings.extend(beyond_one_node(&layers));
-        Self::from_layers(Arc::clone(&statics), &layers).map(|config| (config, warnings))
+        let config = Self::from_layers(Arc::clone(&statics), &layers)?;
+        warnings.extend(unheard_controllers(&layers, &config.listeners));
+        Ok((config, warnings))
     }
 
     /// The configuration with dynamic values above the static ones. Dynamic values were checked when they were set; a
@@ -339,6 +341,17 @@ fn beyond_one_node(layers: &BrokerLayers<'_>) -> Vec<ConfigProblem> {
             layers.statics.problem(key, format!("this node is alone and cannot give {wanted} replicas: {consequence}"))
         })
         .collect()
+}
+
+/// Listeners of the controller that nobody opens: the only one who asks it is the broker of the same process.
+fn unheard_controllers(layers: &BrokerLayers<'_>, listeners: &[Listener]) -> Option<ConfigProblem> {
+    let unheard: Vec<&str> = listeners.iter().filter(|one| one.is_controller).map(|one| one.name.as_str()).collect();
+    let message = format!(
+        "nothing listens on {}: the controller is part of this process, and tools reach it with --bootstrap-server, not \
+         with --bootstrap-controller",
+        unheard.join(", ")
+    );
+    (!unheard.is_empty()).then(|| layers.statics.problem("controller.listener.names", message))
 }
 
 fn check_combinations(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProblem>) {

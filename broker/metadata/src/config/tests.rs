@@ -74,6 +74,7 @@ fn the_file_of_kafkas_distribution_is_accepted() {
     let warned: Vec<_> = warnings.iter().filter_map(|warning| warning.key.as_deref()).collect();
     assert!(warned.contains(&"num.recovery.threads.per.data.dir"), "changed and without effect: {warned:?}");
     assert!(!warned.contains(&"num.io.threads"), "a default is no news: {warned:?}");
+    assert!(warned.contains(&"controller.listener.names"), "nobody opens it: {warned:?}");
 }
 
 #[test]

@@ -32,6 +32,10 @@ struct Terms {
     deadline: Monotonic,
 }
 
+/// The shortest time after which a Produce is answered with REQUEST_TIMED_OUT. In Kafka `timeout.ms` covers followers and
+/// not the write of the leader; here that write includes a sync, which a client that gives no time does not mean to lose.
+const TIMEOUT_MS_MIN: i32 = 1_000;
+
 /// Records for one partition and where their answer goes.
 struct Part {
     slot: usize,
@@ -48,7 +52,7 @@ struct Outcome {
 /// Appends everything; the future waits for the answers only.
 pub(crate) fn begin(call: Call, request: ProduceRequest) -> Local<'static, Outgoing> {
     let acks = request.acks;
-    let deadline = call.shard.env.now().after_ms(i64::from(request.timeout_ms));
+    let deadline = call.shard.env.now().after_ms(i64::from(request.timeout_ms.max(TIMEOUT_MS_MIN)));
     let terms = Terms { version: call.version, acks, deadline };
     let refused_all = refuse_whole(&request);
     let mut responses = Vec::with_capacity(request.topic_data.len());
@@ -206,7 +210,12 @@ async fn complete(
     let index = partition.id.partition.0;
     let appended = match ticket.await {
         Ok(appended) => appended,
-        Err(error) => return refused(index, partition, &error),
+        Err(error) => {
+            if matches!(error, AppendError::Full) {
+                shard.log_full(partition.log.directory());
+            }
+            return refused(index, partition, &error);
+        }
     };
     if terms.acks != ACKS_NONE {
         let durable = durable(partition, &appended, terms.acks);

@@ -5,10 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_base::Observation;
+use barnabas_runtime::{Local, join_all};
 use barnabas_sim_world::{NoAnswer, RawClient, Visitor, play, requests, with_broker};
+use barnabas_wire::message::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use barnabas_wire::message::*;
 use barnabas_wire::record::BatchOptions;
-use barnabas_wire::{ApiKey, ResponseBody};
+use barnabas_wire::{ApiKey, RequestBody, RequestHeader, ResponseBody, Segment};
+use bytes::{Bytes, BytesMut};
 
 use crate::{FETCH, PRODUCE, append, fetched, topic};
 
@@ -48,6 +51,25 @@ fn connections_are_counted_by_address_and_in_total() {
 }
 
 #[test]
+fn limits_that_were_set_while_it_ran_hold_after_a_restart() {
+    play(7, &[], |scene| {
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            let name = "max.connections.per.ip".to_owned();
+            let config = AlterableConfig { name, config_operation: 0, value: Some("3".to_owned()) };
+            let resource =
+                AlterConfigsResource { resource_type: 4, resource_name: String::new(), configs: vec![config] };
+            let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+            assert_eq!(client.call(1, request).await.responses[0].error_code, 0);
+            assert_eq!(served(&visitor, 5).await.len(), 2);
+        });
+        scene.broker().stop().expect("it stops");
+        scene.broker().start().expect("it starts");
+        scene.visit(async |visitor| assert_eq!(served(&visitor, 5).await.len(), 3));
+    });
+}
+
+#[test]
 fn idle_connections_are_closed_and_waiting_ones_are_not() {
     with_broker(2, &[("connections.max.idle.ms", "5000")], async |visitor, mut client| {
         topic(&mut client, "t", 1).await;
@@ -67,7 +89,7 @@ fn idle_connections_are_closed_and_waiting_ones_are_not() {
     });
 }
 
-/// A claim of many bytes holds the memory that they would need, but not for long when they do not come.
+/// A claim of many bytes costs nothing, and what does not come is not waited for long.
 #[test]
 fn a_large_frame_passes_and_an_unfinished_one_is_dropped() {
     with_broker(3, &[("message.max.bytes", "8000000")], async |visitor, mut client| {
@@ -109,6 +131,123 @@ fn a_large_request_is_admitted_beside_waiting_ones() {
         }
         let took = visitor.env.now().since(began);
         assert!(took < Duration::from_secs(10), "took {took:?}");
+    });
+}
+
+/// A Produce as it is on the wire.
+fn framed_produce(value: &[u8]) -> Bytes {
+    let records = requests::batch(BatchOptions::default(), &[value]);
+    let header = RequestHeader {
+        api_key: ApiKey::Produce,
+        api_version: PRODUCE,
+        correlation_id: 7,
+        client_id: Some("slow".to_owned()),
+    };
+    let frame = RequestBody::from(requests::produce("t", 0, -1, records)).to_frame(&header);
+    let mut framed = BytesMut::new();
+    for segment in frame.expect("the version carries it") {
+        let Segment::Bytes(bytes) = segment else { panic!("a request holds its records") };
+        framed.extend_from_slice(&bytes);
+    }
+    framed.freeze()
+}
+
+/// Sends `bytes` one a second, until the connection is closed or nothing is left of them.
+async fn drip(visitor: &Visitor, client: &mut RawClient, bytes: &Bytes) -> Option<NoAnswer> {
+    for byte in bytes {
+        if let Err(closed) = client.send_bytes(vec![*byte]).await {
+            return Some(closed);
+        }
+        visitor.env.sleep(Duration::from_secs(1)).await;
+    }
+    None
+}
+
+/// Clients that promise much and stand still: what they hold keeps nobody from anything, on any shard.
+#[test]
+fn unfinished_requests_keep_nobody_waiting() {
+    const SIZE: usize = 1_000_000;
+    let crowds = [
+        (4, 90_000_000, 0),
+        (4, 90_000_000, 5_000_000),
+        (16, SIZE, SIZE / 2),
+        (600, SIZE, 9_000),
+        (200, 16_000, 8_000),
+    ];
+    for (count, claim, sent) in crowds {
+        with_broker(7, &[("barnabas.memory.bytes", "8388608")], async move |visitor, mut client| {
+            topic(&mut client, "t", 1).await;
+            let mut unfinished = Vec::new();
+            for _ in 0..count {
+                let mut stands = visitor.connect().await;
+                let mut promise = i32::try_from(claim).expect("a size").to_be_bytes().to_vec();
+                promise.resize(promise.len() + sent, 0);
+                // What the broker has no room for stays in the network.
+                let sending = async { stands.send_bytes(promise).await };
+                drop(visitor.env.timeout_at(visitor.env.now().after(Duration::from_millis(100)), sending).await);
+                unfinished.push(stands);
+            }
+            let began = visitor.env.now();
+            for offset in 0..4 {
+                let mut other = visitor.connect().await;
+                assert_eq!(append(&mut other, "t", b"little").await, offset);
+                let metadata = other.call(12, MetadataRequest::default()).await;
+                assert_eq!(metadata.brokers.len(), 1);
+            }
+            let took = visitor.env.now().since(began);
+            assert!(took < Duration::from_secs(1), "{count} of {claim}: took {took:?}");
+            for offset in 4..8 {
+                let mut large = visitor.connect().await;
+                assert_eq!(append(&mut large, "t", &vec![b'x'; 900_000]).await, offset);
+            }
+            let took = visitor.env.now().since(began);
+            assert!(took < Duration::from_secs(60), "{count} of {claim}: took {took:?}");
+        });
+    }
+}
+
+/// Too little for others that wait is enough while nobody does: the same slow client is served, or gives way.
+#[test]
+fn a_request_that_drips_gives_way_to_those_that_wait() {
+    let memory = ("barnabas.memory.bytes", "1048576");
+    let (patient, pressed) = (8, 9);
+    with_broker(patient, &[memory, ("connections.max.idle.ms", "20000")], async |visitor, mut client| {
+        topic(&mut client, "t", 1).await;
+        let mut whole = framed_produce(&vec![b'x'; 600_000]);
+        let rest = whole.split_off(whole.len() - 60);
+        let mut slow = visitor.connect().await;
+        slow.send_bytes(whole).await.expect("it is connected");
+        assert_eq!(drip(&visitor, &mut slow, &rest).await, None, "nobody waits");
+        let answer = slow.frame().await.expect("an answer");
+        assert_eq!(answer[..4], 7_i32.to_be_bytes());
+        let stored = visitor.connect().await.call(FETCH, requests::fetch("t", 0, 0)).await;
+        assert_eq!(fetched(&stored).high_watermark, 1);
+    });
+    with_broker(pressed, &[memory], async |visitor, mut client| {
+        topic(&mut client, "t", 1).await;
+        let mut whole = framed_produce(&vec![b'x'; 600_000]);
+        let rest = whole.split_off(whole.len() - 600);
+        // One for each shard.
+        let mut slow = Vec::new();
+        for _ in 0..2 {
+            let mut drips = visitor.connect().await;
+            drips.send_bytes(whole.clone()).await.expect("it is connected");
+            slow.push(drips);
+        }
+        let began = visitor.env.now();
+        let others = async {
+            for offset in 0..2 {
+                let mut other = visitor.connect().await;
+                assert_eq!(append(&mut other, "t", &vec![b'x'; 600_000]).await, offset);
+            }
+            let took = visitor.env.now().since(began);
+            assert!(took > Duration::from_secs(5) && took < Duration::from_secs(30), "took {took:?}");
+            None
+        };
+        let mut all: Vec<Local<'_, Option<NoAnswer>>> = vec![Box::pin(others)];
+        all.extend(slow.iter_mut().map(|slow| Box::pin(drip(&visitor, slow, &rest)) as Local<'_, _>));
+        let closed = join_all(all).await.split_off(1);
+        assert!(closed.iter().all(Option::is_some), "{closed:?}");
     });
 }
 

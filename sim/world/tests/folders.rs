@@ -1,0 +1,274 @@
+//! Folders that are not where the metadata says: moved, renamed, of another topic. Nothing of them is lost by a start.
+//! Driven over the wire against the whole broker, whose disk is changed while it stands.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use barnabas_sim_world::{RawClient, Scene, play, requests};
+use barnabas_wire::message::ProduceResponse;
+use barnabas_wire::message::create_topics::CreatableTopicConfig;
+use barnabas_wire::record::BatchOptions;
+use barnabas_wire::{ErrorCode, Records, ResponseBody};
+
+const PRODUCE: i16 = 12;
+const METADATA: &str = "__cluster_metadata-0";
+const DIRECTORIES: [&str; 3] = ["/data/a", "/data/b", "/data/c"];
+const SEVERAL: [(&str, &str); 1] = [("log.dirs", "/data/a,/data/b,/data/c")];
+
+async fn produce(client: &mut RawClient, topic: &str) -> i64 {
+    let records = requests::batch(BatchOptions::default(), &[&[7; 100]]);
+    let response = client.call(PRODUCE, requests::produce(topic, 0, -1, records)).await;
+    let answer = &response.responses[0].partition_responses[0];
+    assert_eq!(answer.error_code, 0, "{answer:?}");
+    answer.base_offset
+}
+
+fn is_accepted(answer: &ProduceResponse) -> bool {
+    answer.responses[0].partition_responses[0].error_code == 0
+}
+
+async fn create(client: &mut RawClient, topic: &str, partitions: i32) {
+    let created = client.call(7, requests::create_topic(topic, partitions)).await;
+    assert_eq!(created.topics[0].error_code, 0, "{created:?}");
+}
+
+/// A topic of three records, and the broker stopped.
+fn three_records(scene: &Scene) {
+    scene.visit(async |visitor| {
+        let mut client = visitor.connect().await;
+        create(&mut client, "t", 1).await;
+        for expected in 0..3 {
+            assert_eq!(produce(&mut client, "t").await, expected);
+        }
+    });
+    scene.broker().stop().expect("it stops");
+}
+
+fn next_offset(scene: &Scene) -> i64 {
+    scene.visit(async |visitor| produce(&mut visitor.connect().await, "t").await)
+}
+
+/// The files named `file`, with how many bytes each has.
+fn found(scene: &Scene, file: &str) -> BTreeMap<PathBuf, usize> {
+    let files = scene.broker().machine().files().into_iter();
+    files.filter(|(path, _)| path.ends_with(file)).map(|(path, content)| (path, content.len())).collect()
+}
+
+/// Size of the first segment in the one folder that was set apart from `folder`.
+fn kept_bytes(scene: &Scene, folder: &str) -> usize {
+    let is_kept = |path: &Path| {
+        let name = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(&format!("{folder}.")) && name.ends_with("-stray"))
+    };
+    let segments = found(scene, "00000000000000000000.log");
+    let mut kept = segments.iter().filter(|(path, _)| is_kept(path));
+    let (_, bytes) = kept.next().expect("the folder is kept under another name");
+    assert!(kept.next().is_none(), "and once: {segments:?}");
+    *bytes
+}
+
+/// Turns one letter of a topic id into another.
+fn change_topic_id(scene: &Scene, file: &Path) {
+    let machine = scene.broker().machine();
+    let files = machine.files();
+    let (_, content) = files.iter().find(|(path, _)| path == file).expect("it is there");
+    let id_at = content.windows(10).position(|window| window == b"topic_id: ").expect("it names a topic") + 10;
+    let letter = content[id_at + 3];
+    let bit = (0..8).find(|bit| (letter ^ (1 << bit)).is_ascii_alphanumeric()).expect("a letter one bit away");
+    assert!(machine.flip_bit(file, id_at as u64 + 3, bit));
+}
+
+#[test]
+fn a_folder_of_another_topic_is_kept_and_the_topic_begins_anew() {
+    play(1, &[], |scene| {
+        three_records(scene);
+        let segment = Path::new("/data/t-0/00000000000000000000.log");
+        let before = found(scene, "00000000000000000000.log")[segment];
+        assert!(before > 0);
+        change_topic_id(scene, Path::new("/data/t-0/partition.metadata"));
+        scene.broker().start().expect("one folder is no reason not to start");
+        assert_eq!(next_offset(scene), 0);
+        assert_eq!(kept_bytes(scene, "t-0"), before);
+        scene.broker().stop().expect("it stops");
+        scene.broker().start().expect("it starts");
+        assert_eq!(kept_bytes(scene, "t-0"), before, "it is left alone from then on");
+    });
+}
+
+#[test]
+fn a_folder_that_no_topic_has_is_kept() {
+    play(2, &[], |scene| {
+        three_records(scene);
+        let before = found(scene, "00000000000000000000.log")[Path::new("/data/t-0/00000000000000000000.log")];
+        scene.broker().machine().move_file(Path::new("/data/t-0"), Path::new("/data/foo-0"));
+        scene.broker().start().expect("one folder is no reason not to start");
+        assert_eq!(kept_bytes(scene, "foo-0"), before);
+        assert_eq!(next_offset(scene), 0);
+    });
+}
+
+#[test]
+fn a_start_without_the_metadata_log_is_refused_beside_partitions() {
+    play(3, &[], |scene| {
+        three_records(scene);
+        let (metadata, away) = (Path::new("/data").join(METADATA), Path::new("/data/away"));
+        scene.broker().machine().move_file(&metadata, away);
+        for _ in 0..2 {
+            let refusal = scene.broker().start().expect_err("nobody would know the partitions");
+            assert!(refusal.contains("t-0") && refusal.contains("metadata log in /data is empty"), "{refusal}");
+        }
+        // What the refused start made.
+        scene.broker().machine().move_file(&metadata, Path::new("/data/made-by-the-refused-start"));
+        scene.broker().machine().move_file(away, &metadata);
+        scene.broker().start().expect("it is back");
+        assert_eq!(next_offset(scene), 3);
+    });
+}
+
+#[test]
+fn a_metadata_log_in_another_directory_is_not_begun_anew() {
+    play(4, &SEVERAL, |scene| {
+        three_records(scene);
+        let [here, there, _] = DIRECTORIES.map(|directory| Path::new(directory).join(METADATA));
+        scene.broker().machine().move_file(&here, &there);
+        let refusal = scene.broker().start().expect_err("a new cluster would begin");
+        let words = "Found unexpected metadata location in data directory `/data/b` (the configured metadata directory is \
+                     `/data/a`).";
+        assert!(refusal.starts_with(words), "{refusal}");
+        let begun: Vec<_> =
+            scene.broker().machine().paths().into_iter().filter(|path| path.starts_with(&here)).collect();
+        assert_eq!(begun, Vec::<PathBuf>::new(), "nothing was begun");
+        scene.broker().machine().move_file(&there, &here);
+        scene.broker().start().expect("it is back");
+        assert_eq!(next_offset(scene), 3);
+    });
+}
+
+#[test]
+fn a_topic_may_be_named_like_a_journal() {
+    const NAME: &str = ".barnabas-journal";
+    play(6, &[], |scene| {
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            create(&mut client, NAME, 2).await;
+            assert_eq!(produce(&mut client, NAME).await, 0);
+        });
+        for expected in 1..4 {
+            if expected == 2 {
+                scene.broker().machine().crash();
+            } else {
+                scene.broker().stop().expect("it stops");
+            }
+            scene.broker().start().expect("it starts");
+            let offset = scene.visit(async |visitor| produce(&mut visitor.connect().await, NAME).await);
+            assert_eq!(offset, expected);
+        }
+    });
+}
+
+/// What a reader finds at an offset of a topic of one partition: an error code, and where the first batch begins.
+async fn fetch_at(client: &mut RawClient, topic: &str, offset: i64) -> (i16, Option<i64>) {
+    let answer = client.call(12, requests::fetch(topic, 0, offset)).await;
+    let partition = &answer.responses[0].partitions[0];
+    let Records::Bytes(bytes) = &partition.records else { return (partition.error_code, None) };
+    (partition.error_code, bytes.first_chunk().map(|first| i64::from_be_bytes(*first)))
+}
+
+/// Removes or empties one segment of a log of four, while the broker stands.
+fn without_segment(seed: u64, position: usize, is_emptied: bool) {
+    play(seed, &[("log.index.interval.bytes", "0")], move |scene| {
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            let mut request = requests::create_topic("t", 1);
+            let config =
+                CreatableTopicConfig { name: "internal.segment.bytes".to_owned(), value: Some("500".to_owned()) };
+            request.topics[0].configs.push(config);
+            assert_eq!(client.call(7, request).await.topics[0].error_code, 0);
+            for expected in 0..8 {
+                assert_eq!(produce(&mut client, "t").await, expected);
+            }
+        });
+        scene.broker().stop().expect("it stops");
+        let segments: Vec<i64> = (scene.broker().machine().paths().iter())
+            .filter(|path| path.starts_with("/data/t-0") && path.extension().is_some_and(|ending| ending == "log"))
+            .map(|path| path.file_stem().and_then(|name| name.to_str()).expect("a name").parse().expect("an offset"))
+            .collect();
+        assert!(segments.len() >= 4, "{segments:?}");
+        let (from, to) = (segments[position], segments[position + 1]);
+        let path = PathBuf::from(format!("/data/t-0/{from:020}.log"));
+        if is_emptied {
+            scene.broker().machine().empty_file(&path);
+        } else {
+            scene.broker().machine().move_file(&path, Path::new("/data/away"));
+        }
+        for _ in 0..2 {
+            scene.broker().start().expect("one log is no reason not to start");
+            scene.visit(async move |visitor| {
+                let mut client = visitor.connect().await;
+                for offset in from..to {
+                    let found = fetch_at(&mut client, "t", offset).await;
+                    assert_eq!(found, (ErrorCode::CorruptMessage.code(), None), "offset {offset} of {from} to {to}");
+                }
+                for offset in (0..from).chain(to..8) {
+                    let (code, first) = fetch_at(&mut client, "t", offset).await;
+                    assert_eq!((code, first), (0, Some(offset)));
+                }
+                let start = client.call(7, requests::list_offset("t", 0, -2)).await;
+                assert_eq!(start.topics[0].partitions[0].offset, 0);
+            });
+            scene.broker().stop().expect("it stops");
+        }
+    });
+}
+
+#[test]
+fn what_a_segment_held_that_is_gone_or_empty_is_listed_as_damage() {
+    for (seed, is_emptied) in [(7, false), (8, true)] {
+        for position in 0..3 {
+            without_segment(seed, position, is_emptied);
+        }
+    }
+}
+
+#[test]
+fn a_broker_whose_folder_has_gone_does_not_go_on() {
+    play(9, &[("log.flush.offset.checkpoint.interval.ms", "1000")], |scene| {
+        scene.visit(async |visitor| create(&mut visitor.connect().await, "t", 1).await);
+        scene.broker().machine().move_file(Path::new("/data"), Path::new("/gone"));
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            let mut acknowledged = 0;
+            loop {
+                let records = requests::batch(BatchOptions::default(), &[&[7; 100]]);
+                match client.ask(PRODUCE, requests::produce("t", 0, -1, records)).await {
+                    Ok(ResponseBody::Produce(answer)) if is_accepted(&answer) => acknowledged += 1,
+                    Ok(_) | Err(_) => break,
+                }
+                assert!(acknowledged < 100, "it goes on");
+                visitor.env.sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let ended = scene.world().run_until(Duration::from_secs(60), || !scene.broker().machine().is_running());
+        assert!(ended && scene.broker().failure().is_some(), "it ends, and says why");
+    });
+}
+
+#[test]
+fn partitions_of_one_topic_are_spread_over_the_directories() {
+    play(5, &SEVERAL, |scene| {
+        scene.visit(async |visitor| create(&mut visitor.connect().await, "t", 12).await);
+        let files = found(scene, "partition.metadata");
+        let in_directory =
+            |directory: &&str| files.keys().filter(|path| path.starts_with(directory) && is_of_t(path)).count();
+        let counts = DIRECTORIES.each_ref().map(in_directory);
+        // Each of two shards gives every directory a third of its own.
+        assert_eq!(counts.iter().sum::<usize>(), 12);
+        assert!(counts.iter().all(|count| (2..=6).contains(count)), "{counts:?}");
+    });
+}
+
+fn is_of_t(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    folder.is_some_and(|name| name.starts_with("t-"))
+}
