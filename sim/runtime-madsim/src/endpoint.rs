@@ -68,6 +68,8 @@ pub(crate) struct Endpoint {
     pub(crate) arriving: bool,
     /// Attempts to deliver the first flight that failed.
     pub(crate) retries: u32,
+    /// Probes that asked the peer for room and were not answered; `None` while nobody waits for room.
+    pub(crate) probes: Option<u32>,
     /// This side sends no more.
     pub(crate) shut: bool,
     /// Tells the draws of this end apart.
@@ -104,6 +106,7 @@ impl Endpoint {
             last_arrival_ns: 0,
             arriving: false,
             retries: 0,
+            probes: None,
             shut: false,
             ordinal: 0,
         }
@@ -131,6 +134,11 @@ impl Endpoint {
             None if self.broken => Readable::End,
             None => Readable::Nothing,
         }
+    }
+
+    /// Whether a writer has to wait for room.
+    pub(crate) const fn is_full(&self) -> bool {
+        !self.aborted && !self.broken && !self.shut && self.fault.is_none() && self.outstanding == self.window
     }
 
     /// How many bytes a write may put in; an error when it may none ever.

@@ -15,6 +15,9 @@ const RETRY_NS_MAX: u64 = 120_000_000_000;
 /// Deliveries that fail before the sender gives up (Linux: `tcp_retries2`); about a quarter of an hour.
 const RETRIES_MAX: u32 = 15;
 
+/// Doublings of the wait between two probes of a peer that is there and has no room.
+const ROOM_ASKED_FOR: u32 = 5;
+
 /// The wait before attempt `retries` is repeated.
 pub(crate) fn retry_ns(first_ns: u64, retries: u32) -> u64 {
     first_ns.checked_shl(retries).unwrap_or(RETRY_NS_MAX).min(RETRY_NS_MAX)
@@ -263,6 +266,37 @@ impl World {
                 writer.wake();
             }
         });
+    }
+
+    /// The writer at `id` waits for room. As in Linux, the peer is asked for some from time to time: one that is gone
+    /// answers with a reset, also when its first one was lost.
+    pub(crate) fn ask_for_room(&self, id: EndpointId) {
+        if self.with_endpoint(id, |end| end.probes.replace(0).is_none()) == Some(true) {
+            self.schedule(RETRY_NS_MIN, "probe", id.0, move |world| world.probe(id));
+        }
+    }
+
+    fn probe(&self, id: EndpointId) {
+        let waiting = self.with_endpoint(id, |end| {
+            if !end.is_full() {
+                end.probes = None;
+            }
+            end.probes.map(|probes| (probes, end.process.node, end.peer_node, end.peer))
+        });
+        let Some((probes, node, peer_node, peer)) = waiting.flatten() else { return };
+        let is_answered = self.reaches(node, peer_node) && self.reaches(peer_node, node);
+        let is_there = || self.with_endpoint(peer, |end| !end.closed && !end.broken).unwrap_or(false);
+        let broken = match is_answered {
+            true => (!is_there()).then_some(ErrorKind::ConnectionReset),
+            false => (probes >= RETRIES_MAX).then_some(ErrorKind::TimedOut),
+        };
+        if let Some(kind) = broken {
+            self.with_endpoint(id, |end| end.break_off(kind));
+            return self.forget_if_done(id);
+        }
+        self.with_endpoint(id, |end| end.probes = Some(if is_answered { 0 } else { probes + 1 }));
+        let delay_ns = retry_ns(RETRY_NS_MIN, if is_answered { ROOM_ASKED_FOR } else { probes + 1 });
+        self.schedule(delay_ns, "probe", id.0, move |world| world.probe(id));
     }
 
     /// Breaks the connection from the end `id`: of what is under way a drawn part still arrives, then the reset does.

@@ -108,6 +108,7 @@ impl End {
         let Some(room) = room else { return Poll::Pending };
         let (room, ordinal) = room?;
         if room == 0 {
+            world.ask_for_room(self.id);
             return Poll::Pending;
         }
         let most = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));

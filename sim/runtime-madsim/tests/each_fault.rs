@@ -221,6 +221,24 @@ fn a_slow_reader_takes_its_rate_and_holds_the_sender_up() {
 }
 
 /// Worlds whose writes stay on the thread, and whose writes leave it.
+#[test]
+fn a_writer_that_waits_for_room_learns_of_a_peer_whose_reset_was_lost() {
+    let config = Config { window_bytes_max: 64 * 1024, ..Config::default() };
+    simulate(6, config, |world| {
+        let (at_client, at_server) = (world.node("client"), world.node("server"));
+        at_server.set_read_rate(Some(1));
+        let (_, client) = (start_server(world), start_client(world, 1_000_000));
+        world.run_for(5 * SECOND);
+        at_server.set_way_open(&at_client, false);
+        at_server.crash();
+        world.run_for(5 * SECOND);
+        assert!(!is_broken(&client), "the reset does not get through");
+        at_server.set_way_open(&at_client, true);
+        world.run_for(30 * SECOND);
+        assert!(is_broken(&client), "the next time it asks for room it is told");
+    });
+}
+
 fn both_ways() -> [Config; 2] {
     [0, 1].map(|dirty_write_one_in| Config { dirty_write_one_in, ..Config::default() })
 }
