@@ -1,5 +1,8 @@
 //! Promise: a reader that keeps its partitions passes over no record. What the last read still finds was there all the
-//! time, so that nothing lawful can excuse its absence. Jepsen's poll-skip and int-poll-skip.
+//! time, so that nothing lawful can excuse its absence: that what was deleted came back is for `trimmed` to say. Jepsen's
+//! poll-skip and int-poll-skip.
+
+use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
 use barnabas_history::{Evidence, LogName};
@@ -23,7 +26,14 @@ fn check(evidence: &Evidence) -> Verdict {
     let mut court = Court::new(evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
     let latest = facts.losses.len();
+    let mut deleted = BTreeMap::<LogName, Offset>::new();
+    let last_loss = facts.losses.last().copied();
+    for (log, low_watermark, _) in facts.trims().into_iter().filter(|(.., ended)| Some(*ended) > last_loss) {
+        let before = deleted.entry(log).or_insert(low_watermark);
+        *before = low_watermark.max(*before);
+    }
     let mut pass = |log: LogName, from: Offset, to: Offset, step| {
+        let from = deleted.get(&log).map_or(from, |before| from.max(*before));
         let skipped = skipped(&read, log, from, to);
         court.judge(skipped.is_some(), Some(step), Some(log), || {
             let at = skipped.unwrap_or(Offset::UNKNOWN);
@@ -66,6 +76,7 @@ mod tests {
                 durable().polled(1, &[(0, 1)]).polled(1, &[(9, 2)]).last(&[(0, 1), (9, 2)]),
                 durable().polled(1, &[(0, 1), (9, 2)]).last(&[(9, 2)]),
                 durable().assigned(1, 1, Some(4)).polled(1, &[(6, 2)]).last(&[(3, 1), (6, 2)]),
+                durable().polled(1, &[(0, 1)]).trimmed(2).polled(1, &[(2, 3)]).last(&[(0, 1), (1, 2), (2, 3)]),
             ],
         );
         passes_over(
@@ -91,7 +102,14 @@ mod tests {
                 durable().polled(1, &[(0, 1)]).polled(1, &[(2, 3)]).last(&last),
                 durable().polled(1, &[(0, 1), (2, 3)]).last(&last),
                 durable().assigned(1, 1, Some(1)).polled(1, &[(2, 3)]).last(&last),
+                durable().polled(1, &[(0, 1)]).trimmed(1).polled(1, &[(2, 3)]).last(&last),
                 Piece::of(Lane::PageCache).power_lost().assign(1, true).polled(1, &[(0, 1), (2, 3)]).last(&last),
+                Piece::of(Lane::PageCache)
+                    .trimmed(2)
+                    .power_lost()
+                    .assign(1, true)
+                    .polled(1, &[(0, 1), (2, 3)])
+                    .last(&last),
             ],
         );
     }
