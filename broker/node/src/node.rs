@@ -139,6 +139,8 @@ impl Running {
         shard.env.observe(&Observation::Restarted { broker: shard.options.broker_id(), kind: first.kind });
         tell_cluster(shard, cluster_id).await;
         let metadata_directory = LogDirectory::join(&shard.env, first, &shard_options(shard));
+        // Before anybody opens a log: this shard too is told when that goes wrong.
+        shard.directories.borrow_mut().push(Rc::clone(&metadata_directory));
         let addresses = listen(shard).await?;
         let metadata = MetadataLog::open(shard, &metadata_directory).await?;
         if metadata.is_empty() {
@@ -160,7 +162,6 @@ impl Running {
         for owner in &owners {
             crate::background::take_reserve(owner).await;
         }
-        shard.directories.borrow_mut().push(Rc::clone(&metadata_directory));
         let checkpointer = Checkpointer::start(shard, owners);
         accept(shard).await;
         let listeners = printed(shard, &addresses);

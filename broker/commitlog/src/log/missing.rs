@@ -1,6 +1,7 @@
 //! Segments that were there and are gone, or are empty: what a start can tell of them without reading the log. Recovery
 //! drives it before it walks through what there is; what a walk finds missing it lists itself.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 
@@ -18,14 +19,17 @@ impl Log {
     pub(crate) async fn list_missing(self: &Rc<Self>, listing: &Listing, kind: RestartKind) -> io::Result<()> {
         self.list_missing_start().await?;
         let bases = self.segment_bases();
+        // After a crash, what is left beside a segment may be that of a deletion; cleaning takes segments from between
+        // others and their offsets into those.
+        let tells = kind == RestartKind::Clean && !self.state.borrow().config.cleanup.compact;
+        let orphans = if tells { orphans(listing, &bases) } else { BTreeSet::new() };
         for pair in bases.windows(2) {
             let (base, next_base) = (pair[0], pair[1]);
             let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
             let from = if size == 0 && self.held_bytes(listing, base).await? > 0 {
                 Some(base)
             } else {
-                // After a crash, what is left beside a segment may be that of a deletion.
-                orphan_between(listing, base, next_base).filter(|_| kind == RestartKind::Clean)
+                orphans.range(base..next_base).next().copied()
             };
             if let Some(from) = from {
                 self.list_missing_range(base, size, (from, next_base)).await?;
@@ -68,11 +72,11 @@ impl Log {
     }
 }
 
-/// The first offset between two segments at which something stands that only a segment has beside it.
-fn orphan_between(listing: &Listing, base: Offset, next_base: Offset) -> Option<Offset> {
+/// Offsets without a segment at which something stands that only a segment has beside it.
+fn orphans(listing: &Listing, bases: &[Offset]) -> BTreeSet<Offset> {
     let is_beside = |file: &&SegmentFile| {
         matches!(file.kind, FileKind::Index | FileKind::TimeIndex | FileKind::Check) && file.suffix == Suffix::None
     };
-    let between = |file: &&SegmentFile| file.offset > base && file.offset < next_base;
-    listing.files.keys().filter(is_beside).filter(between).map(|file| file.offset).min()
+    let offsets = listing.files.keys().filter(is_beside).map(|file| file.offset);
+    offsets.filter(|offset| bases.binary_search(offset).is_err()).collect()
 }
