@@ -30,6 +30,7 @@ const SCHEMES: &[Scheme] = &[
     scheme(2, &[Family::Slow, Family::Power], power_before_segments),
     scheme(2, &[Family::Slow, Family::Power], answered_out_of_time),
     scheme(4, &[Family::Slow, Family::Power, Family::Kill], found_before_a_sync),
+    scheme(2, &[Family::Power, Family::Kill], left_in_the_page_cache),
     scheme(12, &[Family::DiskError, Family::Power], failed_sync_then_power),
     scheme(12, &[Family::DiskError, Family::Power, Family::Kill], failed_sync_then_two_deaths),
     scheme(6, &[Family::DiskError, Family::Power, Family::Kill, Family::Slow], torn_end_whose_cut_fails),
@@ -178,6 +179,23 @@ fn found_before_a_sync(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fa
         (loaded, after),
         (served, power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn])),
     ]
+}
+
+/// The process dies between the writing of a small file and its sync, and the power goes while a later life goes by it.
+fn left_in_the_page_cache(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let file = *dice.pick(&[
+        FileClass::Meta,
+        FileClass::Meta,
+        FileClass::Checkpoint,
+        FileClass::Check,
+        FileClass::Index,
+        FileClass::Snapshot,
+    ]);
+    // Topics are made early in most lanes.
+    let since_ms = if file == FileClass::Meta { 0 } else { at_ms };
+    let written = Trigger::Done { node: NODE, call: Call::Write, file, count: few(dice, 8), since_ms };
+    let lost_ms = at_ms + BACK_MAX_MS + soon(dice, 8_000);
+    vec![(written, crash(dice)), (at(lost_ms), power_loss(dice, &[Fate::Nothing, Fate::Nothing, Fate::Drawn]))]
 }
 
 /// The process dies while syncs stand still, and the power goes when its successor has shown what it found.
