@@ -62,7 +62,8 @@ fn reopen_later(shard: &Rc<Shard>) {
     task.detach();
 }
 
-/// Opens the logs of all partitions of this shard. Nobody leads them by that.
+/// Opens the logs of all partitions of this shard. Nobody leads them by that. Returns once all that they hold is as safe as
+/// `flush.policy` makes it: an earlier life may have acknowledged it, and the end of a log would seem to fall otherwise.
 pub(crate) async fn open_all(shard: &Rc<Shard>, image: &ClusterImage) {
     let mut opening: Vec<Local<'_, Option<Rc<Partition>>>> = Vec::new();
     for topic in image.topics() {
@@ -78,6 +79,13 @@ pub(crate) async fn open_all(shard: &Rc<Shard>, image: &ClusterImage) {
         }
     }
     barnabas_runtime::join_all(opening).await;
+    let partitions = shard.partitions();
+    let waiting = partitions.iter().map(|partition| {
+        let safe: Local<'_, _> = Box::pin(partition.log.wait_safe(partition.log.end_offset()));
+        safe
+    });
+    // A directory that fails says so itself.
+    drop(barnabas_runtime::join_all(waiting.collect()).await);
 }
 
 async fn change_partitions(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
