@@ -69,7 +69,7 @@ impl Budget {
     }
 
     /// Takes `bytes` from `account`, or `None` when that would pass its limit. A charge larger than the whole account
-    /// is granted while the account is empty: one oversized request must be able to make progress.
+    /// is granted while the account is empty, or nothing of that size would ever find room.
     #[must_use]
     pub fn try_charge(&self, account: Account, bytes: u64) -> Option<Charge> {
         let counters = &self.accounts[account.index()];

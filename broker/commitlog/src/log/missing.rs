@@ -10,9 +10,7 @@ use barnabas_base::{Offset, RestartKind};
 use super::Log;
 use super::open::Listing;
 use super::recover::missing_end;
-use crate::check::Checksums;
 use crate::name::{FileKind, SegmentFile, Suffix};
-use crate::small_file;
 
 impl Log {
     /// Lists as damage what segments held that were removed or emptied since the last stop.
@@ -26,7 +24,7 @@ impl Log {
         for pair in bases.windows(2) {
             let (base, next_base) = (pair[0], pair[1]);
             let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
-            let from = if size == 0 && self.held_bytes(listing, base).await? > 0 {
+            let from = if size == 0 && self.held_bytes(base).await? {
                 Some(base)
             } else {
                 orphans.range(base..next_base).next().copied()
@@ -61,14 +59,9 @@ impl Log {
         self.list_damage(missing_end(base, size, from, to)).await
     }
 
-    /// How many bytes a segment held, as its checksums say.
-    async fn held_bytes(&self, listing: &Listing, base: Offset) -> io::Result<u64> {
-        if listing.size_of(base, FileKind::Check).is_none() {
-            return Ok(0);
-        }
-        let path = self.path_of(SegmentFile::new(base, FileKind::Check));
-        let bytes = small_file::read(&*self.env.disk, &path).await?.unwrap_or_default();
-        Ok(Checksums::parse(&bytes, base, u64::MAX).map_or(0, |checks| checks.covered()))
+    /// Whether a segment held bytes, as its checksums say.
+    async fn held_bytes(&self, base: Offset) -> io::Result<bool> {
+        Ok(self.kept_checks(base, u64::MAX).await?.is_some_and(|checks| checks.covered() > 0))
     }
 }
 
