@@ -270,6 +270,13 @@ impl Checksums {
         )
     }
 
+    /// Bytes `from..to` came from the device once more: nobody knows of the ranges that they touch.
+    pub(crate) fn unseen(&mut self, from: u64, to: u64) {
+        let first = usize::try_from(from / CHECK_RANGE_BYTES).unwrap_or(usize::MAX).min(self.known.len());
+        let end = usize::try_from(to.div_ceil(CHECK_RANGE_BYTES)).unwrap_or(usize::MAX).min(self.known.len());
+        self.known[first..end.max(first)].fill(false);
+    }
+
     /// Somebody has looked at a range, whose checksums are `sums` from here on. A range that has grown since stays as it is.
     pub(crate) fn seen(&mut self, range: &Range, sums: Sums) {
         let index = usize::try_from(range.start / CHECK_RANGE_BYTES).unwrap_or(usize::MAX);
@@ -317,6 +324,10 @@ mod tests {
         }
         assert!(parsed.ranges(0, u64::MAX).all(|range| range.is_known));
         assert!(checks.ranges(0, u64::MAX).all(|range| range.is_known), "they were written here");
+        parsed.unseen(CHECK_RANGE_BYTES - 1, CHECK_RANGE_BYTES);
+        parsed.unseen(4 * CHECK_RANGE_BYTES, u64::MAX);
+        let known: Vec<bool> = parsed.ranges(0, u64::MAX).map(|range| range.is_known).collect();
+        assert_eq!(known, [false, true, true], "what came from the device again");
         assert_eq!(parsed.ranges(CHECK_RANGE_BYTES, CHECK_RANGE_BYTES + 1).count(), 1);
     }
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use barnabas_base::Offset;
 use barnabas_commitlog::{CleanupPolicy, Log, LogConfig, ReadBound, ReadError};
+use barnabas_runtime::Segment;
 use barnabas_wire::record::BatchHeader;
 use bytes::Bytes;
 use support::*;
@@ -120,6 +121,70 @@ fn any_bit_of_a_header_is_found_while_the_log_is_open() {
     assert_eq!(cases, 110);
 }
 
+/// What is served is what was written, and nothing but what rotted is missing.
+fn assert_only_rot_is_missing(
+    before: &BTreeMap<Offset, Bytes>,
+    found: &BTreeMap<Offset, Bytes>,
+    rotten: &BatchHeader,
+    case: &str,
+) {
+    let false_ones = found.iter().filter(|(offset, value)| before.get(*offset) != Some(*value));
+    let false_ones: Vec<_> = false_ones.map(|(offset, _)| offset).collect();
+    assert!(false_ones.is_empty(), "{false_ones:?}: {case}");
+    let is_rotten = |offset: Offset| rotten.base_offset <= offset && offset < rotten.end_offset();
+    let missing = before.keys().copied().filter(|offset| !found.contains_key(offset));
+    let missing: Vec<_> = missing.filter(|offset| !is_rotten(*offset)).collect();
+    assert!(missing.is_empty(), "{missing:?}: {case}");
+}
+
+#[test]
+fn what_rots_on_the_device_is_not_served_when_it_is_read_again() {
+    let path = folder("scrub_cold");
+    for index in [3, 6, 7, 15, 16] {
+        for byte in PLACES {
+            let _ = std::fs::remove_dir_all(&path);
+            let at = path.clone();
+            run(async move |env| {
+                let start = Start::new(&disk::uncached(&env), &at).await;
+                let (log, _) = start.open(small_segments()).await;
+                filled(&log).await;
+                let before = served(&log).await;
+                let (file, position, header) = batches_of(&at).swap_remove(index);
+                flip_bit(&file, position + byte, 3);
+                let case = format!("batch {index}, byte {byte}");
+                assert_only_rot_is_missing(&before, &served(&log).await, &header, &case);
+                start.close().await;
+            });
+        }
+    }
+}
+
+#[test]
+fn what_rots_on_the_device_is_not_sent_from_a_file() {
+    let path = folder("scrub_cold_range");
+    for byte in PLACES {
+        let _ = std::fs::remove_dir_all(&path);
+        let at = path.clone();
+        run(async move |env| {
+            let start = Start::new(&disk::uncached(&env), &at).await;
+            let (log, _) = start.open(LogConfig::default()).await;
+            for time in 0..BATCHES {
+                append(&log, batch(2, 4_000, 1_000 + time * 10)).await.expect("accepted");
+            }
+            log.wait_high_watermark(Offset(2 * BATCHES)).await.expect("the directory works");
+            let read = async || log.read(Offset(0), 1 << 20, ReadBound::HighWatermark, false).await.expect("readable");
+            let before = read().await;
+            assert!(matches!(before.segments[..], [Segment::File { .. }]), "large enough to be sent from the file");
+            assert_eq!(before.next_offset, Offset(2 * BATCHES));
+            let (file, position, header) = batches_of(&at).swap_remove(4);
+            flip_bit(&file, position + byte, 3);
+            let after = read().await;
+            assert_eq!((after.next_offset, after.size_bytes), (header.base_offset, position), "byte {byte}");
+            start.close().await;
+        });
+    }
+}
+
 #[test]
 fn what_rots_while_the_log_is_closed_is_not_served() {
     let path = folder("scrub_closed");
@@ -146,18 +211,8 @@ fn what_rots_while_the_log_is_closed_is_not_served() {
                     // Without a clean stop the journal has it all once more, and puts it back.
                     log.wait_high_watermark(Offset(2 * BATCHES)).await.expect("committed like an append");
                     assert_eq!(report.end_offset, Offset(2 * BATCHES), "clean {clean}, batch {index}, byte {byte}");
-                    let found = served(&log).await;
-                    let false_ones = found.iter().filter(|(offset, value)| before.get(*offset) != Some(*value));
-                    let false_ones: Vec<_> = false_ones.map(|(offset, _)| offset).collect();
-                    let damaged = log.damaged_ranges();
-                    assert!(
-                        false_ones.is_empty(),
-                        "{false_ones:?}, {damaged:?}: clean {clean}, batch {index}, byte {byte}"
-                    );
-                    let is_rotten = |offset: Offset| header.base_offset <= offset && offset < header.end_offset();
-                    let missing = before.keys().copied().filter(|offset| !found.contains_key(offset));
-                    let missing: Vec<_> = missing.filter(|offset| !is_rotten(*offset)).collect();
-                    assert!(missing.is_empty(), "{missing:?}, {damaged:?}: clean {clean}, batch {index}, byte {byte}");
+                    let case = format!("clean {clean}, batch {index}, byte {byte}");
+                    assert_only_rot_is_missing(&before, &served(&log).await, &header, &case);
                     start.close().await;
                 });
             }

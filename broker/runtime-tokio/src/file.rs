@@ -19,6 +19,10 @@ use crate::sync;
 /// Parts handed to the kernel with one `pwritev`; the kernel takes at most 1024.
 const PARTS_PER_WRITE_MAX: usize = 64;
 
+/// Distance between the bytes of a range that are looked up in the page cache. Less than the usual read-ahead window of
+/// 128 KiB, which is the size in which pages come and go.
+const PROBE_BYTES: u64 = 64 * 1024;
+
 /// A file with its positional operations.
 pub(crate) struct TokioFile {
     path: PathBuf,
@@ -82,6 +86,10 @@ impl File for TokioFile {
 
     fn try_read_at(&self, offset: u64, len: usize) -> Option<io::Result<Bytes>> {
         read_cached(&self.descriptor, offset, len).transpose()
+    }
+
+    fn is_cached(&self, offset: u64, len: u64) -> bool {
+        is_cached(&self.descriptor, offset, len)
     }
 
     fn write_at<'a>(&'a self, offset: u64, parts: &'a [Bytes]) -> Local<'a, io::Result<()>> {
@@ -178,8 +186,20 @@ fn read_cached(file: &Descriptor, offset: u64, len: usize) -> io::Result<Option<
     Ok(Some(buffer.into()))
 }
 
-/// Whether the byte at `offset` can be had without waiting for the device. Past the end of the file it can.
-pub(crate) fn is_cached(file: &Descriptor, offset: u64) -> bool {
+/// Whether a range can be had without waiting for the device, as probes of it tell. What lies past the end of the file can.
+pub(crate) fn is_cached(file: &Descriptor, offset: u64, len: u64) -> bool {
+    let end = offset + len;
+    let mut probe = offset;
+    while probe < end {
+        if !is_byte_cached(file, probe) {
+            return false;
+        }
+        probe += PROBE_BYTES;
+    }
+    len == 0 || is_byte_cached(file, end - 1)
+}
+
+fn is_byte_cached(file: &Descriptor, offset: u64) -> bool {
     let mut byte = [0];
     match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
         Ok(_) => true,

@@ -16,10 +16,6 @@ use crate::stream::Connection;
 /// Bytes looked at and sent with one call.
 const CHUNK_BYTES: u64 = 512 * 1024;
 
-/// Distance between the bytes of a chunk that are looked up in the page cache. Less than the usual read-ahead window of
-/// 128 KiB, which is the size in which pages come and go.
-const PROBE_BYTES: u64 = 64 * 1024;
-
 /// Sends a piece of the range `at`, `left` of `file`; the number of bytes sent, at least one.
 pub(crate) async fn send_file(
     connection: &Connection,
@@ -30,7 +26,7 @@ pub(crate) async fn send_file(
 ) -> io::Result<u64> {
     let file = Descriptor::of(file);
     let chunk = left.min(CHUNK_BYTES);
-    if range_is_cached(&file, at, chunk) {
+    if is_cached(&file, at, chunk) {
         return connection.when_writable(|socket| call(socket, &file, at, chunk)).await;
     }
     loop {
@@ -42,17 +38,6 @@ pub(crate) async fn send_file(
             sent => return sent,
         }
     }
-}
-
-fn range_is_cached(file: &Descriptor, at: u64, chunk: u64) -> bool {
-    let mut probe = at;
-    while probe < at + chunk {
-        if !is_cached(file, probe) {
-            return false;
-        }
-        probe += PROBE_BYTES;
-    }
-    is_cached(file, at + chunk - 1)
 }
 
 fn call(socket: impl AsFd, file: &Descriptor, at: u64, chunk: u64) -> io::Result<u64> {

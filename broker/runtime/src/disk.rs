@@ -101,6 +101,8 @@ pub trait File {
     /// Reads without waiting for the device: `None` when the range is not wholly in the page cache. A short result
     /// means the end of the file.
     fn try_read_at(&self, offset: u64, len: usize) -> Option<io::Result<Bytes>>;
+    /// Whether a range can be read without waiting for the device, as far as a few probes of it tell.
+    fn is_cached(&self, offset: u64, len: u64) -> bool;
     /// Writes all `parts` one behind the other at `offset`. On an error a prefix may have been written.
     fn write_at<'a>(&'a self, offset: u64, parts: &'a [Bytes]) -> Local<'a, io::Result<()>>;
     /// Makes durable what was written before this call was issued, and the length that covers it.

@@ -126,9 +126,15 @@ fn write_twisted(
             volume.write(inode, offset, bytes, now_ms)?;
             Err(ErrorKind::StorageFull.into())
         }
-        Some(Twist::Lost) => volume.lengthen(inode, offset + bytes.len() as u64, now_ms),
+        Some(Twist::Lost) => {
+            volume.lengthen(inode, offset + bytes.len() as u64, now_ms)?;
+            volume.drop_from_cache(inode, offset, bytes.len() as u64);
+            Ok(())
+        }
         Some(Twist::Elsewhere(other)) => {
             volume.lengthen(inode, offset + bytes.len() as u64, now_ms)?;
+            volume.drop_from_cache(inode, offset, bytes.len() as u64);
+            volume.drop_from_cache(inode, other, bytes.len() as u64);
             volume.write(inode, other, bytes, now_ms)
         }
     }
@@ -156,6 +162,10 @@ impl File for SimFile {
             return None;
         }
         self.place.read_cached(&self.lease, offset, len)
+    }
+
+    fn is_cached(&self, offset: u64, len: u64) -> bool {
+        !self.place.is_alive() || self.place.is_cached(&self.lease, offset, len)
     }
 
     fn write_at<'a>(&'a self, offset: u64, parts: &'a [Bytes]) -> Local<'a, io::Result<()>> {
@@ -219,11 +229,18 @@ impl fmt::Debug for SimFile {
 }
 
 impl Place {
-    /// Reads what is in the page cache; which ranges are is drawn.
-    pub(crate) fn read_cached(&self, lease: &Lease, offset: u64, len: usize) -> Option<io::Result<Bytes>> {
+    /// Whether a range is in the page cache: drawn, but for what was damaged on the device, which is not.
+    fn is_cached(&self, lease: &Lease, offset: u64, len: u64) -> bool {
         let cold = self.world.shared.config.cold_read_one_in;
         let node = self.key.node();
-        if self.world.draw_one_in("cold", cold, u64::from(node.0), self.next_ordinal()) {
+        !self.world.draw_one_in("cold", cold, u64::from(node.0), self.next_ordinal())
+            && self.world.with_node(node, |state| state.volume.is_cached(lease.inode, offset, len))
+    }
+
+    /// Reads what is in the page cache.
+    pub(crate) fn read_cached(&self, lease: &Lease, offset: u64, len: usize) -> Option<io::Result<Bytes>> {
+        let node = self.key.node();
+        if !self.is_cached(lease, offset, len as u64) {
             return None;
         }
         let call = Call { kind: DiskCallKind::Read, path: &lease.path, offset, len: len as u64 };
@@ -240,6 +257,10 @@ impl Place {
         let span = self.world.shared.config.device_read;
         let call = Call { kind: DiskCallKind::Read, path: &lease.path, offset, len: len as u64 };
         let held = Arc::clone(lease);
-        self.operate(call, span, |_| (), move |volume, (), _| volume.read(held.inode, offset, len)).await
+        let apply = move |volume: &mut Volume, (), _| {
+            volume.bring_in(held.inode, offset, len as u64);
+            volume.read(held.inode, offset, len)
+        };
+        self.operate(call, span, |_| (), apply).await
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Component, Path, PathBuf};
 
 use barnabas_base::Keyed;
@@ -18,6 +18,9 @@ use crate::power::{Fate, Fates};
 
 /// Blocks are handed out in this size.
 const BLOCK_BYTES: u64 = 4096;
+
+/// What the page cache takes in and gives up at once.
+const PAGE_BYTES: u64 = 4096;
 
 /// Longest name of an entry, as on ext4.
 const NAME_BYTES_MAX: usize = 255;
@@ -75,6 +78,11 @@ fn index(offset: u64) -> usize {
     usize::try_from(offset).expect("simulated files fit memory")
 }
 
+/// The pages that a range touches.
+fn pages(offset: u64, len: u64) -> Range<u64> {
+    offset / PAGE_BYTES..offset.saturating_add(len).div_ceil(PAGE_BYTES)
+}
+
 /// A change to a directory. The parts of one rename share a sequence number and survive together.
 #[derive(Clone, Debug)]
 enum DirChange {
@@ -108,6 +116,8 @@ struct FileState {
     cache: Vec<u8>,
     device: Vec<u8>,
     unsynced: Vec<(ChangeSeq, i64, FileChange)>,
+    /// Pages that the device falsified and that nobody has read since.
+    cold_pages: BTreeSet<u64>,
     /// Room is reserved up to here.
     reserved: u64,
 }
@@ -286,7 +296,29 @@ impl Volume {
         if self.file(inode)?.cache.len() as u64 >= len { Ok(()) } else { self.truncate(inode, len, now_ms) }
     }
 
-    /// Flips one bit of a file, in the cache and on the device; false when it has no such byte.
+    /// Whether a range is in the page cache.
+    pub(crate) fn is_cached(&self, inode: Inode, offset: u64, len: u64) -> bool {
+        self.file(inode).is_ok_and(|file| file.cold_pages.range(pages(offset, len)).next().is_none())
+    }
+
+    /// The page cache gives a range up, which is not what was written to it.
+    pub(crate) fn drop_from_cache(&mut self, inode: Inode, offset: u64, len: u64) {
+        if let Ok(file) = self.file_mut(inode) {
+            file.cold_pages.extend(pages(offset, len));
+        }
+    }
+
+    /// The page cache takes a range from the device.
+    pub(crate) fn bring_in(&mut self, inode: Inode, offset: u64, len: u64) {
+        if let Ok(file) = self.file_mut(inode)
+            && !file.cold_pages.is_empty()
+        {
+            let pages = pages(offset, len);
+            file.cold_pages.retain(|page| !pages.contains(page));
+        }
+    }
+
+    /// Flips one bit of a file on the device, whose page the cache has given up; false when it has no such byte.
     pub(crate) fn flip(&mut self, inode: Inode, offset: u64, bit: u8) -> bool {
         let Ok(file) = self.file_mut(inode) else { return false };
         let mask = 1 << (bit % 8);
@@ -296,6 +328,9 @@ impl Volume {
                 *byte ^= mask;
                 flipped = true;
             }
+        }
+        if flipped {
+            self.drop_from_cache(inode, offset, 1);
         }
         flipped
     }

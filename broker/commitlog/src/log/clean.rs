@@ -366,7 +366,7 @@ impl Log {
         noted.map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
         self.rename_all(base, Suffix::Cleaned, Suffix::Swap).await?;
         let Target { mut segment, file, .. } = target;
-        segment.file = Some(file);
+        segment.file = Some(self.watch(base, file));
         segment.was_used = true;
         segment.aborted_written = segment.aborted.len();
         let index_bytes = segment.indexes.as_ref().map_or(0, |indexes| indexes.size_bytes());

@@ -94,7 +94,7 @@ impl Log {
             }
         }
         let path = self.path_of(SegmentFile::new(base, FileKind::Log));
-        let opened = self.env.disk.open(&path, OpenMode::Write).await?;
+        let opened = self.watch(base, self.env.disk.open(&path, OpenMode::Write).await?);
         let file = {
             let mut state = self.state.borrow_mut();
             let Some(segment) = state.segment_mut(base) else { return Err(io::ErrorKind::NotFound.into()) };

@@ -28,6 +28,7 @@ mod settle;
 mod state;
 mod swap;
 mod truncate;
+mod watched;
 
 use std::cell::RefCell;
 use std::fmt;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use barnabas_base::{Offset, ProducerId};
 use barnabas_logstate::{AbortedTxn, collect_aborted};
 use barnabas_runtime::Segment;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::Log;
 use super::locate::{Found, Located};
@@ -114,15 +114,15 @@ impl Log {
         bound: ReadBound,
         min_one_batch: bool,
     ) -> Result<ReadResult, ReadError> {
-        let Some(wanted) = self.wanted(from, max_bytes, bound, min_one_batch)? else {
-            return Ok(empty(from));
-        };
-        let mut result = match self.read_tail(&wanted) {
-            Some(result) => result,
-            None => match self.find_stretch(&wanted).await? {
-                Some(stretch) => self.answer(&stretch).await?,
-                None => empty(from),
-            },
+        let mut result = loop {
+            let Some(wanted) = self.wanted(from, max_bytes, bound, min_one_batch)? else { break empty(from) };
+            if let Some(result) = self.read_tail(&wanted) {
+                break result;
+            }
+            let Some(stretch) = self.find_stretch(&wanted).await? else { break empty(from) };
+            if let Some(result) = self.answer(&stretch).await? {
+                break result;
+            }
         };
         if bound == ReadBound::LastStable && result.size_bytes > 0 {
             result.aborted = self.aborted_in(from, result.next_offset);
@@ -140,14 +140,14 @@ impl Log {
         max_bytes: usize,
         bound: ReadBound,
     ) -> Result<ReadBytes, ReadError> {
-        let Some(wanted) = self.wanted(from, max_bytes, bound, true)? else {
-            return Ok(ReadBytes { bytes: Bytes::new(), next_offset: from });
-        };
-        let Some(stretch) = self.find_stretch(&wanted).await? else {
-            return Ok(ReadBytes { bytes: Bytes::new(), next_offset: from });
-        };
-        let bytes = self.stretch_bytes(&stretch).await?;
-        Ok(ReadBytes { bytes, next_offset: stretch.next_offset })
+        let nothing = ReadBytes { bytes: Bytes::new(), next_offset: from };
+        loop {
+            let Some(wanted) = self.wanted(from, max_bytes, bound, true)? else { return Ok(nothing) };
+            let Some(stretch) = self.find_stretch(&wanted).await? else { return Ok(nothing) };
+            if let Some(bytes) = self.stretch_bytes(&stretch).await? {
+                return Ok(ReadBytes { bytes, next_offset: stretch.next_offset });
+            }
+        }
     }
 
     /// Checks the offset; `None` when there is nothing to read yet.
@@ -219,6 +219,8 @@ impl Log {
         let open = state.segment_mut(segment)?;
         open.was_used = true;
         match &open.file {
+            // What the page cache gave up is compared when it comes back.
+            Some(file) if !is_small && !file.is_cached(position, result.size_bytes) => None,
             Some(file) if !is_small => {
                 let range = Segment::File { file: file.handle(), offset: position, len: result.size_bytes };
                 result.segments = vec![range];
@@ -353,8 +355,12 @@ impl Log {
                 (end, next) = (position, offset);
             }
             let next = next.min(bound);
-            self.verify(base, first.position, end).await?;
+            let is_sound = self.verify(base, first.position, end).await?;
             self.check_damage(wanted.from)?;
+            if !is_sound {
+                // The offset behind may be what a false header says: once more, with the damage listed.
+                continue;
+            }
             // What lies before damage is served; the next read meets it.
             match self.state.borrow().damage.next_from(wanted.from) {
                 Some(damaged) if damaged < next => bound = damaged,
@@ -400,38 +406,49 @@ impl Log {
         }
     }
 
-    async fn answer(self: &Rc<Self>, stretch: &Stretch) -> Result<ReadResult, ReadError> {
+    /// The answer to a read; `None` as for [`Log::stretch_bytes`].
+    async fn answer(self: &Rc<Self>, stretch: &Stretch) -> Result<Option<ReadResult>, ReadError> {
         let segments = if stretch.len <= FILE_RANGE_BYTES_MIN {
-            vec![Segment::Bytes(self.stretch_bytes(stretch).await?)]
+            let Some(bytes) = self.stretch_bytes(stretch).await? else { return Ok(None) };
+            vec![Segment::Bytes(bytes)]
         } else {
             let file = self.segment_file(stretch.segment).await.map_err(|error| self.read_error(&error))?;
             vec![Segment::File { file: file.handle(), offset: stretch.position, len: stretch.len }]
         };
-        Ok(ReadResult {
+        Ok(Some(ReadResult {
             segments,
             size_bytes: stretch.len,
             first_offset: stretch.first_offset,
             next_offset: stretch.next_offset,
             aborted: Vec::new(),
-        })
+        }))
     }
 
-    async fn stretch_bytes(self: &Rc<Self>, stretch: &Stretch) -> Result<Bytes, ReadError> {
+    /// The bytes of a stretch; `None` when they came from the device and are not what was written, or the log was cut
+    /// meanwhile: who reads begins again, and finds damage listed.
+    async fn stretch_bytes(self: &Rc<Self>, stretch: &Stretch) -> Result<Option<Bytes>, ReadError> {
         let len = usize::try_from(stretch.len).expect("a stretch fits the address space");
         let read = async {
             let file = self.segment_file(stretch.segment).await?;
-            match file.try_read_at(stretch.position, len) {
-                Some(read) => read,
-                None => read_exact(&*file, stretch.position, len).await,
+            if let Some(read) = file.try_read_at(stretch.position, len) {
+                return read.map(Some);
+            }
+            let bytes = read_exact(&*file, stretch.position, len).await?;
+            match self.verify(stretch.segment, stretch.position, stretch.position + stretch.len).await {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+                is_sound => Ok(is_sound?.then_some(bytes)),
             }
         };
-        let bytes = read.await.map_err(|error| self.read_error(&error))?;
+        let Some(bytes) = read.await.map_err(|error| self.read_error(&error))? else {
+            barnabas_base::reachable!(self.env, READ_REPEATED);
+            return Ok(None);
+        };
         if bytes.len() == len {
-            return Ok(bytes);
+            return Ok(Some(bytes));
         }
         barnabas_base::reachable!(self.env, READ_SHORTER_THAN_SEGMENT);
         // Shorter than its segment says: the file was cut behind our back.
-        Ok(BytesMut::new().freeze())
+        Ok(Some(Bytes::new()))
     }
 
     /// The aborted transactions that a reader of `from..to` may meet.

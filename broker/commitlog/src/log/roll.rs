@@ -52,13 +52,13 @@ impl Log {
 
     /// Creates the `.log` file of a segment. What an interrupted roll left under the name is empty or was never written
     /// past a failed one, and goes.
-    pub(crate) async fn create_segment(&self, base: Offset) -> io::Result<(Rc<dyn File>, Segment)> {
+    pub(crate) async fn create_segment(self: &Rc<Self>, base: Offset) -> io::Result<(Rc<dyn File>, Segment)> {
         let (preallocate, jitter_max_ms) = {
             let state = self.state.borrow();
             (state.config.preallocate.then_some(state.config.segment_bytes), state.config.segment_jitter_ms)
         };
         let path = self.path_of(SegmentFile::new(base, FileKind::Log));
-        let file = self.env.disk.open(&path, OpenMode::CreateTruncated).await?;
+        let file = self.watch(base, self.env.disk.open(&path, OpenMode::CreateTruncated).await?);
         if let Some(bytes) = preallocate {
             file.allocate(0, u64::from(bytes)).await?;
         }

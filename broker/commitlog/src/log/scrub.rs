@@ -26,7 +26,7 @@ const SCRUB_ATTEMPTS: u32 = 3;
 /// Which ranges are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Which {
-    /// Those of which nobody knows since the start.
+    /// Those that nobody has compared since they came from the device.
     Unseen,
     /// All of them: rot comes later, too.
     All,
@@ -44,8 +44,8 @@ struct Walk {
 }
 
 impl Log {
-    /// Compares bytes `from..to` of a segment with its checksums, where that was not done since the start. True when
-    /// they are what was written; damage is listed otherwise.
+    /// Compares bytes `from..to` of a segment with its checksums, where that was not done since they came from the device
+    /// or where they will be brought from it. True when they are what was written; damage is listed otherwise.
     pub(crate) async fn verify(self: &Rc<Self>, base: Offset, from: u64, to: u64) -> io::Result<bool> {
         self.compare(base, (from, to), Which::Unseen, u64::MAX).await
     }
@@ -93,10 +93,15 @@ impl Log {
         bytes_per_second: u64,
     ) -> io::Result<bool> {
         self.load_checks(base, which).await?;
+        let file = self.segment_file(base).await?;
         let (ranges, layout) = {
             let state = self.state.borrow();
             let Some(segment) = state.segment(base) else { return Ok(true) };
-            let is_wanted = |range: &Range| which == Which::All || !range.is_known;
+            let is_cached = |range: &Range| {
+                let start = range.start.max(from);
+                file.is_cached(start, to.min(range.start + range.len).saturating_sub(start))
+            };
+            let is_wanted = |range: &Range| which == Which::All || !range.is_known || !is_cached(range);
             let ranges: Vec<Range> = segment.checks.ranges(from, to).filter(is_wanted).collect();
             (ranges, state.layout)
         };

@@ -53,25 +53,39 @@ impl Step {
 /// Hears of a step; an error takes its place.
 pub type Watch = Rc<dyn Fn(&Step) -> io::Result<()>>;
 
+/// How a watched disk differs from one that only tells.
+#[derive(Clone, Copy, Default)]
+struct Manner {
+    /// Syncs take the time they take, and are told when they end.
+    syncs: bool,
+    /// Every read goes to the device.
+    reads_from_device: bool,
+}
+
 /// `env` with a disk that tells `watch`.
 pub fn watched(env: &Env, watch: Watch) -> Env {
-    watched_as(env, watch, false)
+    watched_as(env, watch, Manner::default())
 }
 
 /// The same with syncs that take the time they take, and are told when they end.
 pub fn watched_with_syncs(env: &Env, watch: Watch) -> Env {
-    watched_as(env, watch, true)
+    watched_as(env, watch, Manner { syncs: true, ..Manner::default() })
 }
 
-fn watched_as(env: &Env, watch: Watch, syncs: bool) -> Env {
-    let disk: Rc<dyn Disk> = Rc::new(WatchedDisk { inner: Rc::clone(&env.disk), watch, syncs });
+/// `env` with a disk of which the page cache holds nothing.
+pub fn uncached(env: &Env) -> Env {
+    watched_as(env, Rc::new(|_| Ok(())), Manner { syncs: true, reads_from_device: true })
+}
+
+fn watched_as(env: &Env, watch: Watch, manner: Manner) -> Env {
+    let disk: Rc<dyn Disk> = Rc::new(WatchedDisk { inner: Rc::clone(&env.disk), watch, manner });
     Env { disk, ..env.clone() }
 }
 
 struct WatchedDisk {
     inner: Rc<dyn Disk>,
     watch: Watch,
-    syncs: bool,
+    manner: Manner,
 }
 
 impl Disk for WatchedDisk {
@@ -81,7 +95,7 @@ impl Disk for WatchedDisk {
                 (self.watch)(&Step::Create(path.to_owned()))?;
             }
             let inner = self.inner.open(path, mode).await?;
-            let file: Rc<dyn File> = Rc::new(WatchedFile { inner, watch: Rc::clone(&self.watch), syncs: self.syncs });
+            let file: Rc<dyn File> = Rc::new(WatchedFile { inner, watch: Rc::clone(&self.watch), manner: self.manner });
             Ok(file)
         })
     }
@@ -151,7 +165,7 @@ impl Disk for WatchedDisk {
 struct WatchedFile {
     inner: Rc<dyn File>,
     watch: Watch,
-    syncs: bool,
+    manner: Manner,
 }
 
 impl File for WatchedFile {
@@ -164,7 +178,11 @@ impl File for WatchedFile {
     }
 
     fn try_read_at(&self, offset: u64, len: usize) -> Option<io::Result<Bytes>> {
-        self.inner.try_read_at(offset, len)
+        if self.manner.reads_from_device { None } else { self.inner.try_read_at(offset, len) }
+    }
+
+    fn is_cached(&self, offset: u64, len: u64) -> bool {
+        !self.manner.reads_from_device && self.inner.is_cached(offset, len)
     }
 
     /// A write that is refused is torn: half of its first piece arrives.
@@ -184,7 +202,7 @@ impl File for WatchedFile {
 
     fn sync(&self) -> Local<'_, io::Result<()>> {
         Box::pin(async move {
-            if self.syncs {
+            if self.manner.syncs {
                 self.inner.sync().await?;
             }
             (self.watch)(&Step::Sync(self.path().to_owned()))
