@@ -20,6 +20,8 @@ use crate::watch::SharedWatch;
 
 /// A broker that ended without having been asked to starts again after this long, as a service manager has it.
 const RESTART_MS: u64 = 1_000;
+/// One that cannot start is not tried more often than this in a quiet stretch, as what comes round in a broker is not.
+const RESTARTS_MAX: u64 = 10_000;
 /// A client that crashed comes back after this long.
 const REBIRTH_MS: u64 = 200;
 /// Old disks are kept at this interval, when the plan has a use for them.
@@ -190,7 +192,7 @@ impl<'a> Director<'a> {
             self.is_up = false;
             let clean = self.asked_to_stop && self.broker.failure().is_none();
             self.happened(Happening::Ended { node: NODE, clean });
-            let back_ms = if self.asked_to_stop { self.back_ms.take() } else { Some(RESTART_MS) };
+            let back_ms = if self.asked_to_stop { self.back_ms.take() } else { Some(self.restart_ms()) };
             if let Some(back_ms) = back_ms {
                 self.agenda.add(self.later(back_ms), Cue::Launch(NODE));
             }
@@ -201,6 +203,15 @@ impl<'a> Director<'a> {
             self.happened(Happening::Serving { node: NODE });
         }
         self.was_serving = is_serving;
+    }
+
+    /// How long a broker that ended by itself stays down.
+    fn restart_ms(&self) -> u64 {
+        let Some(quiet) = self.plan.quiet else { return RESTART_MS };
+        let begins = self.began.get().after(Duration::from_millis(quiet.at_ms));
+        let is_quiet =
+            begins <= self.world.now() && self.world.now() < begins.after(Duration::from_millis(quiet.for_ms));
+        if is_quiet { RESTART_MS.max(quiet.for_ms / RESTARTS_MAX) } else { RESTART_MS }
     }
 
     fn perform(&mut self, cue: Cue) {
