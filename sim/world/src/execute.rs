@@ -31,8 +31,9 @@ const LETS_GO_MAX: Duration = Duration::from_secs(60);
 const SETTLE_MAX: Duration = Duration::from_secs(300);
 /// Simulated time for one final read.
 const READ_MAX: Duration = Duration::from_secs(900);
-/// Bytes of a partition in one fetch of the first and of the second final read.
-const FIRST_READ_BYTES: u32 = 1_048_576;
+/// Bytes in one fetch of the first and of the second final read. Through the narrowest window and over the longest way of
+/// a world a mebibyte takes a minute, and a client gives up a request after half of one.
+const FIRST_READ_BYTES: u32 = 262_144;
 /// The same of the first where devices lie: what follows damage is fetched again for each record of it.
 const DAMAGED_READ_BYTES: u32 = 65_536;
 const FINAL_READ_BYTES: u32 = 4_096;
