@@ -129,7 +129,7 @@ async fn lead(shard: &Rc<Shard>, partition: &Rc<Partition>, state: &PartitionIma
     }
     let is_first = partition.leader_epoch() == LeaderEpoch::UNKNOWN;
     if state.leader_epoch != partition.leader_epoch() {
-        partition.lead(state.leader_epoch, state.isr.len());
+        partition.lead(state.leader_epoch, state.replicas.len(), state.isr.len());
         if let Err(error) = partition.log.begin_epoch(state.leader_epoch) {
             tracing::error!(target: "Partition", "cannot begin epoch {} of {partition:?}: {error}", state.leader_epoch);
             return;

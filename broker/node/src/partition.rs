@@ -19,6 +19,7 @@ pub(crate) struct Partition {
     pub(crate) log: Rc<Log>,
     pub(crate) watchers: RefCell<BTreeSet<Watcher>>,
     leader_epoch: Cell<LeaderEpoch>,
+    replicas: Cell<usize>,
     in_sync_replicas: Cell<usize>,
     min_in_sync_replicas: Cell<usize>,
     /// Damage that the log of the broker has told of.
@@ -36,15 +37,17 @@ impl Partition {
             log,
             watchers: RefCell::default(),
             leader_epoch: Cell::new(LeaderEpoch::UNKNOWN),
+            replicas: Cell::new(0),
             in_sync_replicas: Cell::new(0),
             min_in_sync_replicas: Cell::new(1),
         }
     }
 
     /// Takes over what the image says. A leader epoch never goes back for a topic id.
-    pub(crate) fn lead(&self, epoch: LeaderEpoch, in_sync_replicas: usize) {
+    pub(crate) fn lead(&self, epoch: LeaderEpoch, replicas: usize, in_sync_replicas: usize) {
         assert!(epoch >= self.leader_epoch.get(), "a leader epoch never goes back for a topic id");
         self.leader_epoch.set(epoch);
+        self.replicas.set(replicas);
         self.in_sync_replicas.set(in_sync_replicas);
     }
 
@@ -57,12 +60,10 @@ impl Partition {
         self.leader_epoch.get()
     }
 
-    pub(crate) fn in_sync_replicas(&self) -> usize {
-        self.in_sync_replicas.get()
-    }
-
-    pub(crate) fn min_in_sync_replicas(&self) -> usize {
-        self.min_in_sync_replicas.get()
+    /// Whether enough replicas are in sync for `acks=all`. A `min.insync.replicas` above the number of replicas, which no
+    /// partition could ever meet, asks for all of them (`Partition.effectiveMinIsr` of Apache Kafka 4.3).
+    pub(crate) fn has_enough_in_sync_replicas(&self) -> bool {
+        self.in_sync_replicas.get() >= self.min_in_sync_replicas.get().min(self.replicas.get())
     }
 
     /// Tells people of damage that has been found since the last time.

@@ -190,7 +190,7 @@ fn begin_append(shard: &Rc<Shard>, part: Part, terms: Terms) -> Begun {
         Ok(partition) => partition,
         Err(code) => return Begun::Refused(code),
     };
-    if terms.acks == ACKS_ALL && partition.in_sync_replicas() < partition.min_in_sync_replicas() {
+    if terms.acks == ACKS_ALL && !partition.has_enough_in_sync_replicas() {
         return Begun::Refused(ErrorCode::NotEnoughReplicas);
     }
     let options = AppendOptions {
