@@ -16,7 +16,7 @@ use barnabas_runtime::{Env, File, Local, join_all};
 use bytes::Bytes;
 
 use crate::StorageError;
-use crate::directory::{CommitLimits, LogDirectory};
+use crate::directory::{CommitLimits, LogDirectory, Worker};
 use crate::journal::Journal;
 use crate::journal::format::{EntryBuilder, Part, Place};
 use crate::limits::{JOURNAL_PARTS_MAX, JOURNAL_WARM_PAUSE_MS, JOURNAL_WARM_ROOM_FILES};
@@ -150,8 +150,12 @@ impl Committer {
         if self.is_running.replace(true) {
             return;
         }
-        let directory = Rc::clone(directory);
-        self.env.spawn("commit", async move { directory.committer.run(&directory).await }).detach();
+        let worker = Worker::new(directory, |directory| drop(directory.committer.waiting.take()));
+        let run = async move {
+            let directory = worker.directory();
+            directory.committer.run(directory).await;
+        };
+        self.env.spawn("commit", run).detach();
     }
 
     /// Notes that one entry takes: a quarter of a file, so that there is always room for it in a fresh one.

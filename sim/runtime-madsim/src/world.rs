@@ -403,6 +403,7 @@ impl World {
         drop(events);
         for node in self.shared.nodes.borrow_mut().iter_mut() {
             node.main = None;
+            node.hook = None;
         }
         drop(self.shared.hook.borrow_mut().take());
         drop(self.shared.disk_done.borrow_mut().take());

@@ -306,11 +306,11 @@ impl LogDirectory {
         if self.is_writing.replace(true) {
             return;
         }
-        let directory = Rc::clone(self);
-        self.env.spawn("log writer", async move { directory.write_all().await }).detach();
+        let worker = Worker::new(self, |directory| drop(directory.writers.take()));
+        self.env.spawn("log writer", async move { worker.directory().write_all().await }).detach();
     }
 
-    async fn write_all(self: Rc<Self>) {
+    async fn write_all(&self) {
         loop {
             let logs = std::mem::take(&mut *self.writers.borrow_mut());
             if logs.is_empty() {
@@ -382,6 +382,30 @@ impl LogDirectory {
     pub(crate) async fn rename_folder(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.env.disk.rename(from, to).await?;
         self.env.disk.sync_dir(small_file::parent(to)).await
+    }
+}
+
+/// The directory in the hands of a task that works off a queue of logs. A task that is dropped where it stands, with its
+/// process, leaves a queue that nobody comes for: its logs hold their directory, and through it themselves, for ever.
+pub(crate) struct Worker {
+    directory: Rc<LogDirectory>,
+    let_go: fn(&LogDirectory),
+}
+
+impl Worker {
+    /// Calls `let_go` to empty the queue when the task ends; one that ends by itself has emptied it.
+    pub(crate) fn new(directory: &Rc<LogDirectory>, let_go: fn(&LogDirectory)) -> Self {
+        Self { directory: Rc::clone(directory), let_go }
+    }
+
+    pub(crate) const fn directory(&self) -> &Rc<LogDirectory> {
+        &self.directory
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        (self.let_go)(&self.directory);
     }
 }
 
