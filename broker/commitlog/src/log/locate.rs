@@ -201,8 +201,13 @@ impl Log {
             next = Some(header.end_offset());
         }
         if next.is_none() && at > position {
-            // The index named a boundary and no whole batch follows it: the batch behind tells the offset.
-            next = window.header_at(at).await?.map(|header| header.base_offset);
+            // The index named a boundary and no whole batch follows it: what is listed there, or the batch behind, tells the
+            // offset.
+            let listed = self.state.borrow().damage.at_position(base, at).map(|range| range.from);
+            next = match listed {
+                Some(from) => Some(from),
+                None => window.header_at(at).await?.map(|header| header.base_offset),
+            };
         }
         Ok((at, next))
     }
