@@ -93,8 +93,9 @@ impl Log {
         bytes_per_second: u64,
     ) -> io::Result<bool> {
         self.load_checks(base, which).await?;
-        let file = self.segment_file(base).await?;
         let (ranges, layout) = {
+            // Let go of before the pauses below: a segment that is deleted meanwhile gives its room back.
+            let file = self.segment_file(base).await?;
             let state = self.state.borrow();
             let Some(segment) = state.segment(base) else { return Ok(true) };
             let is_cached = |range: &Range| {
