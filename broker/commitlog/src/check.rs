@@ -258,10 +258,8 @@ impl Checksums {
 
     /// The ranges that touch bytes `from..to`.
     pub(crate) fn ranges(&self, from: u64, to: u64) -> impl Iterator<Item = Range> {
-        let to = if self.is_complete { to.min(self.covered) } else { 0 };
-        let first = usize::try_from(from / CHECK_RANGE_BYTES).unwrap_or(usize::MAX);
-        let end = usize::try_from(to.div_ceil(CHECK_RANGE_BYTES)).unwrap_or(usize::MAX);
-        (first..end).zip(self.ranges[..end].iter().zip(&self.known[..end]).skip(first)).map(
+        let touched = self.touched(from, to);
+        touched.clone().zip(self.ranges[touched.clone()].iter().zip(&self.known[touched])).map(
             |(index, (sums, is_known))| {
                 let start = index as u64 * CHECK_RANGE_BYTES;
                 let len = (self.covered - start).min(CHECK_RANGE_BYTES);
@@ -270,11 +268,18 @@ impl Checksums {
         )
     }
 
+    /// Which ranges touch bytes `from..to`, by their place in the order.
+    fn touched(&self, from: u64, to: u64) -> std::ops::Range<usize> {
+        let to = if self.is_complete { to.min(self.covered) } else { 0 };
+        let first = usize::try_from(from / CHECK_RANGE_BYTES).unwrap_or(usize::MAX);
+        let end = usize::try_from(to.div_ceil(CHECK_RANGE_BYTES)).unwrap_or(usize::MAX);
+        first.min(end)..end
+    }
+
     /// Bytes `from..to` came from the device once more: nobody knows of the ranges that they touch.
     pub(crate) fn unseen(&mut self, from: u64, to: u64) {
-        let first = usize::try_from(from / CHECK_RANGE_BYTES).unwrap_or(usize::MAX).min(self.known.len());
-        let end = usize::try_from(to.div_ceil(CHECK_RANGE_BYTES)).unwrap_or(usize::MAX).min(self.known.len());
-        self.known[first..end.max(first)].fill(false);
+        let touched = self.touched(from, to);
+        self.known[touched].fill(false);
     }
 
     /// Somebody has looked at a range, whose checksums are `sums` from here on. A range that has grown since stays as it is.

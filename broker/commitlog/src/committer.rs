@@ -151,11 +151,7 @@ impl Committer {
             return;
         }
         let worker = Worker::new(directory, |directory| drop(directory.committer.waiting.take()));
-        let run = async move {
-            let directory = worker.directory();
-            directory.committer.run(directory).await;
-        };
-        self.env.spawn("commit", run).detach();
+        self.env.spawn("commit", async move { worker.directory().committer.run(worker.directory()).await }).detach();
     }
 
     /// Notes that one entry takes: a quarter of a file, so that there is always room for it in a fresh one.

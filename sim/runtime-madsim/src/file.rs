@@ -126,18 +126,20 @@ fn write_twisted(
             volume.write(inode, offset, bytes, now_ms)?;
             Err(ErrorKind::StorageFull.into())
         }
-        Some(Twist::Lost) => {
-            volume.lengthen(inode, offset + bytes.len() as u64, now_ms)?;
-            volume.drop_from_cache(inode, offset, bytes.len() as u64);
-            Ok(())
-        }
+        Some(Twist::Lost) => lose(volume, inode, (offset, bytes.len() as u64), now_ms),
         Some(Twist::Elsewhere(other)) => {
-            volume.lengthen(inode, offset + bytes.len() as u64, now_ms)?;
-            volume.drop_from_cache(inode, offset, bytes.len() as u64);
+            lose(volume, inode, (offset, bytes.len() as u64), now_ms)?;
             volume.drop_from_cache(inode, other, bytes.len() as u64);
             volume.write(inode, other, bytes, now_ms)
         }
     }
+}
+
+/// Acknowledges a write that never arrives.
+fn lose(volume: &mut Volume, inode: Inode, (offset, len): (u64, u64), now_ms: i64) -> io::Result<()> {
+    volume.lengthen(inode, offset + len, now_ms)?;
+    volume.drop_from_cache(inode, offset, len);
+    Ok(())
 }
 
 /// The number of "bad file descriptor": written to although opened to read.

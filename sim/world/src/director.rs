@@ -98,9 +98,8 @@ impl<'a> Director<'a> {
                 | Trigger::Started { .. } => self.watch.borrow_mut().add(index, &planned.trigger, since),
             }
         }
-        if let Some(quiet) = self.plan.quiet {
-            let at = self.began.get().after(Duration::from_millis(quiet.at_ms));
-            self.agenda.add(at, Cue::Quiet);
+        if let Some((begins, _)) = self.quiet() {
+            self.agenda.add(begins, Cue::Quiet);
         }
         if self.oldest_disk().is_some() {
             self.agenda.add(self.world.now(), Cue::TakeImage(NODE));
@@ -113,6 +112,13 @@ impl<'a> Director<'a> {
     /// World time of a time of the safety phase.
     pub(crate) fn at(&self, ms: u64) -> Monotonic {
         self.began.get().after(Duration::from_millis(self.plan.after_quiet_ms(ms)))
+    }
+
+    /// When the quiet stretch begins and how long it lasts, if the plan has one.
+    fn quiet(&self) -> Option<(Monotonic, Duration)> {
+        let quiet = self.plan.quiet?;
+        let begins = self.began.get().after(Duration::from_millis(quiet.at_ms));
+        Some((begins, Duration::from_millis(quiet.for_ms)))
     }
 
     /// How much of the safety phase has passed by `at`, in milliseconds.
@@ -207,11 +213,13 @@ impl<'a> Director<'a> {
 
     /// How long a broker that ended by itself stays down.
     fn restart_ms(&self) -> u64 {
-        let Some(quiet) = self.plan.quiet else { return RESTART_MS };
-        let begins = self.began.get().after(Duration::from_millis(quiet.at_ms));
-        let is_quiet =
-            begins <= self.world.now() && self.world.now() < begins.after(Duration::from_millis(quiet.for_ms));
-        if is_quiet { RESTART_MS.max(quiet.for_ms / RESTARTS_MAX) } else { RESTART_MS }
+        let now = self.world.now();
+        match self.plan.quiet.zip(self.quiet()) {
+            Some((quiet, (begins, lasts))) if begins <= now && now < begins.after(lasts) => {
+                RESTART_MS.max(quiet.for_ms / RESTARTS_MAX)
+            }
+            Some(_) | None => RESTART_MS,
+        }
     }
 
     fn perform(&mut self, cue: Cue) {
@@ -249,9 +257,8 @@ impl<'a> Director<'a> {
             self.images.pop_front();
         }
         let mut next = self.later(IMAGE_EVERY_MS);
-        if let Some(quiet) = self.plan.quiet {
-            let begins = self.began.get().after(Duration::from_millis(quiet.at_ms));
-            let needed = begins.after(Duration::from_millis(quiet.for_ms).saturating_sub(oldest));
+        if let Some((begins, lasts)) = self.quiet() {
+            let needed = begins.after(lasts.saturating_sub(oldest));
             if next > begins {
                 next = next.max(needed);
             }
