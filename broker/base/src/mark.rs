@@ -143,6 +143,7 @@ marks! {
     LOG_COMPARED_AGAIN = "log-compared-again", "A scrub went through a log again that was cut or changed meanwhile.";
     READ_SERVED_BEFORE_DAMAGE = "read-served-before-damage", "A read ended before damage that lies in its range.";
     READ_REPEATED = "read-repeated", "A read began again, because the log was cut or a segment replaced meanwhile, or damage was found.";
+    SEARCH_REPEATED = "search-repeated", "A search by timestamp began again, because segments were cut, replaced or removed meanwhile.";
     READ_SHORTER_THAN_SEGMENT = "read-shorter-than-segment", "A file was shorter than its segment.",
         rare "only another program cuts a file behind the back of its log";
     LOG_CUT = "log-cut", "A log was cut at run time.",

@@ -2,6 +2,10 @@
 
 mod support;
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use barnabas_base::{Offset, RestartKind, TimestampMs};
 use barnabas_commitlog::{AppendError, LogConfig, ReadBound, ReadError};
 use barnabas_wire::ErrorCode;
@@ -84,6 +88,39 @@ fn a_clean_stop_leaves_nothing_to_recover() {
         assert_eq!(acked(&log, batch(1, 10, 5_000)).await.base_offset, Offset(80));
         let largest = log.max_timestamp(Offset(81)).await.expect("works").expect("a record");
         assert_eq!((largest.offset, largest.timestamp), (Offset(80), TimestampMs(5_000)));
+        start.close().await;
+    });
+}
+
+#[test]
+fn a_search_by_timestamp_misses_nothing_while_another_segment_goes() {
+    let path = folder("search_meanwhile");
+    let again = path.clone();
+    // A segment for each batch.
+    let config = || LogConfig { segment_bytes: 3_000, ..LogConfig::default() };
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(config()).await;
+        for time in 0..40 {
+            acked(&log, batch(2, 1_000, 1_000 + time * 10)).await;
+        }
+        start.close().await;
+    });
+    let path = again;
+    run(async move |env| {
+        let start = Start::new(&disk::uncached(&env), &path).await;
+        let (log, _) = start.open(config()).await;
+        let end = log.high_watermark();
+        let before = log.offset_for_timestamp(TimestampMs(1_190), end).await.expect("works").expect("a record");
+        assert_eq!(before.offset, Offset(38));
+        let segments = log.segment_count();
+        let mut search = pin!(log.offset_for_timestamp(TimestampMs(1_200), end));
+        let waits = poll_fn(|context| Poll::Ready(search.as_mut().poll(context).is_pending())).await;
+        assert!(waits, "it reads the index of the segment that it looks for");
+        log.delete_records_before(Offset(8)).await.expect("deletes");
+        assert!(log.segment_count() < segments);
+        let found = search.await.expect("works").expect("a record");
+        assert_eq!((found.offset, found.timestamp), (Offset(40), TimestampMs(1_200)));
         start.close().await;
     });
 }

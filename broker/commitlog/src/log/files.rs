@@ -142,35 +142,38 @@ impl Log {
     /// Has the indexes of a segment in memory, reading or rebuilding them when they are not. False when the segment is
     /// gone.
     pub(crate) async fn load_indexes(self: &Rc<Self>, base: Offset) -> io::Result<bool> {
-        let (size, layout) = {
-            let state = self.state.borrow();
-            match state.segment(base) {
-                None => return Ok(false),
-                Some(segment) if segment.indexes.is_some() => return Ok(true),
-                Some(segment) => (segment.size, state.layout),
+        loop {
+            let (size, layout) = {
+                let state = self.state.borrow();
+                match state.segment(base) {
+                    None => return Ok(false),
+                    Some(segment) if segment.indexes.is_some() => return Ok(true),
+                    Some(segment) => (segment.size, state.layout),
+                }
+            };
+            let (indexes, is_new) = match self.read_indexes(base, size).await? {
+                Some(indexes) => (indexes, false),
+                None => (self.rebuild_indexes(base, size).await?, true),
+            };
+            let bytes = indexes.size_bytes();
+            {
+                let mut state = self.state.borrow_mut();
+                let is_same = state.layout == layout;
+                match state.segment_mut(base).filter(|segment| is_same && segment.indexes.is_none()) {
+                    // Cut, replaced or gone meanwhile, or another segment was, or somebody else was faster.
+                    None => continue,
+                    Some(segment) => {
+                        segment.largest.get_or_insert(indexes.time.last());
+                        segment.indexes = Some(indexes);
+                    }
+                }
             }
-        };
-        let (indexes, is_new) = match self.read_indexes(base, size).await? {
-            Some(indexes) => (indexes, false),
-            None => (self.rebuild_indexes(base, size).await?, true),
-        };
-        let bytes = indexes.size_bytes();
-        {
-            let mut state = self.state.borrow_mut();
-            let is_same = state.layout == layout;
-            let Some(segment) = state.segment_mut(base) else { return Ok(false) };
-            if !is_same || segment.indexes.is_some() {
-                // Cut or replaced meanwhile; whoever did that has the indexes as they are now.
-                return Ok(true);
+            self.directory.resources.index_loaded(self, base, bytes);
+            if is_new {
+                self.write_caches_if_room(base).await?;
             }
-            segment.largest.get_or_insert(indexes.time.last());
-            segment.indexes = Some(indexes);
+            return Ok(true);
         }
-        self.directory.resources.index_loaded(self, base, bytes);
-        if is_new {
-            self.write_caches_if_room(base).await?;
-        }
-        Ok(true)
     }
 
     /// The index files of a segment of `size` bytes, as far as its check file confirms them; all that there is where it

@@ -33,19 +33,24 @@ impl Log {
         timestamp: TimestampMs,
         bound: Offset,
     ) -> Result<Option<TimestampAndOffset>, ReadError> {
-        self.directory.check()?;
+        self.while_unchanged(async || self.search_timestamp(timestamp, bound).await).await
+    }
+
+    async fn search_timestamp(
+        self: &Rc<Self>,
+        timestamp: TimestampMs,
+        bound: Offset,
+    ) -> io::Result<Option<TimestampAndOffset>> {
         let log_start = self.log_start_offset();
         for base in self.segment_bases() {
             if base >= bound {
                 break;
             }
-            let Some(largest) = self.largest_of(base).await.map_err(|error| self.read_error(&error))? else { continue };
+            let Some(largest) = self.largest_of(base).await? else { continue };
             if largest.timestamp < timestamp {
                 continue;
             }
-            let found = self.first_at(base, timestamp, log_start).await;
-            let found = found.map_err(|error| self.read_error(&error))?;
-            if let Some(found) = found {
+            if let Some(found) = self.first_at(base, timestamp, log_start).await? {
                 return Ok((found.offset < bound).then_some(found));
             }
         }
@@ -57,20 +62,36 @@ impl Log {
     /// # Errors
     /// [`ReadError`].
     pub async fn max_timestamp(self: &Rc<Self>, bound: Offset) -> Result<Option<TimestampAndOffset>, ReadError> {
-        self.directory.check()?;
+        self.while_unchanged(async || self.search_max_timestamp(bound).await).await
+    }
+
+    async fn search_max_timestamp(self: &Rc<Self>, bound: Offset) -> io::Result<Option<TimestampAndOffset>> {
         let log_start = self.log_start_offset();
         let mut best: Option<(Offset, TimestampOffset)> = None;
         for base in self.segment_bases() {
-            let largest = self.largest_of(base).await.map_err(|error| self.read_error(&error))?;
+            let largest = self.largest_of(base).await?;
             let Some(largest) = largest.filter(|largest| largest.timestamp.0 >= 0) else { continue };
             if best.is_none_or(|(_, before)| largest.timestamp > before.timestamp) {
                 best = Some((base, largest));
             }
         }
         let Some((base, largest)) = best else { return Ok(None) };
-        let found = self.first_at(base, largest.timestamp, log_start).await;
-        let found = found.map_err(|error| self.read_error(&error))?;
+        let found = self.first_at(base, largest.timestamp, log_start).await?;
         Ok(found.filter(|found| found.offset < bound))
+    }
+
+    /// What `search` finds in segments that none cut, replaced or removed meanwhile: cleaning moves records into a segment
+    /// that a search has already passed.
+    async fn while_unchanged<T>(&self, search: impl AsyncFn() -> io::Result<T>) -> Result<T, ReadError> {
+        loop {
+            self.directory.check()?;
+            let layout = self.state.borrow().layout;
+            let found = search().await;
+            if self.state.borrow().layout == layout {
+                return found.map_err(|error| self.read_error(&error));
+            }
+            barnabas_base::reachable!(self.env, SEARCH_REPEATED);
+        }
     }
 
     pub(crate) fn segment_bases(&self) -> Vec<Offset> {
