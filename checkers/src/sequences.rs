@@ -74,10 +74,10 @@ fn check(evidence: &Evidence) -> Verdict {
         let log = logs.entry((sight.node, partition)).or_default();
         match sight.what {
             Observation::LogLoaded { kind, start_offset, end_offset, .. } => {
+                log.go_on_at(*end_offset);
                 if *kind == RestartKind::Unclean {
                     log.forget_below(*start_offset);
                 }
-                log.go_on_at(*end_offset);
             }
             Observation::Truncated { offset, .. } => log.go_on_at(*offset),
             Observation::Appended { base_offset, end_offset, producer, .. } => {
@@ -170,6 +170,11 @@ mod tests {
         passes_over(&PROMISE, [lost.batch(0, 2, 0, Some((7, 0, 0)))]);
         let deleted = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 2, 2);
         passes_over(&PROMISE, [deleted.batch(2, 3, 0, Some((7, 0, 9)))]);
+        // The death takes what was not deleted.
+        let taken =
+            durable().batch(0, 2, 0, Some((7, 0, 0))).batch(2, 3, 0, Some((8, 0, 0))).batch(3, 4, 0, Some((7, 0, 2)));
+        let taken = taken.lives(false).loaded(Unclean, 2, 3).batch(3, 4, 0, Some((7, 0, 9)));
+        accepts(&PROMISE, [taken]);
     }
 
     #[test]

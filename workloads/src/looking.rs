@@ -15,9 +15,11 @@ use crate::record::partition_index;
 use crate::session::{Purpose, Session, error_of, refused, unanswered};
 
 /// One batch and what the broker sends along: the first one comes whole, whatever the limit.
-const FETCH_BYTES: i32 = 1;
-/// Batches without a record at or behind the offset that are passed over.
-const BATCHES_MAX: u32 = 64;
+const FIRST_BYTES: i32 = 1;
+/// Asked for behind batches without such a record: cleaning leaves an empty one of every producer that there was.
+const FURTHER_BYTES: i32 = 16 * 1024;
+/// Fetches that show no record at or behind the offset.
+const FETCHES_MAX: u32 = 64;
 /// A decompressed batch is smaller.
 const DECOMPRESSED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -54,9 +56,10 @@ impl Session {
         let found =
             |offset, timestamp| Outcome::Ok(Reply::Offset { log, offset, timestamp, epoch: LeaderEpoch::UNKNOWN });
         let mut at = from;
-        for _ in 0..BATCHES_MAX {
+        let mut max_bytes = FIRST_BYTES;
+        for _ in 0..FETCHES_MAX {
             let leader = Destination::Leader(log.topic.to_string(), partition_index(log.partition));
-            let answer = self.ask(leader, request(log, at)).await;
+            let answer = self.ask(leader, request(log, at, max_bytes)).await;
             let data = match &answer {
                 Ok((_, ResponseBody::Fetch(response))) => match error_of(response.error_code) {
                     Ok(()) => response.responses.iter().flat_map(|topic| &topic.partitions).next(),
@@ -70,25 +73,28 @@ impl Session {
             }
             match sight(data, from) {
                 Ok(Sight::Record(offset, timestamp)) => return found(offset, timestamp),
-                Ok(Sight::Beyond(end)) if end > at => at = end,
+                Ok(Sight::Beyond(end)) if end > at => {
+                    at = end;
+                    max_bytes = FURTHER_BYTES;
+                }
                 Ok(Sight::Beyond(_) | Sight::End) => return found(Offset::UNKNOWN, TimestampMs::NONE),
                 Err(error) => return Outcome::Unknown(error.to_string()),
             }
         }
-        Outcome::Unknown(format!("no record in {BATCHES_MAX} batches"))
+        Outcome::Unknown(format!("no record in {FETCHES_MAX} fetches"))
     }
 }
 
-fn request(log: LogName, at: Offset) -> FetchRequest {
+fn request(log: LogName, at: Offset, max_bytes: i32) -> FetchRequest {
     const NO_SESSION_EPOCH: i32 = -1;
     let partition = FetchPartition {
         partition: partition_index(log.partition).0,
         fetch_offset: at.0,
-        partition_max_bytes: FETCH_BYTES,
+        partition_max_bytes: max_bytes,
         ..Default::default()
     };
     FetchRequest {
-        max_bytes: FETCH_BYTES,
+        max_bytes,
         session_epoch: NO_SESSION_EPOCH,
         topics: vec![FetchTopic { topic: log.topic.to_string(), topic_id: log.id, partitions: vec![partition] }],
         ..Default::default()
