@@ -235,6 +235,10 @@ impl Log {
         if header.size_bytes > state.config.segment_bytes {
             return Err(refuse(Refusal::new(ErrorCode::RecordListTooLarge, "the batch is larger than a segment")));
         }
+        // Kafka holds its coordinators to it as well (`CoordinatorRuntime`).
+        if header.size_bytes > state.config.max_message_bytes {
+            return Err(refuse(Refusal::new(ErrorCode::MessageTooLarge, "the batch passes max.message.bytes")));
+        }
         if !header.attributes.is_control() {
             match state.fold.producers().check(header, Origin::Coordinator).map_err(refuse)? {
                 Verdict::Append | Verdict::Duplicate(_) => {}
