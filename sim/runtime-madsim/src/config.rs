@@ -61,6 +61,9 @@ pub struct Config {
     pub polls_max: u64,
     /// A run of more events than this is one, too.
     pub events_max: u64,
+    /// Whether a world that something outlives fails its run: a cycle of handles holds it, and the next worlds of the
+    /// process go without the memory. Not asked of a run in which a node panicked.
+    pub leaves_nothing: bool,
     /// Whether every event is kept for [`crate::World::events`], beside the hash of all of them.
     pub keep_events: bool,
 }
@@ -87,6 +90,7 @@ impl Default for Config {
             wall_start_ms: 1_750_000_000_000,
             polls_max: 100_000_000,
             events_max: 400_000_000,
+            leaves_nothing: false,
             keep_events: false,
         }
     }

@@ -142,6 +142,7 @@ pub(crate) struct Shared {
     hook: RefCell<Option<ObservationHook>>,
     disk_done: RefCell<Option<DiskDoneHook>>,
     panics: RefCell<Vec<Panicked>>,
+    has_panicked: Cell<bool>,
     /// Polls by the node and the name of the task.
     pub(crate) polls: RefCell<BTreeMap<(NodeId, &'static str), u64>>,
     pub(crate) polls_total: Cell<u64>,
@@ -165,6 +166,7 @@ impl World {
             hook: RefCell::new(None),
             disk_done: RefCell::new(None),
             panics: RefCell::default(),
+            has_panicked: Cell::new(false),
             polls: RefCell::default(),
             polls_total: Cell::new(0),
             happened: Cell::new(0),
@@ -339,6 +341,7 @@ impl World {
 
     pub(crate) fn panicked(&self, panicked: Panicked) {
         self.record("panic", u64::from(panicked.node.0), 0);
+        self.shared.has_panicked.set(true);
         self.shared.panics.borrow_mut().push(panicked);
     }
 
@@ -410,6 +413,9 @@ impl World {
         if let Some(first) = self.take_panics().into_iter().next() {
             std::panic::resume_unwind(first.payload);
         }
+        let handles = Rc::strong_count(&self.shared) - 1;
+        let may_leave = !self.shared.config.leaves_nothing || self.shared.has_panicked.get();
+        assert!(may_leave || handles == 0, "{handles} handles outlive their world: a cycle holds them");
     }
 }
 

@@ -418,3 +418,38 @@ fn observations_are_told_with_their_place() {
         assert!(seen.borrow().contains(&(0, 1)));
     });
 }
+
+/// Holds the seam, and itself when it is told to.
+struct Holder {
+    env: Env,
+    own: RefCell<Option<Rc<Self>>>,
+}
+
+/// A run whose node ends with a holder of its seam behind it.
+fn leave_holder(is_cycle: bool) {
+    let config = Config { leaves_nothing: true, ..Config::default() };
+    simulate(1, config, move |world| {
+        let node = world.node("n");
+        node.start(1, move |env| {
+            Box::pin(async move {
+                let holder = Rc::new(Holder { env, own: RefCell::default() });
+                if is_cycle {
+                    holder.own.borrow_mut().replace(Rc::clone(&holder));
+                }
+                holder.env.sleep(SECOND / 2).await;
+            })
+        });
+        assert!(node.run_until_stopped(SECOND), "it ends");
+    });
+}
+
+#[test]
+#[should_panic(expected = "outlive their world")]
+fn a_cycle_that_keeps_a_world_is_found() {
+    leave_holder(true);
+}
+
+#[test]
+fn a_world_that_nothing_keeps_is_gone() {
+    leave_holder(false);
+}

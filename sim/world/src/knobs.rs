@@ -19,6 +19,7 @@ pub(crate) fn world_config(knobs: &Knobs, keep_events: bool) -> Config {
     let mut config = Config {
         polls_max: POLLS_MAX,
         events_max: EVENTS_MAX,
+        leaves_nothing: true,
         keep_events,
         disk_bytes: DISK_BYTES,
         ..Config::default()
