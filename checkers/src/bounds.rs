@@ -1,6 +1,8 @@
 //! Promise: what a broker holds is bounded (I42). Once its clients have gone it has each of its files open once at most and
-//! none that is gone, and beside the producer snapshots of its segments a log has two at most.
+//! none that is gone, and beside the producer snapshots of its segments a log has two at most. Once it serves nobody any more
+//! it holds no memory for what they asked for.
 
+use barnabas_base::Observation;
 use barnabas_history::{Evidence, Happening, What};
 
 use crate::facts::always;
@@ -9,7 +11,8 @@ use crate::{Kind, Promise, Verdict};
 
 pub(crate) const PROMISE: Promise = Promise {
     name: "bounds",
-    words: "a broker keeps open what it has, once, and two snapshots a log beside those of segments",
+    words: "a broker keeps open what it has, once, two snapshots a log beside those of segments, and nothing for clients \
+            that are gone",
     kind: Kind::WhiteBox,
     applies: always,
     check,
@@ -22,14 +25,21 @@ const SNAPSHOTS_SPARE_MAX: u64 = 2;
 fn check(evidence: &Evidence) -> Verdict {
     let mut court = Court::new(evidence);
     for (position, step) in evidence.steps.iter().enumerate() {
-        let What::Happened(Happening::Holds { node, named, nameless, files, spare_snapshots: spare }) = &step.what
-        else {
-            continue;
-        };
         let mut judge = |is_broken, words: String| court.judge(is_broken, Some(position), None, || words);
-        judge(named > files, format!("{node} has {files} files open {named} times"));
-        judge(*nameless > 0, format!("{node} has {nameless} files open that are gone"));
-        judge(*spare > SNAPSHOTS_SPARE_MAX, format!("a log on {node} has {spare} snapshots more than segments"));
+        match &step.what {
+            What::Happened(Happening::Holds { node, named, nameless, files, spare_snapshots: spare }) => {
+                judge(named > files, format!("{node} has {files} files open {named} times"));
+                judge(*nameless > 0, format!("{node} has {nameless} files open that are gone"));
+                judge(
+                    *spare > SNAPSHOTS_SPARE_MAX,
+                    format!("a log on {node} has {spare} snapshots more than segments"),
+                );
+            }
+            What::Observed { node, observation: Observation::MemoryLeft { account, bytes }, .. } => {
+                judge(*bytes > 0, format!("{node} stops with {bytes} bytes held for {account:?}"));
+            }
+            _ => {}
+        }
     }
     court.verdict()
 }
@@ -39,19 +49,25 @@ mod tests {
     use super::*;
     use crate::piece::{Piece, accepts, durable, rejects};
 
+    use barnabas_base::Account;
     use barnabas_plan::NodeName;
 
     fn holds([named, nameless, files, spare_snapshots]: [u64; 4]) -> Piece {
         durable().happened(Happening::Holds { node: NodeName(0), named, nameless, files, spare_snapshots })
     }
 
+    fn left(piece: Piece, account: Account, bytes: u64) -> Piece {
+        piece.observed(Observation::MemoryLeft { account, bytes })
+    }
+
     #[test]
     fn accepts_what_is_needed() {
-        accepts(&PROMISE, [holds([4, 0, 4, 0]), holds([0, 0, 9, 2])]);
+        accepts(&PROMISE, [holds([4, 0, 4, 0]), holds([0, 0, 9, 2]), left(durable(), Account::RequestFrames, 0)]);
     }
 
     #[test]
     fn rejects_what_is_left_over() {
         rejects(&PROMISE, [holds([5, 0, 4, 0]), holds([1, 1, 4, 0]), holds([1, 0, 4, 3])]);
+        rejects(&PROMISE, [left(holds([4, 0, 4, 0]), Account::ResponseSegments, 17)]);
     }
 }

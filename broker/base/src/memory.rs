@@ -33,6 +33,9 @@ impl Account {
         Self::Coordinators,
     ];
 
+    /// What is held for what clients ask for and are sent: nothing, once they are gone.
+    pub const OF_CLIENTS: [Self; 3] = [Self::RequestFrames, Self::SmallRequestFrames, Self::ResponseSegments];
+
     const fn index(self) -> usize {
         match self {
             Self::RequestFrames => 0,

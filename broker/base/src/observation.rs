@@ -3,7 +3,7 @@
 //! In production they become counters and trace lines, in simulation the trace hash, the white-box checks and the
 //! diagram. Checkers read observations, never a broker's fields.
 
-use crate::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
+use crate::{Account, BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 
 /// How a node or a log came up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +171,13 @@ pub enum Observation {
     ConnectionOpened,
     /// A connection ended.
     ConnectionClosed,
+    /// A shard that serves nobody any more holds this much memory of an account of clients.
+    MemoryLeft {
+        /// One of [`Account::OF_CLIENTS`].
+        account: Account,
+        /// Bytes.
+        bytes: u64,
+    },
     /// A branch ran that runs seldom.
     Mark {
         /// Name of a [`Mark`](crate::Mark).

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use barnabas_base::{ClusterId, Observation, ShardId, TopicId};
+use barnabas_base::{Account, ClusterId, Observation, ShardId, TopicId};
 use barnabas_commitlog::{CommitLimits, DirectoryOptions, DirectoryOwner, DirectorySeed, LogDirectory, ShardOptions};
 use barnabas_metadata::config::Listener as Configured;
 use barnabas_metadata::controller::BrokerRegistration;
@@ -235,6 +235,9 @@ fn close_shard(shard: &Rc<Shard>) -> Local<'static, Closed> {
                 tracing::error!(target: "LogManager", "{}: {error}", directory.path().display());
             });
             closed.push((directory.index(), outcome));
+        }
+        for account in Account::OF_CLIENTS {
+            shard.env.observe(&Observation::MemoryLeft { account, bytes: shard.budget.used_bytes(account) });
         }
         closed
     })
