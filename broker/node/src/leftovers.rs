@@ -2,7 +2,7 @@
 //! removed; anything else may be all that is left of somebody's records and is kept, under another name. Driven by the
 //! start of a node, and by a shard that opens a log.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 
@@ -30,6 +30,28 @@ pub(crate) fn check_places(seeds: &[DirectorySeed]) -> Result<(), String> {
             configured.path.display()
         )),
     }
+}
+
+/// Refuses a start that finds one partition in two directories: nothing says which of them has its records (in the words of
+/// Kafka's `LogManager`).
+///
+/// # Errors
+/// Which partition, and where.
+pub(crate) fn check_twins(seeds: &[DirectorySeed]) -> Result<(), String> {
+    let mut homes: BTreeMap<&str, &DirectorySeed> = BTreeMap::new();
+    for seed in seeds {
+        for (name, _) in live_folders(seed) {
+            if let Some(first) = homes.insert(name, seed) {
+                return Err(format!(
+                    "Duplicate log directories for {name} are found in both {} and {}. Recover broker from this failure by \
+                     manually moving away one of the two directories for this partition.",
+                    first.path.join(name).display(),
+                    seed.path.join(name).display()
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses to begin a metadata log from nothing beside partitions: it would know none of them.

@@ -134,6 +134,7 @@ impl Running {
     async fn start(shard: &Rc<Shard>) -> StartResult<Self> {
         let (owners, seeds) = open_directories(shard).await?;
         crate::leftovers::check_places(&seeds)?;
+        crate::leftovers::check_twins(&seeds)?;
         let first = seeds.first().expect("a node has at least one log directory");
         let cluster_id = first.cluster_id;
         shard.env.observe(&Observation::Restarted { broker: shard.options.broker_id(), kind: first.kind });

@@ -145,6 +145,30 @@ fn a_metadata_log_in_another_directory_is_not_begun_anew() {
     });
 }
 
+/// The folder of a partition.
+fn folder_of(scene: &Scene, name: &str) -> PathBuf {
+    let segments = found(scene, "00000000000000000000.log");
+    let mut folders = segments.into_keys().filter_map(|path| path.parent().map(Path::to_owned));
+    folders.find(|folder| folder.ends_with(name)).expect("the partition has a folder")
+}
+
+#[test]
+fn a_partition_in_two_directories_is_not_begun_with_either() {
+    play(7, &SEVERAL, |scene| {
+        scene.visit(async |visitor| create(&mut visitor.connect().await, "u", 1).await);
+        three_records(scene);
+        let (folder, other) = (folder_of(scene, "t-0"), folder_of(scene, "u-0"));
+        let twin = other.with_file_name("t-0");
+        assert_ne!(folder, twin, "the two topics are in different directories");
+        scene.broker().machine().move_file(&other, &twin);
+        let refusal = scene.broker().start().expect_err("either may have the records");
+        assert!(refusal.starts_with("Duplicate log directories for t-0 are found in both /data/"), "{refusal}");
+        scene.broker().machine().move_file(&twin, &other);
+        scene.broker().start().expect("there is one of each");
+        assert_eq!(next_offset(scene), 3);
+    });
+}
+
 #[test]
 fn a_topic_may_be_named_like_a_journal() {
     const NAME: &str = ".barnabas-journal";
