@@ -64,13 +64,14 @@ fn parse_override(text: &str) -> Result<(String, String), String> {
 pub(crate) fn run(start: &Start) -> anyhow::Result<ExitCode> {
     let level = start.log_level.clone().or_else(|| std::env::var("KAFKA_LOG4J_ROOT_LOGLEVEL").ok());
     logging::init(start.log_format, level.as_deref().unwrap_or("info"))?;
-    let config = match load_config(start)? {
+    let mut config = match load_config(start)? {
         Ok(config) => config,
         Err(problems) => {
             report(&problems);
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
     };
+    make_absolute(&mut config)?;
     barnabas_runtime_tokio::raise_descriptor_limit();
     let shards = data_shards(&config);
     let options = Arc::new(NodeOptions { config, data_shards: shards, version: env!("CARGO_PKG_VERSION") });
@@ -97,6 +98,15 @@ fn load_config(start: &Start) -> anyhow::Result<Result<BrokerConfig, Vec<ConfigP
         }
         config
     }))
+}
+
+/// Log directories as Kafka knows and tells them, wherever the process was started.
+fn make_absolute(config: &mut BrokerConfig) -> anyhow::Result<()> {
+    for dir in config.log_dirs.iter_mut().chain([&mut config.metadata_log_dir]) {
+        let path = std::path::absolute(&*dir).with_context(|| format!("cannot tell where {dir} is"))?;
+        *dir = path.display().to_string();
+    }
+    Ok(())
 }
 
 /// Every problem on a line of its own, where a person starting a broker looks for it.

@@ -80,7 +80,7 @@ fn describe_resource(
     match ResourceKind::from_code(resource.resource_type) {
         Some(ResourceKind::Topic) => describe_one_topic(image, &layers, name),
         Some(ResourceKind::Broker) if name.is_empty() => Ok(describe_broker_default(&layers)),
-        Some(ResourceKind::Broker) => check_broker(broker.node_id, name).map(|()| describe_broker(&layers)),
+        Some(ResourceKind::Broker) => check_broker(broker.node_id, name).map(|()| describe_own(broker, &layers)),
         Some(ResourceKind::BrokerLogger) => {
             check_logger_broker(broker.node_id, name).map(|()| loggers.iter().map(logger_entry).collect())
         }
@@ -109,6 +109,15 @@ fn describe_one_topic(
         Some(_) => Ok(describe_topic(layers, image.topic_config(name))),
         None => Err((ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.".to_owned())),
     }
+}
+
+/// The broker's own entries. Kafka fills in each of the two names of its id from the other (`KafkaConfig.populateSynonyms`).
+fn describe_own(broker: &BrokerConfig, layers: &BrokerLayers<'_>) -> Vec<ConfigEntry> {
+    let mut entries = describe_broker(layers);
+    for entry in entries.iter_mut().filter(|entry| matches!(entry.name.as_str(), "node.id" | "broker.id")) {
+        entry.value = Some(broker.node_id.to_string());
+    }
+    entries
 }
 
 fn check_broker(own: BrokerId, name: &str) -> Result<(), Refused> {

@@ -247,6 +247,9 @@ fn configs_are_described_and_filtered() {
     let max_bytes = ask(2, "a", Some(&["max.message.bytes"]));
     assert_eq!((max_bytes.configs[0].value.as_deref(), max_bytes.configs[0].config_source), (Some("9000"), 3));
     assert_eq!(ask(4, "1", Some(&["num.partitions"])).configs[0].value.as_deref(), Some("3"));
+    for name_of_id in ["node.id", "broker.id"] {
+        assert_eq!(ask(4, "1", Some(&[name_of_id])).configs[0].value.as_deref(), Some("1"));
+    }
     assert_eq!(ask(4, "", None).configs.len(), 1);
     for (kind, name, code) in [
         (2, "missing", ErrorCode::UnknownTopicOrPartition),
