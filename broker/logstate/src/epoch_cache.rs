@@ -117,19 +117,13 @@ impl EpochCache {
         is_cut
     }
 
-    /// Drops what lies before `start_offset`, the new start of the log; true when something changed. The epoch of the
-    /// first remaining record stays and begins there.
-    pub fn truncate_from_start(&mut self, start_offset: Offset) -> bool {
+    /// Drops what lies before `start_offset`, the new start of the log. The epoch of the first remaining record stays and
+    /// begins there.
+    pub fn truncate_from_start(&mut self, start_offset: Offset) {
         let below = self.entries.partition_point(|entry| entry.start_offset <= start_offset);
-        let Some(first) = below.checked_sub(1) else {
-            return false;
-        };
-        if first == 0 && self.entries[0].start_offset == start_offset {
-            return false;
-        }
+        let Some(first) = below.checked_sub(1) else { return };
         self.entries.drain(..first);
         self.entries[0].start_offset = start_offset;
-        true
     }
 
     /// Replaces the entries from `keep` on by `tail`: undoes an [`EpochCache::assign`].

@@ -292,9 +292,9 @@ impl LogFold {
         self.producers.last_stable_offset(high_watermark, log_start)
     }
 
-    /// The log begins at `log_start` from here on. True when the epoch checkpoint is to be written. Producers stay:
-    /// they expire by time, also when their records are gone (KIP-360).
-    pub fn on_log_start(&mut self, log_start: Offset) -> bool {
+    /// The log begins at `log_start` from here on. Producers stay: they expire by time, also when their records are gone
+    /// (KIP-360).
+    pub fn on_log_start(&mut self, log_start: Offset) {
         assert!(
             self.pending.is_empty() || log_start <= self.committed_end,
             "a log start past the end waits for pending writes"
@@ -304,7 +304,7 @@ impl LogFold {
             self.committed_end = log_start;
         }
         self.producers.on_high_watermark(log_start);
-        self.epochs.truncate_from_start(log_start)
+        self.epochs.truncate_from_start(log_start);
     }
 
     /// See [`ProducerState::expire`].

@@ -530,7 +530,7 @@ impl Log {
             state.log_start = log_start.max(state.segments[0].base);
             let start = state.log_start;
             state.log_start_due = start;
-            let _ = fold.on_log_start(start);
+            fold.on_log_start(start);
             state.fold = fold;
             state.weigh_producers();
             state.synced = if plan.kind == RestartKind::Clean { end } else { plan.durable.min(end) };

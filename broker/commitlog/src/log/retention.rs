@@ -73,7 +73,7 @@ impl Log {
             }
             state.log_start = offset;
             // Epochs of what is gone go at the next write of the checkpoint; it is a cache.
-            let _ = state.fold.on_log_start(offset);
+            state.fold.on_log_start(offset);
             if state.high_watermark < offset {
                 state.move_high_watermark(offset);
             }
