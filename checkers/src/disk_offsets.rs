@@ -60,7 +60,7 @@ fn check(evidence: &Evidence) -> Verdict {
 
 /// Whether a call may have changed a position after the image was taken.
 fn changes(facts: &Facts<'_>, view: &CallView<'_>, image: &DiskImage) -> bool {
-    let writes = matches!(view.call, Call::Commit { .. } | Call::Drop { .. } | Call::Raw { .. });
+    let writes = matches!(view.call, Call::Commit { .. } | Call::Drop { .. } | Call::Raw { .. } | Call::Wrong { .. });
     let unanswered = !matches!(view.outcome, Some(Outcome::Ok(_) | Outcome::Failed(_)));
     writes && (facts.end_of(view) > image.after_step || unanswered && view.invoked > image.after_step)
 }

@@ -106,7 +106,8 @@ fn asked(facts: &Facts<'_>, view: &CallView<'_>) -> Option<(&'static str, String
         | Call::Drop { .. }
         | Call::Grow { .. }
         | Call::Configure { .. }
-        | Call::Raw { .. } => None,
+        | Call::Raw { .. }
+        | Call::Wrong { .. } => None,
     }
 }
 

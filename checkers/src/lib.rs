@@ -49,6 +49,7 @@ mod poll_skip;
 mod prompt;
 mod reading;
 mod realtime_send;
+mod refusals;
 mod restart;
 mod scan;
 mod sequences;
@@ -119,6 +120,7 @@ pub const ALL: &[Promise] = &[
     dead_topic::PROMISE,
     answers::PROMISE,
     manners::PROMISE,
+    refusals::PROMISE,
     panicked::PROMISE,
     settled::PROMISE,
     watermarks::PROMISE,

@@ -14,7 +14,7 @@ impl Promise {
             "committed" | "one-owner" | "stale-commit" => works(Workload::Group),
             "compacted" => works(Workload::Compacted),
             "trimmed" => works(Workload::Retention),
-            "manners" => works(Workload::Raw),
+            "manners" | "refusals" => works(Workload::Raw),
             "dead-topic" => works(Workload::Admin),
             "offset-query" => works(Workload::Queries),
             // Compaction makes gaps that need no excuse.
@@ -55,6 +55,7 @@ mod tests {
                 "stale-commit",
                 "dead-topic",
                 "manners",
+                "refusals",
                 "disk-index",
                 "disk-snapshot",
                 "disk-offsets"

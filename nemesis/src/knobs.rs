@@ -48,6 +48,13 @@ const BOUNDS: &[(&str, &[u64])] = &[
     ("broker.internal.barnabas.journal.file.bytes", &[65_536, 262_144, 33_554_432]),
     ("broker.internal.barnabas.unsettled.bytes", &[4_096, 65_536, 134_217_728]),
     ("broker.barnabas.memory.bytes", &[1_048_576, 4_194_304, 67_108_864]),
+    ("broker.log.cleaner.dedupe.buffer.size", &[480, 134_217_728]),
+];
+
+/// Bounds that only clients without manners meet.
+const MANNERS: &[(&str, &[u64])] = &[
+    ("broker.max.connections", &[40, 1_000]),
+    ("broker.max.connection.creation.rate", &[20, 1_000]),
 ];
 
 const SCRUB_INTERVAL: &str = "broker.log.scrub.interval.ms";
@@ -124,6 +131,12 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
             plan.knobs.set("broker.offsets.retention.check.interval.ms", *dice.pick(&[500, 1_000, 10_000]));
             plan.knobs.set("broker.producer.id.expiration.check.interval.ms", *dice.pick(&[500, 1_000, 10_000]));
         }
+        Lane::Raw => {
+            draw_some(&mut dice, plan, MANNERS);
+            if dice.chance(1, 3) {
+                plan.knobs.set("broker.delete.topic.enable", "false");
+            }
+        }
         Lane::Durable
         | Lane::PageCache
         | Lane::Acks
@@ -132,8 +145,7 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
         | Lane::Admin
         | Lane::Device
         | Lane::Rot
-        | Lane::Replaced
-        | Lane::Raw => {}
+        | Lane::Replaced => {}
     }
 }
 
@@ -153,5 +165,5 @@ pub(crate) fn slow_down_ticks(plan: &mut Plan) {
 
 /// The names of all knobs, for the catalog.
 pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static [u64])> {
-    WORLD.iter().chain(BROKER).chain(BOUNDS).copied()
+    WORLD.iter().chain(BROKER).chain(BOUNDS).chain(MANNERS).copied()
 }

@@ -2,6 +2,7 @@
 
 use barnabas_plan::{
     Action, ClientName, GroupName, Lane, OffsetSpec, Operation, Plan, PlannedTopic, RawTrick, TopicName, Workload,
+    WrongRequest,
 };
 
 use crate::dice::Dice;
@@ -185,6 +186,9 @@ fn is_limited_by_time(plan: &Plan, topic: TopicName) -> bool {
 fn draw_raw(dice: &mut Dice, plan: &Plan) -> Action {
     let (topic, partition) = place(dice, plan);
     if plan.lane == Lane::Raw && dice.chance(1, 6) {
+        if dice.chance(1, 3) {
+            return Action::Wrong { request: *dice.pick(WrongRequest::ALL), topic, partition };
+        }
         return Action::Raw { trick: *dice.pick(RawTrick::ALL), topic, partition };
     }
     draw_log(dice, plan)

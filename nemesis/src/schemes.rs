@@ -34,6 +34,7 @@ const SCHEMES: &[Scheme] = &[
     scheme(12, &[Family::DiskError, Family::Power], failed_sync_then_power),
     scheme(12, &[Family::DiskError, Family::Power, Family::Kill], failed_sync_then_two_deaths),
     scheme(6, &[Family::DiskError, Family::Power, Family::Kill, Family::Slow], torn_end_whose_cut_fails),
+    scheme(6, &[Family::Full, Family::Kill, Family::Stop], full_at_a_start),
     scheme(1, &[Family::Rot, Family::Misplaced, Family::Stop, Family::Kill], index_that_changed),
     in_records(scheme(2, &[Family::Rot, Family::Kill], heads_that_rot)),
     in_records(scheme(2, &[Family::Rot, Family::Kill], damage_before_a_false_head)),
@@ -275,6 +276,15 @@ fn torn_end_whose_cut_fails(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigge
         faults.push((at(slow_ms), slow));
     }
     faults
+}
+
+/// The disk is full for a while, and the process ends and starts in it: what would be written at a start has no room.
+fn full_at_a_start(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let room_bytes = *dice.pick(&[0, 100, 5_000, 60_000]);
+    let full = Fault::DiskFull { node: NODE, room_bytes, for_ms: dice.between(4_000, 12_000) };
+    let back_ms = soon(dice, BACK_MAX_MS);
+    let ended = if dice.chance(1, 2) { Fault::Stop { node: NODE, kill_ms: 30_000, back_ms } } else { crash(dice) };
+    vec![(at(at_ms), full), (at(at_ms + dice.between(500, 3_000)), ended)]
 }
 
 /// An index changes on its disk, and a start reads it.

@@ -136,6 +136,7 @@ impl Session {
             Action::Grow { topic, partitions } => self.grow(topic, partitions).await,
             Action::Configure { topic, ref key, ref value } => self.configure(topic, key, value).await,
             Action::Raw { trick, topic, partition } => self.play(trick, topic, partition).await,
+            Action::Wrong { request, topic, partition } => self.ask_wrongly(request, topic, partition).await,
             Action::Crash {} => unreachable!("a crash ends the life before it is performed"),
         }
     }

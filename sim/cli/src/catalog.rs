@@ -3,7 +3,7 @@
 use barnabas_base::mark;
 use barnabas_checkers::{ALL, Kind};
 use barnabas_nemesis::{FAMILIES, knob_names};
-use barnabas_plan::{Action, Lane, RawTrick, Workload};
+use barnabas_plan::{Action, Lane, RawTrick, Workload, WrongRequest};
 
 use crate::codes::RETURNED;
 
@@ -26,6 +26,7 @@ pub(crate) fn print() {
     }
     println!("\noperations: {}", Action::WORDS.join(" "));
     println!("raw tricks: {}", RawTrick::ALL.iter().map(|trick| trick.word()).collect::<Vec<_>>().join(" "));
+    println!("wrong requests: {}", WrongRequest::ALL.iter().map(|one| one.word()).collect::<Vec<_>>().join(" "));
     println!("\nknobs:");
     for (name, values) in knob_names() {
         println!("  {name:<58} {values:?}");

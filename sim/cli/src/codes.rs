@@ -23,7 +23,10 @@ pub(crate) const RETURNED: &[(ErrorCode, Option<&str>)] = &[
     (ErrorCode::NotCoordinator, None),
     (ErrorCode::InvalidTopicException, None),
     (ErrorCode::RecordListTooLarge, None),
-    (ErrorCode::NotEnoughReplicas, None),
+    (
+        ErrorCode::NotEnoughReplicas,
+        Some("the only replica of a partition is in sync, and no min.insync.replicas asks for more than there are"),
+    ),
     (
         ErrorCode::NotEnoughReplicasAfterAppend,
         Some("no append of a coordinator is refused with it; it stands in Kafka's list of such refusals"),
@@ -59,7 +62,7 @@ pub(crate) const RETURNED: &[(ErrorCode, Option<&str>)] = &[
     (ErrorCode::GroupIdNotFound, None),
     (ErrorCode::FetchSessionIdNotFound, None),
     (ErrorCode::InvalidFetchSessionEpoch, None),
-    (ErrorCode::ListenerNotFound, None),
+    (ErrorCode::ListenerNotFound, Some("a lone broker has every listener that it is asked by")),
     (ErrorCode::TopicDeletionDisabled, None),
     (ErrorCode::FencedLeaderEpoch, None),
     (ErrorCode::UnknownLeaderEpoch, None),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::{LeaderEpoch, Monotonic, Observation, Offset, ShardId, TimestampMs, Uuid};
-use barnabas_plan::{ClientName, Fault, GroupName, Machine, NodeName, OffsetSpec, Plan, TopicName};
+use barnabas_plan::{ClientName, Fault, GroupName, Machine, NodeName, OffsetSpec, Plan, TopicName, WrongRequest};
 
 use crate::Value;
 
@@ -159,6 +159,11 @@ pub enum Call {
     Raw {
         /// Which.
         trick: String,
+    },
+    /// For what nobody can do. Failed with the code that it was refused with.
+    Wrong {
+        /// Which.
+        request: WrongRequest,
     },
 }
 

@@ -57,6 +57,88 @@ words! {
         ConnectionFlood = "connection-flood",
         /// Every advertised API in its oldest version.
         OldVersions = "old-versions",
+        /// A fetch session that goes on from where it is not, and is closed.
+        StaleSession = "stale-session",
+        /// A group with a member that is deleted, and the offsets of what it reads.
+        BusyGroup = "busy-group",
+        /// A leader's assignment that is larger than a record of its coordinator may be.
+        HugeAssignment = "huge-assignment",
+        /// A leader that sends its assignment twice at once.
+        SyncTwice = "sync-twice",
+        /// A member that asks for its assignment long after everybody else may have it.
+        LateSync = "late-sync",
+        /// A request in a version that nobody has.
+        NoSuchVersion = "no-such-version",
+        /// A frame whose rest never comes, on a connection that stays.
+        StalledFrame = "stalled-frame",
+    }
+}
+
+words! {
+    /// A request that nobody can carry out, so that it has to be refused.
+    pub enum WrongRequest {
+        /// Produce with acks=2.
+        ProduceAcksTwo = "produce-acks-two",
+        /// Produce with two batches for one partition.
+        ProduceTwoBatches = "produce-two-batches",
+        /// Produce of a record larger than `max.message.bytes`.
+        ProduceTooLarge = "produce-too-large",
+        /// Produce of a zstd batch in a version that has none.
+        ProduceOldZstd = "produce-old-zstd",
+        /// Produce of a transactional batch without a transactional id.
+        ProduceUnnamedTransaction = "produce-unnamed-transaction",
+        /// Produce of a transactional batch with a transactional id that nobody initialised.
+        ProduceUnknownTransaction = "produce-unknown-transaction",
+        /// Produce to `__consumer_offsets`.
+        ProduceInternal = "produce-internal",
+        /// CreateTopics with a name that is none.
+        CreateBadName = "create-bad-name",
+        /// CreateTopics with no partitions.
+        CreateNoPartitions = "create-no-partitions",
+        /// CreateTopics with more replicas than brokers.
+        CreateManyReplicas = "create-many-replicas",
+        /// CreateTopics on brokers that do not exist.
+        CreateOnStrangers = "create-on-strangers",
+        /// CreateTopics with a configuration key that nobody knows.
+        CreateUnknownConfig = "create-unknown-config",
+        /// CreateTopics with more partitions than one decision can hold.
+        CreateTooMany = "create-too-many",
+        /// CreatePartitions to fewer than there are, or as many.
+        GrowToOne = "grow-to-one",
+        /// DeleteTopics that names nothing.
+        DeleteNothing = "delete-nothing",
+        /// IncrementalAlterConfigs of a key that nobody knows.
+        AlterUnknownConfig = "alter-unknown-config",
+        /// IncrementalAlterConfigs with a value that does not read.
+        AlterBadValue = "alter-bad-value",
+        /// DescribeConfigs of a kind of resource that nobody knows.
+        DescribeUnknownResource = "describe-unknown-resource",
+        /// DescribeCluster for controllers, asked of a broker.
+        DescribeControllers = "describe-controllers",
+        /// DescribeCluster for endpoints of a kind that nobody knows.
+        DescribeUnknownEndpoint = "describe-unknown-endpoint",
+        /// ElectLeaders where the preferred replica leads.
+        ElectPreferred = "elect-preferred",
+        /// DeleteRecords of `__consumer_offsets`.
+        TrimInternal = "trim-internal",
+        /// Metadata by topic id in a version that has none.
+        MetadataOldId = "metadata-old-id",
+        /// DescribeAcls without an authorizer.
+        DescribeAcls = "describe-acls",
+        /// JoinGroup without a group.
+        JoinNoGroup = "join-no-group",
+        /// JoinGroup with a session of a millisecond.
+        JoinShortSession = "join-short-session",
+        /// JoinGroup without a protocol.
+        JoinNoProtocol = "join-no-protocol",
+        /// OffsetCommit with more metadata than `offset.metadata.max.bytes`.
+        CommitLongMetadata = "commit-long-metadata",
+        /// DeleteGroups of a group that does not exist.
+        DeleteNoGroup = "delete-no-group",
+        /// FindCoordinator for a kind of key that nobody knows.
+        FindUnknownKind = "find-unknown-kind",
+        /// InitProducerId with an empty transactional id.
+        InitUnnamedTransaction = "init-unnamed-transaction",
     }
 }
 
@@ -177,6 +259,15 @@ alphabet! {
             /// Which.
             trick: RawTrick,
             /// The topic it is played on.
+            topic: TopicName,
+            /// Its partition.
+            partition: u32,
+        },
+        /// A request that has to be refused.
+        Wrong = "wrong" {
+            /// Which.
+            request: WrongRequest,
+            /// The topic it is about, where it is about one.
             topic: TopicName,
             /// Its partition.
             partition: u32,

@@ -148,7 +148,8 @@ impl Lane {
             Self::Compacted => &[Workload::Compacted],
             Self::Admin => &[Workload::Admin, Workload::Log],
             Self::Retention => &[Workload::Retention, Workload::Queries, Workload::Log],
-            Self::Device | Self::Rot => &[Workload::Log, Workload::Group, Workload::Compacted],
+            Self::Device => &[Workload::Log, Workload::Group, Workload::Compacted, Workload::Admin],
+            Self::Rot => &[Workload::Log, Workload::Group, Workload::Compacted],
             Self::Clock => &[Workload::Log, Workload::Group, Workload::Retention, Workload::Compacted],
             Self::Raw => &[Workload::Raw, Workload::Log, Workload::Group],
         }

@@ -14,7 +14,7 @@ mod tests;
 mod text;
 mod thin;
 
-pub use action::{Action, OffsetSpec, Operation, RawTrick};
+pub use action::{Action, OffsetSpec, Operation, RawTrick, WrongRequest};
 pub use fault::{Api, Call, Fact, Family, Fate, Fault, FileClass, PlannedFault, Trigger};
 pub use lane::{Lane, Promises, Workload};
 pub use name::{ClientName, GroupName, Machine, NodeName, TopicName};

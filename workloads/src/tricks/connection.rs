@@ -17,6 +17,10 @@ use crate::{NoAnswer, RawClient};
 const GARBAGE_BYTES: i32 = 64;
 /// An API that nobody has.
 const NO_API: i16 = 0x7f7f;
+/// A version of Metadata that nobody has.
+const NO_VERSION: i16 = 99;
+/// How long somebody who sends nothing waits for the end of the connection.
+const STALLED_MAX: Duration = Duration::from_secs(60);
 /// How long a half frame is left alone.
 const HALF_FRAME_WAIT: Duration = Duration::from_millis(200);
 /// Connections at once, and how many of them say something.
@@ -70,6 +74,28 @@ impl Stage<'_> {
         raw.send_bytes(bytes.freeze()).await?;
         self.session.env.sleep(HALF_FRAME_WAIT).await;
         self.others_are_served().await
+    }
+
+    pub(super) async fn no_such_version(&mut self) -> Result<(), Trouble> {
+        let mut bytes = BytesMut::new();
+        bytes.put_i32(GARBAGE_BYTES);
+        bytes.put_i16(ApiKey::Metadata.code());
+        bytes.put_i16(NO_VERSION);
+        bytes.put_bytes(0, usize::try_from(GARBAGE_BYTES).expect("positive") - 4);
+        self.expect_close(bytes.freeze(), "a request in a version that nobody has").await
+    }
+
+    /// Kafka lets `connections.max.idle.ms` end it; how soon is nobody's promise, as long as others are served.
+    pub(super) async fn stalled_frame(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.connect().await?;
+        let mut bytes = BytesMut::new();
+        bytes.put_i32(GARBAGE_BYTES);
+        bytes.put_i16(ApiKey::ApiVersions.code());
+        raw.send_bytes(bytes.freeze()).await?;
+        match raw.frame_within(STALLED_MAX).await {
+            Ok(_) => Err(Trouble::Broken("half a frame was answered".to_owned())),
+            Err(_) => self.others_are_served().await,
+        }
     }
 
     /// ListOffsets, which changes nothing whatever it says.

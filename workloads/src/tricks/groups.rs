@@ -1,18 +1,21 @@
-//! Tricks of members, in a group of the trick's own: commits of the past, and two members with one name.
+//! Tricks of members, in a group of the trick's own: commits of the past, two members with one name, a group that is
+//! deleted under its member, and an assignment that is too large.
 
 use std::time::Duration;
 
 use barnabas_client::Address;
 use barnabas_wire::message::join_group::JoinGroupRequestProtocol;
 use barnabas_wire::message::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use barnabas_wire::message::offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use barnabas_wire::message::sync_group::SyncGroupRequestAssignment;
 use barnabas_wire::message::{
-    FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest,
-    SyncGroupRequest,
+    DeleteGroupsRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
+    OffsetCommitRequest, OffsetDeleteRequest, SyncGroupRequest,
 };
 use barnabas_wire::{ErrorCode, ResponseBody};
+use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{ANSWER_MAX, Stage, Trouble, code_of, must_be_refused};
+use super::{ANSWER_MAX, Stage, Trouble, code_of, must_be_refused, refusal_in};
 use crate::RawClient;
 use crate::record::partition_index;
 
@@ -21,12 +24,19 @@ const SYNC_VERSION: i16 = 3;
 const HEARTBEAT_VERSION: i16 = 3;
 const COMMIT_VERSION: i16 = 8;
 const FIND_COORDINATOR_VERSION: i16 = 3;
+const DELETE_GROUPS_VERSION: i16 = 2;
+const OFFSET_DELETE_VERSION: i16 = 0;
 /// How often a coordinator is asked for, and the pause between.
 const LOOKUPS_MAX: u32 = 20;
 const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
 const SESSION_MS: i32 = 10_000;
+/// How long a member that is late may take, and how late it is.
+const REBALANCE_MS: i32 = 1_000;
+const LATE_BY: Duration = Duration::from_secs(3);
 /// A join waits for the group's first rebalance.
 const JOIN_MAX: Duration = Duration::from_secs(20);
+/// More than `max.message.bytes`, 1,048,588 as it ships.
+const HUGE_BYTES: usize = 1_100_000;
 /// The offset that no commit of the past may leave behind.
 const STALE_OFFSET: i64 = 1_000_000;
 
@@ -37,10 +47,14 @@ impl Stage<'_> {
 
     /// A connection to the group's coordinator.
     async fn coordinator(&self) -> Result<RawClient, Trouble> {
+        self.coordinator_of(&self.group()).await
+    }
+
+    pub(super) async fn coordinator_of(&self, group: &str) -> Result<RawClient, Trouble> {
         let mut raw = self.connect().await?;
         let mut code = ErrorCode::None;
         for _ in 0..LOOKUPS_MAX {
-            let request = FindCoordinatorRequest { key: self.group(), ..Default::default() };
+            let request = FindCoordinatorRequest { key: group.to_owned(), ..Default::default() };
             raw.send(FIND_COORDINATOR_VERSION, request).await?;
             let ResponseBody::FindCoordinator(response) = raw.receive_within(ANSWER_MAX).await? else {
                 return Err(Trouble::Broken("FindCoordinator is answered by something else".to_owned()));
@@ -54,14 +68,36 @@ impl Stage<'_> {
         Err(Trouble::Unclear(format!("no coordinator is found: {}", code.name())))
     }
 
+    /// `ConsumerProtocolSubscription`, version 0, to the trick's topic.
+    fn subscription(&self) -> Bytes {
+        let topic = self.log.topic.to_string();
+        let mut bytes = BytesMut::new();
+        bytes.put_i16(0);
+        bytes.put_i32(1);
+        bytes.put_i16(i16::try_from(topic.len()).expect("a short name"));
+        bytes.put_slice(topic.as_bytes());
+        // No user data.
+        bytes.put_i32(-1);
+        bytes.freeze()
+    }
+
     async fn join(&self, raw: &mut RawClient, instance: &str) -> Result<JoinGroupResponse, Trouble> {
+        self.join_within(raw, instance, SESSION_MS).await
+    }
+
+    async fn join_within(
+        &self,
+        raw: &mut RawClient,
+        instance: &str,
+        rebalance_timeout_ms: i32,
+    ) -> Result<JoinGroupResponse, Trouble> {
         let request = JoinGroupRequest {
             group_id: self.group(),
             session_timeout_ms: SESSION_MS,
-            rebalance_timeout_ms: SESSION_MS,
+            rebalance_timeout_ms,
             group_instance_id: Some(instance.to_owned()),
             protocol_type: "consumer".to_owned(),
-            protocols: vec![JoinGroupRequestProtocol { name: "range".to_owned(), metadata: bytes::Bytes::new() }],
+            protocols: vec![JoinGroupRequestProtocol { name: "range".to_owned(), metadata: self.subscription() }],
             ..Default::default()
         };
         raw.send(JOIN_VERSION, request).await?;
@@ -76,22 +112,33 @@ impl Stage<'_> {
 
     /// Leads the group through its rebalance: only then does it judge generations.
     async fn sync(&self, raw: &mut RawClient, joined: &JoinGroupResponse, instance: &str) -> Result<(), Trouble> {
-        let mine = SyncGroupRequestAssignment { member_id: joined.member_id.clone(), assignment: bytes::Bytes::new() };
-        let request = SyncGroupRequest {
+        match self.sync_with(raw, joined, instance, Bytes::new()).await? {
+            ErrorCode::None => Ok(()),
+            code => Err(Trouble::Unclear(format!("a sync: {}", code.name()))),
+        }
+    }
+
+    /// Asks for the member's own assignment, and gives it should it lead; the code of the answer.
+    async fn sync_with(
+        &self,
+        raw: &mut RawClient,
+        joined: &JoinGroupResponse,
+        instance: &str,
+        assignment: Bytes,
+    ) -> Result<ErrorCode, Trouble> {
+        raw.send(SYNC_VERSION, self.sync_request(joined, instance, assignment)).await?;
+        synced(raw).await.map(|(code, _)| code)
+    }
+
+    fn sync_request(&self, joined: &JoinGroupResponse, instance: &str, assignment: Bytes) -> SyncGroupRequest {
+        let mine = SyncGroupRequestAssignment { member_id: joined.member_id.clone(), assignment };
+        SyncGroupRequest {
             group_id: self.group(),
             generation_id: joined.generation_id,
             member_id: joined.member_id.clone(),
             group_instance_id: Some(instance.to_owned()),
             assignments: vec![mine],
             ..Default::default()
-        };
-        raw.send(SYNC_VERSION, request).await?;
-        match raw.receive_within(ANSWER_MAX).await? {
-            ResponseBody::SyncGroup(response) if response.error_code == 0 => Ok(()),
-            ResponseBody::SyncGroup(response) => {
-                Err(Trouble::Unclear(format!("a sync: {}", code_of(response.error_code).name())))
-            }
-            other => Err(Trouble::Broken(format!("SyncGroup is answered by {:?}", other.api_key()))),
         }
     }
 
@@ -179,5 +226,78 @@ impl Stage<'_> {
         must_be_refused("a heartbeat of a member that was replaced", code, &expected)?;
         let code = self.commit_as(&mut first, (&before.member_id, "twin"), before.generation_id).await?;
         must_be_refused("a commit of a member that was replaced", code, &expected)
+    }
+
+    /// A group with a member is not deleted, nor are the offsets of what it reads.
+    pub(super) async fn busy_group(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.coordinator().await?;
+        // A static member that comes back to read something else makes no rebalance, and so changes nothing of what its
+        // group is known to read.
+        let instance = format!("busy-{}", self.log.topic);
+        let joined = self.join(&mut raw, &instance).await?;
+        let joined_at = self.session.env.now();
+        self.sync(&mut raw, &joined, &instance).await?;
+        let deletion = DeleteGroupsRequest { groups_names: vec![self.group()] };
+        raw.send(DELETE_GROUPS_VERSION, deletion).await?;
+        let group = refusal_in(&raw.receive_within(ANSWER_MAX).await?);
+        let partitions = vec![OffsetDeleteRequestPartition { partition_index: partition_index(self.log.partition).0 }];
+        let topics = vec![OffsetDeleteRequestTopic { name: self.log.topic.to_string(), partitions }];
+        raw.send(OFFSET_DELETE_VERSION, OffsetDeleteRequest { group_id: self.group(), topics }).await?;
+        let offsets = refusal_in(&raw.receive_within(ANSWER_MAX).await?);
+        if self.session.env.now() >= joined_at.after_ms(i64::from(SESSION_MS)) {
+            return Err(Trouble::Unclear("the member may have been taken for dead".to_owned()));
+        }
+        must_be_refused("the deletion of a group with a member", group, &[ErrorCode::NonEmptyGroup])?;
+        let what = "the deletion of offsets in a topic that the group reads";
+        must_be_refused(what, offsets, &[ErrorCode::GroupSubscribedToTopic])
+    }
+
+    /// What the log cannot hold is refused, and the group lives on. A member that does not lead gives no assignment.
+    pub(super) async fn huge_assignment(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.coordinator().await?;
+        let joined = self.join(&mut raw, "huge").await?;
+        if joined.leader != joined.member_id {
+            return Ok(());
+        }
+        let code = self.sync_with(&mut raw, &joined, "huge", vec![0; HUGE_BYTES].into()).await?;
+        let expected = [ErrorCode::UnknownServerError, ErrorCode::RebalanceInProgress, ErrorCode::UnknownMemberId];
+        must_be_refused("an assignment that no record holds", code, &expected)?;
+        let again = self.join(&mut raw, "huge").await?;
+        self.sync(&mut raw, &again, "huge").await
+    }
+
+    /// A leader that repeats itself is given the same twice, whatever it says the second time.
+    pub(super) async fn sync_twice(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.coordinator().await?;
+        let joined = self.join(&mut raw, "twice").await?;
+        for assignment in ["first", "second"] {
+            let request = self.sync_request(&joined, "twice", Bytes::from_static(assignment.as_bytes()));
+            raw.send(SYNC_VERSION, request).await?;
+        }
+        let (first, second) = (synced(&mut raw).await?, synced(&mut raw).await?);
+        match (first, second) {
+            ((ErrorCode::None, one), (ErrorCode::None, other)) if one != other => {
+                Err(Trouble::Broken(format!("one member was assigned {one:?} and {other:?} in one generation")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Who does not ask for its assignment in time loses its place; how late that is noticed is nobody's promise.
+    pub(super) async fn late_sync(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.coordinator().await?;
+        let joined = self.join_within(&mut raw, "late", REBALANCE_MS).await?;
+        self.session.env.sleep(LATE_BY).await;
+        match self.sync_with(&mut raw, &joined, "late", Bytes::new()).await? {
+            ErrorCode::None => Err(Trouble::Unclear("a late sync was in time".to_owned())),
+            code => must_be_refused("a late sync", code, &[ErrorCode::UnknownMemberId, ErrorCode::RebalanceInProgress]),
+        }
+    }
+}
+
+async fn synced(raw: &mut RawClient) -> Result<(ErrorCode, Bytes), Trouble> {
+    match raw.receive_within(ANSWER_MAX).await? {
+        ResponseBody::SyncGroup(response) => Ok((code_of(response.error_code), response.assignment)),
+        other => Err(Trouble::Broken(format!("SyncGroup is answered by {:?}", other.api_key()))),
     }
 }

@@ -5,13 +5,14 @@ mod connection;
 mod groups;
 mod producer;
 mod reading;
+mod wrong;
 
 use std::time::Duration;
 
 use barnabas_base::{Offset, ProducerEpoch, ProducerId, Sequence};
 use barnabas_client::{Address, leaves_open};
 use barnabas_history::{Call, CallId, ClientLife, LogName, Outcome, Reply};
-use barnabas_plan::{RawTrick, TopicName};
+use barnabas_plan::{RawTrick, TopicName, WrongRequest};
 use barnabas_wire::message::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
 use barnabas_wire::message::{InitProducerIdRequest, ProduceRequest};
 use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor, ProducerFields};
@@ -70,21 +71,44 @@ impl Session {
     /// Plays a trick on a partition.
     pub(crate) async fn play(&mut self, trick: RawTrick, topic: TopicName, partition: u32) {
         let call = self.call(Call::Raw { trick: trick.to_string() });
-        let is_known = self.know(Purpose::Work, topic).await;
-        let cluster = self.client(Purpose::Work).cluster();
-        let leader = cluster.leader(&topic.to_string(), partition_index(partition));
-        let address = leader.and_then(|leader| cluster.broker(leader)).map(|broker| broker.address.clone());
-        let log = self.log(Purpose::Work, topic, partition);
-        let Some(address) = address.filter(|_| is_known) else {
-            return self.recorder.end(call, Outcome::Unknown("no leader is known".to_owned()));
+        let played = match self.stage(topic, partition).await {
+            Ok(mut stage) => stage.play(trick).await,
+            Err(trouble) => Err(trouble),
         };
-        let played = Stage { session: self, address, log }.play(trick).await;
         let outcome = match played {
             Ok(()) => Outcome::Ok(Reply::Done),
             Err(Trouble::Broken(what)) => Outcome::Failed(what),
             Err(Trouble::Unclear(why)) => Outcome::Unknown(why),
         };
         self.recorder.end(call, outcome);
+    }
+
+    /// Asks for what nobody can do.
+    pub(crate) async fn ask_wrongly(&mut self, request: WrongRequest, topic: TopicName, partition: u32) {
+        let call = self.call(Call::Wrong { request });
+        let answered = match self.stage(topic, partition).await {
+            Ok(stage) => stage.ask_wrongly(request).await,
+            Err(trouble) => Err(trouble),
+        };
+        let outcome = match answered {
+            Ok(ErrorCode::None) => Outcome::Ok(Reply::Done),
+            Ok(code) => Outcome::Failed(code.name().to_owned()),
+            Err(Trouble::Broken(what)) => Outcome::Failed(what),
+            Err(Trouble::Unclear(why)) => Outcome::Unknown(why),
+        };
+        self.recorder.end(call, outcome);
+    }
+
+    async fn stage(&mut self, topic: TopicName, partition: u32) -> Result<Stage<'_>, Trouble> {
+        let is_known = self.know(Purpose::Work, topic).await;
+        let cluster = self.client(Purpose::Work).cluster();
+        let leader = cluster.leader(&topic.to_string(), partition_index(partition));
+        let address = leader.and_then(|leader| cluster.broker(leader)).map(|broker| broker.address.clone());
+        let log = self.log(Purpose::Work, topic, partition);
+        match address.filter(|_| is_known) {
+            Some(address) => Ok(Stage { session: self, address, log }),
+            None => Err(Trouble::Unclear("no leader is known".to_owned())),
+        }
     }
 }
 
@@ -109,6 +133,13 @@ impl Stage<'_> {
             RawTrick::LostFetchAnswer => self.lost_fetch_answer().await,
             RawTrick::StaleCommit => self.stale_commit().await,
             RawTrick::StaticTwin => self.static_twin().await,
+            RawTrick::StaleSession => self.stale_session().await,
+            RawTrick::BusyGroup => self.busy_group().await,
+            RawTrick::HugeAssignment => self.huge_assignment().await,
+            RawTrick::SyncTwice => self.sync_twice().await,
+            RawTrick::LateSync => self.late_sync().await,
+            RawTrick::NoSuchVersion => self.no_such_version().await,
+            RawTrick::StalledFrame => self.stalled_frame().await,
         }
     }
 
@@ -240,6 +271,17 @@ fn code_of(code: i16) -> ErrorCode {
 
 fn name_of(code: i16) -> String {
     code_of(code).name().to_owned()
+}
+
+/// The first error code of an answer, of whatever part of it.
+fn refusal_in(answer: &ResponseBody) -> ErrorCode {
+    let mut first = ErrorCode::None;
+    answer.error_codes(&mut |code| {
+        if first == ErrorCode::None {
+            first = code_of(code);
+        }
+    });
+    first
 }
 
 /// What must be refused: an acceptance breaks a promise, an error of another kind proves nothing.

@@ -1,4 +1,5 @@
-//! Tricks of readers: a fetch that holds up its own connection, and a fetch session whose answer got lost.
+//! Tricks of readers: a fetch that holds up its own connection, and fetch sessions whose answer got lost, or that are
+//! elsewhere than their client says.
 
 use barnabas_base::Offset;
 use barnabas_wire::message::fetch::{FetchPartition, FetchTopic};
@@ -6,12 +7,16 @@ use barnabas_wire::message::{FetchRequest, FetchResponse};
 use barnabas_wire::record::{Tail, batches};
 use barnabas_wire::{ApiKey, ErrorCode, ResponseBody};
 
-use super::{ANSWER_MAX, FETCH_VERSION, Stage, Trouble, code_of, name_of};
+use super::{ANSWER_MAX, FETCH_VERSION, Stage, Trouble, code_of, must_be_accepted, must_be_refused, name_of};
 use crate::RawClient;
 use crate::record::partition_index;
 
 /// ListOffsets behind a parked fetch.
 const LIST_OFFSETS_VERSION: i16 = 5;
+/// The last Fetch that names its topics.
+const FETCH_BY_NAME_VERSION: i16 = 12;
+/// The epoch that closes a fetch session.
+const FINAL_EPOCH: i32 = -1;
 /// How long a fetch is parked.
 const PARKED_MS: i32 = 1_500;
 const FETCH_BYTES: i32 = 64 * 1024;
@@ -103,6 +108,28 @@ impl Stage<'_> {
         }
     }
 
+    /// A session is left as it is by whoever says that it is elsewhere, or calls topics otherwise than it was begun with
+    /// (KIP-227, KIP-516), and is gone once it is closed.
+    pub(super) async fn stale_session(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.connect().await?;
+        let opened = fetched(&mut raw, self.fetch(Offset(0), 0, 0)).await?;
+        let id = opened.session_id;
+        if id == 0 {
+            return Ok(());
+        }
+        let gone = ErrorCode::FetchSessionIdNotFound;
+        let ahead = fetched(&mut raw, self.fetch(Offset(0), id, 7)).await?;
+        let expected = [ErrorCode::InvalidFetchSessionEpoch, gone];
+        must_be_refused("a fetch from where its session is not", code_of(ahead.error_code), &expected)?;
+        let by_name = fetched_in(FETCH_BY_NAME_VERSION, &mut raw, self.fetch(Offset(0), id, 1)).await?;
+        let expected = [ErrorCode::FetchSessionTopicIdError, gone];
+        must_be_refused("a fetch by name in a session of ids", code_of(by_name.error_code), &expected)?;
+        let closing = FetchRequest { topics: Vec::new(), ..self.fetch(Offset(0), id, FINAL_EPOCH) };
+        must_be_accepted("the end of a session", code_of(fetched(&mut raw, closing).await?.error_code))?;
+        let after = fetched(&mut raw, self.fetch(Offset(0), id, 1)).await?;
+        must_be_refused("a fetch in a session that was closed", code_of(after.error_code), &[gone])
+    }
+
     fn nothing_is_skipped(&self, response: &FetchResponse, from: Offset, end: Offset) -> Result<(), Trouble> {
         let data = response.responses.iter().flat_map(|topic| &topic.partitions).next();
         let Some(data) = data else {
@@ -130,7 +157,11 @@ impl Stage<'_> {
 }
 
 async fn fetched(raw: &mut RawClient, request: FetchRequest) -> Result<FetchResponse, Trouble> {
-    raw.send(FETCH_VERSION, request).await?;
+    fetched_in(FETCH_VERSION, raw, request).await
+}
+
+async fn fetched_in(version: i16, raw: &mut RawClient, request: FetchRequest) -> Result<FetchResponse, Trouble> {
+    raw.send(version, request).await?;
     match raw.receive_within(ANSWER_MAX).await? {
         ResponseBody::Fetch(response) => Ok(response),
         other => Err(Trouble::Broken(format!("Fetch is answered by {:?}", other.api_key()))),
