@@ -24,6 +24,8 @@ const OF_THE_MOMENT: &[&str] = &[
     "LEADER_NOT_AVAILABLE",
     "NOT_LEADER_OR_FOLLOWER",
     "REQUEST_TIMED_OUT",
+    // Also what a Produce in a transaction is answered while nobody coordinates that.
+    "NOT_ENOUGH_REPLICAS",
     "COORDINATOR_LOAD_IN_PROGRESS",
     "COORDINATOR_NOT_AVAILABLE",
     "NOT_COORDINATOR",

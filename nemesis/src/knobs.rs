@@ -52,10 +52,8 @@ const BOUNDS: &[(&str, &[u64])] = &[
 ];
 
 /// Bounds that only clients without manners meet.
-const MANNERS: &[(&str, &[u64])] = &[
-    ("broker.max.connections", &[40, 1_000]),
-    ("broker.max.connection.creation.rate", &[20, 1_000]),
-];
+const MANNERS: &[(&str, &[u64])] =
+    &[("broker.max.connections", &[40, 1_000]), ("broker.max.connection.creation.rate", &[20, 1_000])];
 
 const SCRUB_INTERVAL: &str = "broker.log.scrub.interval.ms";
 const SCRUB_INTERVALS_MS: &[u64] = &[500, 5_000, 60_000];
