@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use barnabas_runtime::{File, FileHandle, Local};
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -19,8 +18,10 @@ use crate::sync;
 /// Parts handed to the kernel with one `pwritev`; the kernel takes at most 1024.
 const PARTS_PER_WRITE_MAX: usize = 64;
 
-/// Distance between the bytes of a range that are looked up in the page cache. Less than the usual read-ahead window of
-/// 128 KiB, which is the size in which pages come and go.
+/// Most bytes that one read asks the device for. Measured on a device with 2 GB/s and 0.2 ms for the 99th percentile of a
+/// sync: beside reads of this size that is 0.5 ms, of a mebibyte 2.0 ms, with the kernel's own reading ahead 8.5 ms.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Distance between the bytes of a range that are looked up in the page cache: that of a piece, as which they came.
 const PROBE_BYTES: u64 = 64 * 1024;
 
 /// A file with its positional operations.
@@ -207,20 +208,21 @@ fn is_byte_cached(file: &Descriptor, offset: u64) -> bool {
     }
 }
 
-/// Reads up to `len` bytes, fewer only at the end of the file, waiting for the device.
+/// Reads up to `len` bytes, fewer only at the end of the file, waiting for the device: a piece at a time, so that a sync
+/// never waits for more than one.
 fn read_waiting(file: &Descriptor, offset: u64, len: usize) -> io::Result<Bytes> {
-    let mut buffer = Vec::with_capacity(len);
-    while buffer.len() < len {
-        let at = offset + buffer.len() as u64;
-        // The allocator may have given more than was asked for.
-        let excess = buffer.capacity() - len;
-        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
+    let mut buffer = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        let piece = &mut buffer[filled..len.min(filled + PIECE_BYTES)];
+        match rustix::io::pread(file, piece, offset + filled as u64) {
             Ok(0) => break,
-            Ok(_) if excess > 0 => buffer.truncate(len),
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(read) => filled += read,
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
+    buffer.truncate(filled);
     Ok(buffer.into())
 }
 
