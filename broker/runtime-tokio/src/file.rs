@@ -22,7 +22,7 @@ const PARTS_PER_WRITE_MAX: usize = 64;
 /// sync: beside reads of this size that is 0.5 ms, of a mebibyte 2.0 ms, with the kernel's own reading ahead 8.5 ms.
 const PIECE_BYTES: usize = 64 * 1024;
 /// Distance between the bytes of a range that are looked up in the page cache: that of a piece, as which they came.
-const PROBE_BYTES: u64 = 64 * 1024;
+const PROBE_BYTES: u64 = PIECE_BYTES as u64;
 
 /// A file with its positional operations.
 pub(crate) struct TokioFile {
@@ -170,21 +170,43 @@ impl Drop for Descriptor {
 
 /// Reads what the page cache holds: `None` unless that is the whole range, or all of it up to the end of the file.
 fn read_cached(file: &Descriptor, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+    // A short count is a gap in the cache or the end of the file: the next round tells which.
+    let cached =
+        |rest: &mut [u8], at| rustix::io::preadv2(file, &mut [IoSliceMut::new(rest)], at, ReadWriteFlags::NOWAIT);
+    match read_up_to(offset, len, cached) {
+        Err(Errno::AGAIN | Errno::OPNOTSUPP) => Ok(None),
+        read => Ok(Some(read?)),
+    }
+}
+
+/// Reads up to `len` bytes, fewer only at the end of the file, waiting for the device: a piece at a time, so that a sync
+/// never waits for more than one.
+fn read_waiting(file: &Descriptor, offset: u64, len: usize) -> io::Result<Bytes> {
+    let piece = |rest: &mut [u8], at| {
+        let len = rest.len().min(PIECE_BYTES);
+        rustix::io::pread(file, &mut rest[..len], at)
+    };
+    Ok(read_up_to(offset, len, piece)?)
+}
+
+/// What `read` gives of a range, asked until it is complete or the file ends.
+fn read_up_to(
+    offset: u64,
+    len: usize,
+    read: impl Fn(&mut [u8], u64) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<Bytes> {
     let mut buffer = vec![0; len];
     let mut filled = 0;
     while filled < len {
-        let rest = &mut buffer[filled..];
-        match rustix::io::preadv2(file, &mut [IoSliceMut::new(rest)], offset + filled as u64, ReadWriteFlags::NOWAIT) {
+        match read(&mut buffer[filled..], offset + filled as u64) {
             Ok(0) => break,
-            // A short count is a gap in the cache or the end of the file: the next round tells which.
             Ok(read) => filled += read,
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN | Errno::OPNOTSUPP) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     buffer.truncate(filled);
-    Ok(Some(buffer.into()))
+    Ok(buffer.into())
 }
 
 /// Whether a range can be had without waiting for the device, as probes of it tell. What lies past the end of the file can.
@@ -206,24 +228,6 @@ fn is_byte_cached(file: &Descriptor, offset: u64) -> bool {
         Ok(_) => true,
         Err(error) => error != Errno::AGAIN && error != Errno::OPNOTSUPP,
     }
-}
-
-/// Reads up to `len` bytes, fewer only at the end of the file, waiting for the device: a piece at a time, so that a sync
-/// never waits for more than one.
-fn read_waiting(file: &Descriptor, offset: u64, len: usize) -> io::Result<Bytes> {
-    let mut buffer = vec![0; len];
-    let mut filled = 0;
-    while filled < len {
-        let piece = &mut buffer[filled..len.min(filled + PIECE_BYTES)];
-        match rustix::io::pread(file, piece, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    buffer.truncate(filled);
-    Ok(buffer.into())
 }
 
 /// Writes all `parts` one behind the other.
