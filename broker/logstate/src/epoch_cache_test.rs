@@ -67,9 +67,11 @@ fn cuts_from_the_end_take_epochs_that_begin_there() {
 fn cuts_from_the_start_keep_the_epoch_of_the_first_record() {
     let mut known = cache(&[(1, 0), (2, 10), (3, 20)]);
     known.truncate_from_start(Offset(0));
+    assert_eq!(pairs(&known), [(1, 0), (2, 10), (3, 20)], "it begins there already");
     known.truncate_from_start(Offset(15));
     assert_eq!(pairs(&known), [(2, 15), (3, 20)]);
     known.truncate_from_start(Offset(15));
+    assert_eq!(pairs(&known), [(2, 15), (3, 20)], "it begins there already");
     known.truncate_from_start(Offset(20));
     assert_eq!(pairs(&known), [(3, 20)]);
     known.truncate_from_start(Offset(99));

@@ -172,6 +172,7 @@ fn deleted_records_leave_epoch_and_producers() {
     assert_eq!(fold.epochs().to_text(), "0\n1\n2 7\n");
     assert_eq!(fold.producers().len(), 1);
     fold.on_log_start(Offset(30));
+    assert_eq!(fold.epochs().to_text(), "0\n1\n2 30\n", "everything was deleted");
     assert_eq!(fold.end_offset(), Offset(30));
 }
 
