@@ -68,10 +68,7 @@ impl Stage<'_> {
 
     pub(super) async fn half_frame(&mut self) -> Result<(), Trouble> {
         let mut raw = self.connect().await?;
-        let mut bytes = BytesMut::new();
-        bytes.put_i32(GARBAGE_BYTES);
-        bytes.put_i16(ApiKey::ApiVersions.code());
-        raw.send_bytes(bytes.freeze()).await?;
+        raw.send_bytes(beginning_of_a_frame()).await?;
         self.session.env.sleep(HALF_FRAME_WAIT).await;
         self.others_are_served().await
     }
@@ -88,10 +85,7 @@ impl Stage<'_> {
     /// Kafka lets `connections.max.idle.ms` end it; how soon is nobody's promise, as long as others are served.
     pub(super) async fn stalled_frame(&mut self) -> Result<(), Trouble> {
         let mut raw = self.connect().await?;
-        let mut bytes = BytesMut::new();
-        bytes.put_i32(GARBAGE_BYTES);
-        bytes.put_i16(ApiKey::ApiVersions.code());
-        raw.send_bytes(bytes.freeze()).await?;
+        raw.send_bytes(beginning_of_a_frame()).await?;
         match raw.frame_within(STALLED_MAX).await {
             Ok(_) => Err(Trouble::Broken("half a frame was answered".to_owned())),
             Err(_) => self.others_are_served().await,
@@ -166,4 +160,12 @@ impl Stage<'_> {
         let topics = vec![ListOffsetsTopic { name: self.log.topic.to_string(), partitions }];
         ListOffsetsRequest { replica_id: -1, topics, ..Default::default() }
     }
+}
+
+/// The size of a frame and the first two bytes of it.
+fn beginning_of_a_frame() -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_i32(GARBAGE_BYTES);
+    bytes.put_i16(ApiKey::ApiVersions.code());
+    bytes.freeze()
 }

@@ -15,28 +15,26 @@ use barnabas_wire::message::{
 use barnabas_wire::{ErrorCode, ResponseBody};
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{ANSWER_MAX, Stage, Trouble, code_of, must_be_refused, refusal_in};
+use super::{ANSWER_MAX, Stage, TOO_LARGE_BYTES, Trouble, code_of, must_be_refused, refusal_in};
 use crate::RawClient;
 use crate::record::partition_index;
 
-const JOIN_VERSION: i16 = 5;
+pub(super) const JOIN_VERSION: i16 = 5;
 const SYNC_VERSION: i16 = 3;
 const HEARTBEAT_VERSION: i16 = 3;
-const COMMIT_VERSION: i16 = 8;
-const FIND_COORDINATOR_VERSION: i16 = 3;
-const DELETE_GROUPS_VERSION: i16 = 2;
+pub(super) const COMMIT_VERSION: i16 = 8;
+pub(super) const FIND_COORDINATOR_VERSION: i16 = 3;
+pub(super) const DELETE_GROUPS_VERSION: i16 = 2;
 const OFFSET_DELETE_VERSION: i16 = 0;
 /// How often a coordinator is asked for, and the pause between.
 const LOOKUPS_MAX: u32 = 20;
 const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
-const SESSION_MS: i32 = 10_000;
+pub(super) const SESSION_MS: i32 = 10_000;
 /// How long a member that is late may take, and how late it is.
 const REBALANCE_MS: i32 = 1_000;
 const LATE_BY: Duration = Duration::from_secs(3);
 /// A join waits for the group's first rebalance.
 const JOIN_MAX: Duration = Duration::from_secs(20);
-/// More than `max.message.bytes`, 1,048,588 as it ships.
-const HUGE_BYTES: usize = 1_100_000;
 /// The offset that no commit of the past may leave behind.
 const STALE_OFFSET: i64 = 1_000_000;
 
@@ -259,7 +257,7 @@ impl Stage<'_> {
         if joined.leader != joined.member_id {
             return Ok(());
         }
-        let code = self.sync_with(&mut raw, &joined, "huge", vec![0; HUGE_BYTES].into()).await?;
+        let code = self.sync_with(&mut raw, &joined, "huge", vec![0; TOO_LARGE_BYTES].into()).await?;
         let expected = [ErrorCode::UnknownServerError, ErrorCode::RebalanceInProgress, ErrorCode::UnknownMemberId];
         must_be_refused("an assignment that no record holds", code, &expected)?;
         let again = self.join(&mut raw, "huge").await?;

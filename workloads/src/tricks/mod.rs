@@ -9,7 +9,7 @@ mod wrong;
 
 use std::time::Duration;
 
-use barnabas_base::{Offset, ProducerEpoch, ProducerId, Sequence};
+use barnabas_base::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use barnabas_client::{Address, leaves_open};
 use barnabas_history::{Call, CallId, ClientLife, LogName, Outcome, Reply};
 use barnabas_plan::{RawTrick, TopicName, WrongRequest};
@@ -31,6 +31,8 @@ const FETCH_VERSION: i16 = 13;
 const INIT_PRODUCER_ID_VERSION: i16 = 4;
 /// `request.timeout.ms` of what is produced.
 const TIMEOUT_MS: i32 = 10_000;
+/// More than `max.message.bytes`, 1,048,588 as it ships.
+const TOO_LARGE_BYTES: usize = 1_100_000;
 /// Bytes of a payload.
 const PAYLOAD_BYTES: u32 = 64;
 /// Lives from here on are those of the producers that tricks are played with.
@@ -160,13 +162,7 @@ impl Stage<'_> {
 
     /// A fresh producer id and its epoch.
     async fn producer(&self, raw: &mut RawClient) -> Result<ProducerFields, Trouble> {
-        let request = InitProducerIdRequest {
-            transactional_id: None,
-            transaction_timeout_ms: i32::MAX,
-            producer_id: ProducerId::NONE.0,
-            producer_epoch: ProducerEpoch::NONE.0,
-        };
-        raw.send(INIT_PRODUCER_ID_VERSION, request).await?;
+        raw.send(INIT_PRODUCER_ID_VERSION, init_producer_id()).await?;
         match raw.receive_within(ANSWER_MAX).await? {
             ResponseBody::InitProducerId(response) if response.error_code == 0 => Ok(ProducerFields {
                 id: ProducerId(response.producer_id),
@@ -198,11 +194,8 @@ impl Stage<'_> {
         let own = self.session.by;
         let by = ClientLife { life: own.life + RAW_LIVES, ..own };
         let call = self.session.record_send(by, &draft, acks, producer.is_some());
-        let mut builder = BatchBuilder::new(BatchOptions { producer, ..Default::default() });
-        let payload = draft.payload();
-        let appended = builder.append(draft.timestamp, None, Some(&payload), std::iter::empty());
-        appended.expect("a small record fits a batch");
-        let batch = builder.build(&mut Compressor::new()).expect("nothing is compressed");
+        let options = BatchOptions { producer, ..Default::default() };
+        let batch = batch_of_one(options, draft.timestamp, &draft.payload());
         Sent { call, batch }
     }
 
@@ -254,6 +247,24 @@ impl Stage<'_> {
             (None, false) => Outcome::Failed(last),
         };
         self.session.recorder.end(sent.call, outcome);
+    }
+}
+
+/// A batch of one record without a key.
+fn batch_of_one(options: BatchOptions, timestamp: TimestampMs, value: &[u8]) -> Bytes {
+    let mut builder = BatchBuilder::new(options);
+    let appended = builder.append(timestamp, None, Some(value), std::iter::empty());
+    appended.expect("one record fits a batch");
+    builder.build(&mut Compressor::new()).expect("a codec takes any bytes")
+}
+
+/// For a producer that has no id yet and no transactions.
+const fn init_producer_id() -> InitProducerIdRequest {
+    InitProducerIdRequest {
+        transactional_id: None,
+        transaction_timeout_ms: i32::MAX,
+        producer_id: ProducerId::NONE.0,
+        producer_epoch: ProducerEpoch::NONE.0,
     }
 }
 

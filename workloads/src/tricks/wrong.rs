@@ -20,11 +20,15 @@ use barnabas_wire::message::{
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, MetadataRequest, OffsetCommitRequest,
     ProduceRequest,
 };
-use barnabas_wire::record::{BatchBuilder, BatchOptions, Compression, Compressor, ProducerFields};
+use barnabas_wire::record::{BatchOptions, Compression, ProducerFields};
 use barnabas_wire::{ApiKey, ErrorCode, Records, RequestBody};
 use bytes::Bytes;
 
-use super::{ANSWER_MAX, INIT_PRODUCER_ID_VERSION, PRODUCE_VERSION, Stage, TIMEOUT_MS, Trouble, refusal_in};
+use super::groups::{COMMIT_VERSION, DELETE_GROUPS_VERSION, FIND_COORDINATOR_VERSION, JOIN_VERSION, SESSION_MS};
+use super::{
+    ANSWER_MAX, INIT_PRODUCER_ID_VERSION, PRODUCE_VERSION, Stage, TIMEOUT_MS, TOO_LARGE_BYTES, Trouble, batch_of_one,
+    init_producer_id, refusal_in,
+};
 use crate::record::partition_index;
 
 /// The last Produce without zstd, the last that knows nothing of transactions begun by it (KIP-890), and the last that
@@ -43,10 +47,6 @@ const DELETE_RECORDS_VERSION: i16 = 2;
 /// Has room for topic ids, and no meaning for them.
 const METADATA_WITH_UNKNOWN_IDS: i16 = 10;
 const DESCRIBE_ACLS_VERSION: i16 = 2;
-const JOIN_VERSION: i16 = 5;
-const COMMIT_VERSION: i16 = 8;
-const DELETE_GROUPS_VERSION: i16 = 2;
-const FIND_COORDINATOR_VERSION: i16 = 3;
 
 /// The group, transactional id, topic and key of nobody.
 const NOBODY: &str = "nobody";
@@ -64,11 +64,8 @@ const NO_BROKER: i32 = 999_999;
 /// More than Kafka decides on at once: 10,000.
 const PARTITIONS_TOO_MANY: i32 = 100_000;
 const PAYLOAD_BYTES: usize = 64;
-/// More than `max.message.bytes`, 1,048,588 as it ships.
-const TOO_LARGE_BYTES: usize = 1_100_000;
 /// More than `offset.metadata.max.bytes`, 4,096 as it ships.
 const METADATA_BYTES: usize = 5_000;
-const SESSION_MS: i32 = 10_000;
 
 impl Stage<'_> {
     /// Sends one of them. The code of the answer, [`ErrorCode::None`] if it was carried out.
@@ -167,10 +164,7 @@ impl Stage<'_> {
 
     /// A batch of one record, which has no business in any log.
     fn batch_of(&self, options: BatchOptions, bytes: usize) -> Bytes {
-        let mut builder = BatchBuilder::new(options);
-        let appended = builder.append(self.session.env.wall(), None, Some(&vec![0; bytes]), std::iter::empty());
-        appended.expect("one record fits a batch");
-        builder.build(&mut Compressor::new()).expect("zeroes compress")
+        batch_of_one(options, self.session.env.wall(), &vec![0; bytes])
     }
 
     fn alter(&self, name: &str, value: &str) -> (i16, RequestBody) {
@@ -272,8 +266,7 @@ fn init_unnamed_transaction() -> (i16, RequestBody) {
     let request = InitProducerIdRequest {
         transactional_id: Some(String::new()),
         transaction_timeout_ms: TIMEOUT_MS,
-        producer_id: ProducerId::NONE.0,
-        producer_epoch: ProducerEpoch::NONE.0,
+        ..init_producer_id()
     };
     (INIT_PRODUCER_ID_VERSION, request.into())
 }
