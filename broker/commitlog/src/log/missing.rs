@@ -13,8 +13,13 @@ use super::recover::missing_end;
 use crate::name::{FileKind, SegmentFile, Suffix};
 
 impl Log {
-    /// Lists as damage what segments held that were removed or emptied since the last stop.
-    pub(crate) async fn list_missing(self: &Rc<Self>, listing: &Listing, kind: RestartKind) -> io::Result<()> {
+    /// Lists as damage what segments held that were removed or emptied since the last stop. From `durable` on nobody was
+    /// promised anything: what an earlier life wrote beside a segment there may have outlived the segment's own bytes.
+    pub(crate) async fn list_missing(
+        self: &Rc<Self>,
+        listing: &Listing,
+        (kind, durable): (RestartKind, Offset),
+    ) -> io::Result<()> {
         self.list_missing_start().await?;
         let bases = self.segment_bases();
         // After a crash, what is left beside a segment may be that of a deletion; cleaning takes segments from between
@@ -24,7 +29,7 @@ impl Log {
         for pair in bases.windows(2) {
             let (base, next_base) = (pair[0], pair[1]);
             let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
-            let from = if size == 0 && self.held_bytes(base).await? {
+            let from = if size == 0 && base < durable && self.held_bytes(base).await? {
                 Some(base)
             } else {
                 orphans.range(base..next_base).next().copied()

@@ -68,7 +68,7 @@ impl Log {
             segments.push(segment);
         }
         self.state.borrow_mut().segments = segments;
-        self.list_missing(listing, plan.kind).await?;
+        self.list_missing(listing, (plan.kind, plan.durable)).await?;
         let first = self.state.borrow().segments[0].base;
         self.load_aborted(listing).await?;
         let (from, producers) = self.usable_snapshot(listing, plan.settled, first).await?;
