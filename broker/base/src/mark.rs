@@ -168,6 +168,7 @@ marks! {
     LOG_DELETED = "log-deleted", "A log was taken out of use, to be removed later.";
     APPENDS_DELETED_WITH_LOG = "appends-deleted-with-log", "A log was deleted under appends that waited.";
     // Connections and requests.
+    CONNECTION_AFTER_SERVICE = "connection-after-service", "A connection was handed to a shard that had stopped serving.";
     CONNECTION_OVER_LIMIT = "connection-over-limit", "A connection was closed, because too many are open.";
     ACCEPTING_PACED = "accepting-paced", "Accepting rested, because too many connections came in one second.";
     IDLE_CONNECTION_CLOSED = "idle-connection-closed", "A connection was closed, because nothing had come for long.";

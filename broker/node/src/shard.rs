@@ -76,7 +76,8 @@ pub(crate) struct Shard {
     pub(crate) bound: RefCell<Vec<Box<dyn Listener>>>,
     /// Tasks that end with the shard's service.
     pub(crate) tasks: RefCell<Vec<TaskHandle>>,
-    served: RefCell<BTreeMap<u64, TaskHandle>>,
+    /// Connections by number; none once service has ended.
+    served: RefCell<Option<BTreeMap<u64, TaskHandle>>>,
     next_connection: Cell<u64>,
     /// End of the metadata that the image contains.
     pub(crate) metadata_offset: Cell<Offset>,
@@ -116,7 +117,7 @@ impl Shard {
             stopped: Notify::new(),
             bound: RefCell::default(),
             tasks: RefCell::default(),
-            served: RefCell::default(),
+            served: RefCell::new(Some(BTreeMap::new())),
             next_connection: Cell::new(0),
             metadata_offset: Cell::default(),
             image: RefCell::new(Arc::new(ClusterImage::default())),
@@ -212,8 +213,12 @@ impl Shard {
         }
     }
 
-    /// Serves a connection that was handed to this shard.
+    /// Serves a connection that was handed to this shard. The shard that accepts may hear later that the node stops.
     pub(crate) fn adopt(self: &Rc<Self>, accepted: Accepted, listener: usize) {
+        if self.served.borrow().is_none() {
+            barnabas_base::reachable!(self.env, CONNECTION_AFTER_SERVICE);
+            return;
+        }
         let peer = accepted.peer_addr;
         let stream = match self.env.net.adopt(accepted) {
             Ok(stream) => stream,
@@ -229,17 +234,17 @@ impl Shard {
         let shard = Rc::clone(self);
         let task = self.env.spawn("connection", async move {
             serve(Rc::clone(&shard), stream, listener).await;
-            let ended = shard.served.borrow_mut().remove(&number);
+            let ended = shard.served.borrow_mut().as_mut().and_then(|served| served.remove(&number));
             ended.into_iter().for_each(TaskHandle::detach);
             shard.connection_ended(peer.ip());
         });
-        self.served.borrow_mut().insert(number, task);
+        self.served.borrow_mut().as_mut().expect("checked above").insert(number, task);
     }
 
     /// Ends all connections and everything that goes on by itself.
     pub(crate) fn close_service(&self) {
         self.tasks.borrow_mut().clear();
-        self.served.borrow_mut().clear();
+        drop(self.served.take());
         self.bound.borrow_mut().clear();
     }
 
