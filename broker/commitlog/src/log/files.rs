@@ -83,21 +83,29 @@ impl Log {
         self.segment_file(base).await
     }
 
-    /// The `.log` file of a segment.
+    /// The `.log` file of a segment. `NotFound` when it is gone, or was not open when the log was deleted: another topic may
+    /// have a file in its place.
     pub(crate) async fn segment_file(self: &Rc<Self>, base: Offset) -> io::Result<Rc<dyn File>> {
         {
             let mut state = self.state.borrow_mut();
+            let is_closed = state.is_closed;
             let Some(segment) = state.segment_mut(base) else { return Err(io::ErrorKind::NotFound.into()) };
             segment.was_used = true;
             if let Some(file) = &segment.file {
                 return Ok(Rc::clone(file));
+            }
+            if is_closed {
+                return Err(io::ErrorKind::NotFound.into());
             }
         }
         let path = self.path_of(SegmentFile::new(base, FileKind::Log));
         let opened = self.watch(base, self.env.disk.open(&path, OpenMode::Write).await?);
         let file = {
             let mut state = self.state.borrow_mut();
-            let Some(segment) = state.segment_mut(base) else { return Err(io::ErrorKind::NotFound.into()) };
+            let is_closed = state.is_closed;
+            let Some(segment) = state.segment_mut(base).filter(|_| !is_closed) else {
+                return Err(io::ErrorKind::NotFound.into());
+            };
             // Somebody else may have opened it meanwhile; one handle a file.
             if let Some(file) = &segment.file {
                 return Ok(Rc::clone(file));

@@ -237,8 +237,9 @@ impl Log {
     }
 
     /// Writes the topic id over itself. A crash may have left it in the page cache alone, where a flush that failed makes
-    /// it look clean.
-    pub(crate) async fn write_topic_id_again(&self) -> io::Result<Rc<dyn File>> {
+    /// it look clean. `NotFound` when the log was deleted: by then another topic may have its folder in the same place.
+    pub(crate) async fn write_topic_id_again(self: &Rc<Self>) -> io::Result<Rc<dyn File>> {
+        let _change = self.begin_change()?;
         self.put_topic_id(OpenMode::Write).await
     }
 
