@@ -207,6 +207,8 @@ marks! {
         rare "somebody has to move folders, or a bit of partition.metadata to rot; tests of the start do both";
     LOG_HOMELESS = "log-homeless", "A log of the image could not be opened for lack of room.";
     LOG_FOUND_ROOM = "log-found-room", "A log that had found no room was opened later.";
+    DIRECTORY_AWAY = "directory-away", "A start kept partitions offline whose log directory it did not find.",
+        rare "A plan's machine has one log directory; sim/world/tests/folders.rs takes one of three away.";
     DIRECTORY_FAILURE_SPREAD = "directory-failure-spread", "A directory that failed on one shard was taken out of use on all.";
     // Group coordinators.
     GROUP_LOAD_FAILED = "group-load-failed", "The log of a group coordinator does not read, and nothing of it is served.";

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_base::{LeaderEpoch, PartitionIndex, TopicPartition};
-use barnabas_commitlog::{LoadReport, Log, LogDirectory, OpenLogError};
+use barnabas_commitlog::{LoadReport, Log, OpenLogError};
 use barnabas_metadata::image::{ClusterImage, Delta, PartitionImage, ResourceKind, TopicImage};
 use barnabas_runtime::Local;
 
 use crate::coordinator::GroupCoordinator;
+use crate::homes;
 use crate::listener::ACCEPT_SHARD;
 use crate::partition::Partition;
 use crate::shard::Shard;
@@ -79,6 +80,7 @@ pub(crate) async fn open_all(shard: &Rc<Shard>, image: &ClusterImage) {
         }
     }
     barnabas_runtime::join_all(opening).await;
+    homes::report_away(shard, image);
     let partitions = shard.partitions();
     let waiting = partitions.iter().map(|partition| {
         let safe: Local<'_, _> = Box::pin(partition.log.wait_safe(partition.log.end_offset()));
@@ -147,7 +149,7 @@ async fn open_partition(
     topic: &TopicImage,
     id: TopicPartition,
 ) -> Option<Rc<Partition>> {
-    let directory = choose_directory(shard, topic, id)?;
+    let directory = homes::choose(shard, topic, id)?;
     // Logs are opened many at a time: those on their way count where the next ones look.
     let _expected = directory.expect_log();
     let config = topic_config(&shard.options.config, image, &topic.name);
@@ -162,6 +164,7 @@ async fn open_partition(
     match opened {
         Ok((log, report)) => {
             report_load(&topic.name, id.partition, &report);
+            homes::found(shard, topic, id, directory.directory_id());
             let partition = Rc::new(Partition::new(id, Rc::from(&*topic.name), log));
             partition.set_min_in_sync_replicas(config.min_insync_replicas);
             shard.insert_partition(Rc::clone(&partition));
@@ -196,14 +199,6 @@ pub(crate) fn report_load(topic: &str, partition: PartitionIndex, report: &LoadR
         let (end, cut) = (report.end_offset, report.cut_bytes);
         tracing::info!(target: "LogManager", "{log}: cut a torn tail of {cut} bytes at offset {end}");
     }
-}
-
-/// The directory that has the partition, else the one with the fewest partitions, as Kafka chooses.
-fn choose_directory(shard: &Rc<Shard>, topic: &TopicImage, id: TopicPartition) -> Option<Rc<LogDirectory>> {
-    let directories = shard.directories.borrow();
-    let online = || directories.iter().filter(|directory| !directory.is_offline());
-    let holder = online().find(|directory| directory.holds(&topic.name, id.partition));
-    holder.or_else(|| online().min_by_key(|directory| directory.logs_expected())).cloned()
 }
 
 /// Gives every log whose topic's configuration may have changed its new one. A dynamic configuration of brokers changes

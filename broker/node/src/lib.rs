@@ -24,6 +24,7 @@ mod dispatch;
 mod endpoint;
 mod fetch_session;
 mod frame;
+mod homes;
 mod leftovers;
 mod listener;
 mod mail;

@@ -26,6 +26,7 @@ use crate::controller::Controller;
 use crate::coordinator::GroupCoordinator;
 use crate::fetch_session::FetchSessions;
 use crate::frame::GivenUp;
+use crate::homes::Homes;
 use crate::listener::ConnectionCounts;
 use crate::mail::{Mail, Outstanding};
 use crate::options::NodeOptions;
@@ -54,6 +55,8 @@ pub(crate) struct Shard {
     pub(crate) watches: Watches,
     pub(crate) producer_ids: RefCell<ProducerIdBlock>,
     pub(crate) directories: RefCell<Vec<Rc<LogDirectory>>>,
+    /// Where logs were found that the controller has not been told of.
+    pub(crate) homes: Homes,
     /// Topics of whose deletion folders may be left under their names.
     pub(crate) deleted_topics: RefCell<BTreeSet<TopicId>>,
     /// Partitions of this shard whose logs found no room to be created.
@@ -105,6 +108,7 @@ impl Shard {
             watches: Watches::default(),
             producer_ids: RefCell::default(),
             directories: RefCell::default(),
+            homes: Homes::default(),
             deleted_topics: RefCell::default(),
             homeless: RefCell::default(),
             full_said: RefCell::default(),
@@ -192,9 +196,12 @@ impl Shard {
         if let Some(partition) = self.partition(id) {
             return Ok(partition);
         }
-        // The image may be ahead of the logs: the partition is being opened, found no room, or its directory has failed.
-        if self.image().partition(id).is_some() {
+        // The image may be ahead of the logs: the partition is being opened, found no room, or its directory has failed or
+        // is not there.
+        let image = self.image();
+        if let Some(topic) = image.topic(id.topic_id).filter(|topic| topic.partition(id.partition).is_some()) {
             let offline = self.homeless.borrow().contains(&id)
+                || crate::homes::is_away(self, topic, id)
                 || self.directories.borrow().iter().any(|directory| directory.is_offline());
             return Err(if offline { ErrorCode::KafkaStorageError } else { ErrorCode::NotLeaderOrFollower });
         }
@@ -244,6 +251,7 @@ impl Shard {
     /// Ends all connections and everything that goes on by itself.
     pub(crate) fn close_service(&self) {
         self.tasks.borrow_mut().clear();
+        self.homes.stop();
         drop(self.served.take());
         self.bound.borrow_mut().clear();
     }

@@ -155,11 +155,12 @@ fn folder_of(scene: &Scene, name: &str) -> PathBuf {
 #[test]
 fn a_partition_in_two_directories_is_not_begun_with_either() {
     play(7, &SEVERAL, |scene| {
-        scene.visit(async |visitor| create(&mut visitor.connect().await, "u", 1).await);
+        scene.visit(async |visitor| create(&mut visitor.connect().await, "u", 12).await);
         three_records(scene);
-        let (folder, other) = (folder_of(scene, "t-0"), folder_of(scene, "u-0"));
+        let folder = folder_of(scene, "t-0");
+        let others = (0..12).map(|index| folder_of(scene, &format!("u-{index}")));
+        let other = others.into_iter().find(|other| other.parent() != folder.parent()).expect("twelve are spread");
         let twin = other.with_file_name("t-0");
-        assert_ne!(folder, twin, "the two topics are in different directories");
         scene.broker().machine().move_file(&other, &twin);
         let refusal = scene.broker().start().expect_err("either may have the records");
         assert!(refusal.starts_with("Duplicate log directories for t-0 are found in both /data/"), "{refusal}");
@@ -289,6 +290,51 @@ fn partitions_of_one_topic_are_spread_over_the_directories() {
         // Each of two shards gives every directory a third of its own.
         assert_eq!(counts.iter().sum::<usize>(), 12);
         assert!(counts.iter().all(|count| (2..=6).contains(count)), "{counts:?}");
+    });
+}
+
+/// What a producer is told of each partition of `t`: an error code and an offset.
+fn told(scene: &Scene, partitions: i32) -> Vec<(i16, i64)> {
+    scene.visit(async move |visitor| {
+        let mut client = visitor.connect().await;
+        let mut told = Vec::new();
+        for index in 0..partitions {
+            let records = requests::batch(BatchOptions::default(), &[&[7; 100]]);
+            let response = client.call(PRODUCE, requests::produce("t", index, -1, records)).await;
+            let answer = &response.responses[0].partition_responses[0];
+            told.push((answer.error_code, answer.base_offset));
+        }
+        told
+    })
+}
+
+/// A directory that is not mounted is an empty one, or one that `log.dirs` does not name any more.
+#[test]
+fn partitions_whose_directory_is_away_wait_for_it() {
+    const PARTITIONS: i32 = 12;
+    play(10, &SEVERAL, |scene| {
+        scene.visit(async |visitor| create(&mut visitor.connect().await, "t", PARTITIONS).await);
+        assert!(told(scene, PARTITIONS).iter().all(|answer| *answer == (0, 0)));
+        scene.broker().stop().expect("it stops");
+        let [_, taken, _] = DIRECTORIES.map(Path::new);
+        let files = found(scene, "partition.metadata");
+        let in_taken = files.keys().filter(|path| path.starts_with(taken) && is_of_t(path)).count();
+        assert!((1..12).contains(&in_taken), "{in_taken}");
+        scene.broker().machine().move_file(taken, Path::new("/away"));
+        for offset in 1..3 {
+            scene.broker().start().expect("the others serve");
+            let answers = told(scene, PARTITIONS);
+            let offline = answers.iter().filter(|(code, _)| *code == ErrorCode::KafkaStorageError.code()).count();
+            let served = answers.iter().filter(|answer| **answer == (0, offset)).count();
+            assert_eq!((offline, served), (in_taken, 12 - in_taken), "{answers:?}");
+            scene.broker().stop().expect("it stops");
+        }
+        scene.broker().machine().move_file(taken, Path::new("/made-in-its-place"));
+        scene.broker().machine().move_file(Path::new("/away"), taken);
+        scene.broker().start().expect("it is back");
+        let answers = told(scene, PARTITIONS);
+        assert_eq!(answers.iter().filter(|answer| **answer == (0, 1)).count(), in_taken, "{answers:?}");
+        assert_eq!(answers.iter().filter(|answer| **answer == (0, 3)).count(), 12 - in_taken, "{answers:?}");
     });
 }
 
