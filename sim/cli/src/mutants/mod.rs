@@ -64,6 +64,9 @@ pub(crate) struct MutantsOptions {
     /// Check the plans of the seed corpus that name planted bugs, and hunt nothing.
     #[arg(long)]
     corpus: bool,
+    /// Write run seeds that show the bugs into plans that no longer do.
+    #[arg(long, requires = "corpus")]
+    renew: bool,
     /// A blind sample of so many mutants of cargo-mutants instead of planted bugs.
     #[arg(long, value_name = "N")]
     blind: Option<usize>,
@@ -98,7 +101,7 @@ pub(crate) fn run(options: &MutantsOptions) -> Result<()> {
     writeln!(out, "with no bug on, {compared} seeds give the trace hashes of the normal build")?;
     let plans = folder.join("plans");
     if options.corpus {
-        let passed = corpus::judge(&planted, &root().join(corpus::FOLDER), &plans, out)?;
+        let passed = corpus::judge(&planted, &root().join(corpus::FOLDER), &plans, options.renew, out)?;
         ensure!(passed, "the corpus is not what it says");
         return Ok(());
     }
@@ -195,9 +198,7 @@ fn shrink(arena: &dyn Arena, bug: &Bug, kill: &hunt::Kill, plans: &Path) -> Resu
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let plan = Plan::parse(&text).with_context(|| path.display().to_string())?;
     ensure!(plan.planted.contains(&bug.id), "{} does not name its bug", path.display());
-    let scratch = plans.join("without");
-    std::fs::create_dir_all(&scratch)?;
-    if let Some(wrong) = corpus::wrong(arena, &path, &plan, &scratch)? {
+    if let Some(wrong) = corpus::wrong(arena, &path, &plan, &plans.join("without"))? {
         bail!("the shrunk plan of {} {wrong}", bug.id);
     }
     Ok((path, shrunk))
