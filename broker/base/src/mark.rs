@@ -209,6 +209,8 @@ marks! {
     LOG_FOUND_ROOM = "log-found-room", "A log that had found no room was opened later.";
     DIRECTORY_AWAY = "directory-away", "A start kept partitions offline whose log directory it did not find.",
         rare "A plan's machine has one log directory; sim/world/tests/folders.rs takes one of three away.";
+    DIRECTORY_FAILED_AT_START = "directory-failed-at-start", "A start went on without a log directory that it could not open.",
+        rare "A plan's machine has one log directory; sim/world/tests/folders.rs has three.";
     DIRECTORY_FAILURE_SPREAD = "directory-failure-spread", "A directory that failed on one shard was taken out of use on all.";
     // Group coordinators.
     GROUP_LOAD_FAILED = "group-load-failed", "The log of a group coordinator does not read, and nothing of it is served.";

@@ -27,6 +27,7 @@ mod frame;
 mod homes;
 mod leftovers;
 mod listener;
+mod log_dirs;
 mod mail;
 mod metadata_log;
 mod node;

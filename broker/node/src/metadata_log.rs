@@ -81,6 +81,11 @@ impl MetadataLog {
         self.loader.position().end_offset == Offset::ZERO && self.log.end_offset() == Offset::ZERO
     }
 
+    /// What it says.
+    pub(crate) const fn image(&self) -> &ClusterImage {
+        self.loader.image()
+    }
+
     /// Topics of whose deletion the log tells behind its snapshot.
     pub(crate) const fn deleted_topics(&self) -> &BTreeSet<TopicId> {
         &self.deleted_topics

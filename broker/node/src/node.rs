@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barnabas_base::{Account, ClusterId, Observation, ShardId, TopicId};
-use barnabas_commitlog::{CommitLimits, DirectoryOptions, DirectoryOwner, DirectorySeed, LogDirectory, ShardOptions};
+use barnabas_commitlog::{CommitLimits, DirectorySeed, LogDirectory, ShardOptions};
 use barnabas_metadata::config::Listener as Configured;
 use barnabas_metadata::controller::BrokerRegistration;
 use barnabas_metadata::image::Endpoint as ImageEndpoint;
@@ -18,6 +19,7 @@ use barnabas_runtime::{Env, Listener, Local, race};
 use crate::background::Checkpointer;
 use crate::controller::Controller;
 use crate::listener::ACCEPT_SHARD;
+use crate::log_dirs::LogDirs;
 use crate::metadata_log::MetadataLog;
 use crate::options::NodeOptions;
 use crate::shard::Shard;
@@ -132,10 +134,10 @@ struct Running {
 
 impl Running {
     async fn start(shard: &Rc<Shard>) -> StartResult<Self> {
-        let (owners, seeds) = open_directories(shard).await?;
-        crate::leftovers::check_places(&seeds)?;
-        crate::leftovers::check_twins(&seeds)?;
-        let first = seeds.first().expect("a node has at least one log directory");
+        let mut dirs = LogDirs::open(shard).await?;
+        crate::leftovers::check_places(&dirs.seeds)?;
+        crate::leftovers::check_twins(&dirs.seeds)?;
+        let first = dirs.seeds.first().expect("a node has at least one log directory");
         let cluster_id = first.cluster_id;
         shard.env.observe(&Observation::Restarted { broker: shard.options.broker_id(), kind: first.kind });
         tell_cluster(shard, cluster_id).await;
@@ -145,10 +147,12 @@ impl Running {
         let addresses = listen(shard).await?;
         let metadata = MetadataLog::open(shard, &metadata_directory).await?;
         if metadata.is_empty() {
-            crate::leftovers::check_beginning(&seeds)?;
+            crate::leftovers::check_beginning(&dirs.seeds)?;
         }
+        dirs.open_new(shard, metadata.image()).await?;
+        let LogDirs { owners, seeds, failed, .. } = dirs;
         let deleted = metadata.deleted_topics().clone();
-        join_directories(shard, &seeds).await;
+        join_directories(shard, &seeds, &failed).await;
         let controller = metadata.lead(shard).await?;
         crate::leftovers::tidy(&controller.image(), &deleted, &owners, &seeds).await;
         tell_deleted(shard, deleted).await;
@@ -244,20 +248,6 @@ fn close_shard(shard: &Rc<Shard>) -> Local<'static, Closed> {
     })
 }
 
-async fn open_directories(shard: &Rc<Shard>) -> StartResult<(Vec<DirectoryOwner>, Vec<DirectorySeed>)> {
-    let mut options = DirectoryOptions { node_id: shard.options.broker_id(), cluster_id: None, format: true };
-    let (mut owners, mut seeds) = (Vec::new(), Vec::new());
-    for path in shard.options.log_dirs() {
-        let index = u16::try_from(owners.len()).map_err(|_| "too many log directories".to_owned())?;
-        let opened = DirectoryOwner::open(&shard.env, &path, index, &options).await;
-        let (owner, seed) = opened.map_err(|error| format!("{}: {error}", path.display()))?;
-        options.cluster_id = Some(seed.cluster_id);
-        owners.push(owner);
-        seeds.push(seed);
-    }
-    Ok((owners, seeds))
-}
-
 async fn tell_cluster(shard: &Rc<Shard>, cluster_id: ClusterId) {
     shard.cluster_id.set(cluster_id);
     let tell = move |shard: &Rc<Shard>| -> Local<'static, ()> {
@@ -314,8 +304,8 @@ fn shard_options(shard: &Shard) -> ShardOptions {
 }
 
 /// Gives every data shard its handle on every directory.
-async fn join_directories(shard: &Rc<Shard>, seeds: &[DirectorySeed]) {
-    let seeds = seeds.to_vec();
+async fn join_directories(shard: &Rc<Shard>, seeds: &[DirectorySeed], failed: &[PathBuf]) {
+    let (seeds, failed) = (seeds.to_vec(), failed.to_vec());
     let join = move |shard: &Rc<Shard>| -> Local<'static, ()> {
         let joined: Vec<_> =
             seeds.iter().map(|seed| LogDirectory::join(&shard.env, seed, &shard_options(shard))).collect();
@@ -328,6 +318,7 @@ async fn join_directories(shard: &Rc<Shard>, seeds: &[DirectorySeed]) {
             }));
         }
         *shard.directories.borrow_mut() = joined;
+        shard.failed_dirs.borrow_mut().clone_from(&failed);
         Box::pin(std::future::ready(()))
     };
     shard.on_all(join).await;

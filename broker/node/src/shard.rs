@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(crate) struct Shard {
     pub(crate) watches: Watches,
     pub(crate) producer_ids: RefCell<ProducerIdBlock>,
     pub(crate) directories: RefCell<Vec<Rc<LogDirectory>>>,
+    /// Log directories that could not be opened.
+    pub(crate) failed_dirs: RefCell<Vec<PathBuf>>,
     /// Where logs were found that the controller has not been told of.
     pub(crate) homes: Homes,
     /// Topics of whose deletion folders may be left under their names.
@@ -108,6 +111,7 @@ impl Shard {
             watches: Watches::default(),
             producer_ids: RefCell::default(),
             directories: RefCell::default(),
+            failed_dirs: RefCell::default(),
             homes: Homes::default(),
             deleted_topics: RefCell::default(),
             homeless: RefCell::default(),
@@ -202,6 +206,7 @@ impl Shard {
         if let Some(topic) = image.topic(id.topic_id).filter(|topic| topic.partition(id.partition).is_some()) {
             let offline = self.homeless.borrow().contains(&id)
                 || crate::homes::is_away(self, topic, id)
+                || !self.failed_dirs.borrow().is_empty()
                 || self.directories.borrow().iter().any(|directory| directory.is_offline());
             return Err(if offline { ErrorCode::KafkaStorageError } else { ErrorCode::NotLeaderOrFollower });
         }

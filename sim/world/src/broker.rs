@@ -40,6 +40,8 @@ pub struct Broker {
     machine: Machine,
     world: World,
     setup: BrokerSetup,
+    /// What it was told beside its set-up.
+    told: RefCell<Vec<(String, String)>>,
     state: Rc<State>,
 }
 
@@ -55,13 +57,18 @@ impl Broker {
     #[must_use]
     pub fn new(world: &World, name: &str, setup: BrokerSetup) -> Self {
         let machine = world.node(name);
-        Self { machine, world: world.clone(), setup, state: Rc::default() }
+        Self { machine, world: world.clone(), setup, told: RefCell::default(), state: Rc::default() }
     }
 
     /// Where clients reach it.
     #[must_use]
     pub fn address(&self) -> Address {
         Address { host: self.machine.ip().to_string(), port: PORT }
+    }
+
+    /// Changes its configuration from the next start on.
+    pub fn configure(&self, key: &str, value: &str) {
+        self.told.borrow_mut().push((key.to_owned(), value.to_owned()));
     }
 
     /// The machine, for faults.
@@ -142,7 +149,8 @@ impl Broker {
     fn config(&self) -> BrokerConfig {
         let own = [("listeners", format!("PLAINTEXT://0.0.0.0:{PORT}")), ("log.dirs", DATA.to_owned())];
         let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
-        let overrides = own.chain(self.setup.overrides.iter().cloned()).collect();
+        let told = self.told.borrow();
+        let overrides = own.chain(self.setup.overrides.iter().chain(told.iter()).cloned()).collect();
         let sources = ConfigSources { overrides, ..ConfigSources::default() };
         match BrokerConfig::from_sources(&sources) {
             Ok((config, _)) => config,

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use barnabas_sim_world::{RawClient, Scene, play, requests};
-use barnabas_wire::message::ProduceResponse;
 use barnabas_wire::message::create_topics::CreatableTopicConfig;
+use barnabas_wire::message::{DescribeLogDirsRequest, ProduceResponse};
 use barnabas_wire::record::BatchOptions;
 use barnabas_wire::{ErrorCode, Records, ResponseBody};
 
 const PRODUCE: i16 = 12;
 const METADATA: &str = "__cluster_metadata-0";
 const DIRECTORIES: [&str; 3] = ["/data/a", "/data/b", "/data/c"];
+const PARTITIONS: i32 = 12;
 const SEVERAL: [(&str, &str); 1] = [("log.dirs", "/data/a,/data/b,/data/c")];
 
 async fn produce(client: &mut RawClient, topic: &str) -> i64 {
@@ -294,11 +295,11 @@ fn partitions_of_one_topic_are_spread_over_the_directories() {
 }
 
 /// What a producer is told of each partition of `t`: an error code and an offset.
-fn told(scene: &Scene, partitions: i32) -> Vec<(i16, i64)> {
-    scene.visit(async move |visitor| {
+fn told(scene: &Scene) -> Vec<(i16, i64)> {
+    scene.visit(async |visitor| {
         let mut client = visitor.connect().await;
         let mut told = Vec::new();
-        for index in 0..partitions {
+        for index in 0..PARTITIONS {
             let records = requests::batch(BatchOptions::default(), &[&[7; 100]]);
             let response = client.call(PRODUCE, requests::produce("t", index, -1, records)).await;
             let answer = &response.responses[0].partition_responses[0];
@@ -308,33 +309,89 @@ fn told(scene: &Scene, partitions: i32) -> Vec<(i16, i64)> {
     })
 }
 
-/// A directory that is not mounted is an empty one, or one that `log.dirs` does not name any more.
+/// A topic of twelve partitions over three directories with a record in each, the broker stopped, and how many of them the
+/// second directory has.
+fn twelve_partitions(scene: &Scene) -> usize {
+    scene.visit(async |visitor| create(&mut visitor.connect().await, "t", PARTITIONS).await);
+    assert!(told(scene).iter().all(|answer| *answer == (0, 0)));
+    scene.broker().stop().expect("it stops");
+    let files = found(scene, "partition.metadata");
+    let count = files.keys().filter(|path| path.starts_with(DIRECTORIES[1]) && is_of_t(path)).count();
+    assert!((1..12).contains(&count), "{count}");
+    count
+}
+
+/// Starts the broker and expects `away` partitions to be offline and the others to go on at `offset`; stops it.
+fn serves_but(scene: &Scene, away: usize, offset: i64) {
+    scene.broker().start().expect("the others serve");
+    let answers = told(scene);
+    let offline = answers.iter().filter(|(code, _)| *code == ErrorCode::KafkaStorageError.code()).count();
+    let served = answers.iter().filter(|answer| **answer == (0, offset)).count();
+    assert_eq!((offline, served), (away, 12 - away), "{answers:?}");
+    scene.broker().stop().expect("it stops");
+}
+
 #[test]
 fn partitions_whose_directory_is_away_wait_for_it() {
-    const PARTITIONS: i32 = 12;
     play(10, &SEVERAL, |scene| {
-        scene.visit(async |visitor| create(&mut visitor.connect().await, "t", PARTITIONS).await);
-        assert!(told(scene, PARTITIONS).iter().all(|answer| *answer == (0, 0)));
-        scene.broker().stop().expect("it stops");
-        let [_, taken, _] = DIRECTORIES.map(Path::new);
-        let files = found(scene, "partition.metadata");
-        let in_taken = files.keys().filter(|path| path.starts_with(taken) && is_of_t(path)).count();
-        assert!((1..12).contains(&in_taken), "{in_taken}");
-        scene.broker().machine().move_file(taken, Path::new("/away"));
-        for offset in 1..3 {
-            scene.broker().start().expect("the others serve");
-            let answers = told(scene, PARTITIONS);
-            let offline = answers.iter().filter(|(code, _)| *code == ErrorCode::KafkaStorageError.code()).count();
-            let served = answers.iter().filter(|answer| **answer == (0, offset)).count();
-            assert_eq!((offline, served), (in_taken, 12 - in_taken), "{answers:?}");
-            scene.broker().stop().expect("it stops");
-        }
-        scene.broker().machine().move_file(taken, Path::new("/made-in-its-place"));
-        scene.broker().machine().move_file(Path::new("/away"), taken);
+        let away = twelve_partitions(scene);
+        scene.broker().configure("log.dirs", "/data/a,/data/c");
+        serves_but(scene, away, 1);
+        serves_but(scene, away, 2);
+        scene.broker().configure("log.dirs", "/data/a,/data/b,/data/c");
         scene.broker().start().expect("it is back");
-        let answers = told(scene, PARTITIONS);
-        assert_eq!(answers.iter().filter(|answer| **answer == (0, 1)).count(), in_taken, "{answers:?}");
-        assert_eq!(answers.iter().filter(|answer| **answer == (0, 3)).count(), 12 - in_taken, "{answers:?}");
+        let answers = told(scene);
+        assert_eq!(answers.iter().filter(|answer| **answer == (0, 1)).count(), away, "{answers:?}");
+        assert_eq!(answers.iter().filter(|answer| **answer == (0, 3)).count(), 12 - away, "{answers:?}");
+    });
+}
+
+#[test]
+fn an_empty_directory_in_the_place_of_one_that_is_missing_is_not_begun() {
+    play(11, &SEVERAL, |scene| {
+        twelve_partitions(scene);
+        for (index, words) in [
+            (1, "No meta.properties found in /data/b, and this broker had 1 log directories that are not there"),
+            (0, "/data/a has no meta.properties, and /data/b has one: the metadata log is looked for in"),
+        ] {
+            let directory = Path::new(DIRECTORIES[index]);
+            scene.broker().machine().move_file(directory, Path::new("/away"));
+            let refusal = scene.broker().start().expect_err("it may not be mounted");
+            assert!(refusal.starts_with(words), "{refusal}");
+            let paths = scene.broker().machine().paths();
+            assert!(!paths.iter().any(|path| path.starts_with(directory)), "nothing was begun: {paths:?}");
+            scene.broker().machine().move_file(Path::new("/away"), directory);
+        }
+        serves_but(scene, 0, 1);
+        // One that is named for the first time is begun.
+        scene.broker().configure("log.dirs", "/data/a,/data/b,/data/c,/data/d");
+        serves_but(scene, 0, 2);
+        assert!(scene.broker().machine().paths().iter().any(|path| path.starts_with("/data/d")));
+    });
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_is_gone_without() {
+    play(12, &SEVERAL, |scene| {
+        let away = twelve_partitions(scene);
+        let machine = scene.broker().machine();
+        machine.move_file(Path::new("/data/b"), Path::new("/away"));
+        machine.move_file(Path::new("/data/c/cleaner-offset-checkpoint"), Path::new("/data/b"));
+        serves_but(scene, away, 1);
+        scene.broker().start().expect("the others serve");
+        let described = scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            client.call(4, DescribeLogDirsRequest { topics: None }).await
+        });
+        let of =
+            |path: &str| described.results.iter().find(|result| result.log_dir == path).map(|result| result.error_code);
+        assert_eq!(of("/data/b"), Some(ErrorCode::KafkaStorageError.code()));
+        assert_eq!([of("/data/a"), of("/data/c")], [Some(0), Some(0)]);
+        scene.broker().stop().expect("it stops");
+        machine.move_file(Path::new("/data/b"), Path::new("/no-directory"));
+        machine.move_file(Path::new("/away"), Path::new("/data/b"));
+        scene.broker().start().expect("it is back");
+        assert_eq!(told(scene).iter().filter(|answer| **answer == (0, 1)).count(), away);
     });
 }
 

@@ -42,7 +42,7 @@ pub struct DirectoryOptions {
 pub struct DirectorySeed {
     /// Where the directory is.
     pub path: PathBuf,
-    /// Position in `log.dirs`.
+    /// Position among those that the node has open.
     pub index: u16,
     /// Its identity.
     pub directory_id: DirectoryId,
@@ -118,6 +118,14 @@ pub struct DirectoryOwner {
 }
 
 impl DirectoryOwner {
+    /// Whether a directory belongs to a cluster, as `meta.properties` in it tells. Changes nothing.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub async fn is_formatted(env: &Env, path: &Path) -> io::Result<bool> {
+        small_file::read(&*env.disk, &path.join(META_PROPERTIES)).await.map(|found| found.is_some())
+    }
+
     /// Locks the directory, checks whose it is, replays its journals and reads its checkpoints. The clean-shutdown
     /// marker is durably gone before anything else changes, so that it never outlives a start (H12).
     ///

@@ -53,6 +53,10 @@ pub(crate) async fn describe(call: &Call, request: &DescribeLogDirsRequest) -> D
     for state in directories.values() {
         results.push(directory(call, state, &sizes).await);
     }
+    for path in call.shard.failed_dirs.borrow().iter() {
+        let (log_dir, error_code) = (path.display().to_string(), ErrorCode::KafkaStorageError.code());
+        results.push(DescribeLogDirsResult { log_dir, error_code, ..DescribeLogDirsResult::default() });
+    }
     DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() }
 }
 
