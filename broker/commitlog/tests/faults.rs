@@ -1,6 +1,6 @@
 //! A device that is full or fails: what is refused, what goes on, and what is found afterwards.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -200,7 +200,7 @@ fn what_a_failed_flush_left_in_the_page_cache_is_written_again() {
     for size in [200, 600_000] {
         simulate(12, Config::default(), move |world| {
             let node = world.node("n");
-            let acked = Rc::new(std::cell::Cell::new(false));
+            let acked = Rc::new(Cell::new(false));
             let done = Rc::clone(&acked);
             node.start(1, move |env| {
                 let done = Rc::clone(&done);
@@ -257,5 +257,53 @@ fn fail_one_sync(node: &Node) {
     node.on_disk_call(move |call| match call.kind {
         DiskCallKind::Sync if !std::mem::replace(&mut has_failed, true) => DiskVerdict::INPUT_OUTPUT_ERROR,
         _ => DiskVerdict::Pass,
+    });
+}
+
+/// What the first commit after a start writes again is opened late, when the log has been deleted and its topic made again
+/// in the same place.
+#[test]
+fn a_late_open_meets_no_folder_of_another_topic() {
+    let again = TopicPartition { topic_id: TopicId(Uuid([8; 16])), partition: PartitionIndex(0) };
+    simulate(12, Config::default(), move |world| {
+        let node = world.node("broker");
+        live(world, &node, |env| {
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, LogConfig::default()).await;
+                append(&log, batch(100)).await.expect("works");
+            })
+        });
+        node.crash();
+        let slow = node.clone();
+        live(world, &node, move |env| {
+            let slow = slow.clone();
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, LogConfig::default()).await;
+                let is_late = Cell::new(true);
+                slow.on_disk_call(move |call| {
+                    let is_it = call.kind == DiskCallKind::Open && call.path.ends_with("partition.metadata");
+                    let late = DiskVerdict::Delay(Duration::from_secs(1));
+                    if is_it && is_late.replace(false) { late } else { DiskVerdict::Pass }
+                });
+                let appended = Rc::clone(&log);
+                env.spawn("append", async move { drop(append(&appended, batch(100)).await) }).detach();
+                env.sleep(Duration::from_millis(10)).await;
+                log.delete().await.expect("works");
+                let (log, _) = Log::open(&directory, again, "t", LogConfig::default()).await.expect("the name is free");
+                append(&log, batch(100)).await.expect("works");
+                env.sleep(Duration::from_secs(2)).await;
+            })
+        });
+        node.crash();
+        live(world, &node, move |env| {
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let opened = Log::open(&directory, again, "t", LogConfig::default()).await;
+                let (log, _) = opened.expect("the folder is the new topic's");
+                assert_eq!(log.end_offset(), Offset(1));
+            })
+        });
     });
 }
