@@ -133,8 +133,8 @@ pub(crate) fn dispatch(shard: &Rc<Shard>, peer: &Rc<Peer>, frame: Bytes) -> Resu
         }
         return Err(Refused::Unsupported { api, version });
     }
+    // What follows in the frame is passed over, as Kafka's RequestContext does: some clients pad.
     let body = RequestBody::decode(api, version, &mut decoder)?;
-    decoder.finish()?;
     Ok(route(call, body))
 }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use barnabas_base::PartitionIndex;
 use barnabas_client::{Delivery, Producer, ProducerConfig, RecordToSend};
 use barnabas_runtime::sync::oneshot;
+use barnabas_wire::ErrorCode;
 use barnabas_wire::record::Compression;
 use bytes::Bytes;
 use serde_json::json;
@@ -129,6 +130,8 @@ fn split_once<'a>(line: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8
 struct Tally {
     delivered: u64,
     failed: u64,
+    /// Kafka's error of the first one.
+    first_code: Option<ErrorCode>,
 }
 
 async fn produce(session: &mut Session, config: ProducerConfig, template: Template) -> Result<(), Failure> {
@@ -163,7 +166,8 @@ async fn produce(session: &mut Session, config: ProducerConfig, template: Templa
     if tally.failed > 0 {
         let (delivered, failed) = (tally.delivered, tally.failed);
         let message = format!("{failed} records were not delivered, {delivered} were");
-        return Err(if delivered == 0 { Failure::refused(message) } else { Failure::partly(message) });
+        let failure = if delivered == 0 { Failure::refused(message) } else { Failure::partly(message) };
+        return Err(failure.with_code(tally.first_code));
     }
     Ok(())
 }
@@ -178,10 +182,10 @@ fn pump(session: &mut Session, producer: &mut Producer) {
 
 fn report(session: &mut Session, producer: &mut Producer, tally: &mut Tally) -> Result<(), Failure> {
     while let Some(Delivery { topic, partition, result, .. }) = producer.poll_delivery() {
-        let partition = partition.map_or(-1, |partition| partition.0);
         match result {
             Ok(offset) => {
                 tally.delivered += 1;
+                let partition = partition.map_or(-1, |partition| partition.0);
                 if session.out.is_json() {
                     let value = json!({ "topic": topic, "partition": partition, "offset": offset.0 });
                     session.out.line(String::new, || value)?;
@@ -189,8 +193,13 @@ fn report(session: &mut Session, producer: &mut Producer, tally: &mut Tally) -> 
             }
             Err(error) => {
                 tally.failed += 1;
+                tally.first_code = tally.first_code.or(error.code());
                 if tally.failed <= FAILURES_SHOWN_MAX as u64 {
-                    let message = format!("{topic}-{partition}: {error}");
+                    let message = match partition {
+                        Some(partition) => format!("{topic}-{partition}: {error}"),
+                        // It never came to a partition.
+                        None => format!("{topic}: {error}"),
+                    };
                     session.out.complain(&Cause { message, code: error.code() })?;
                 }
             }

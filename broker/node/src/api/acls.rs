@@ -7,13 +7,15 @@ use barnabas_wire::message::{
     CreateAclsRequest, CreateAclsResponse, DeleteAclsRequest, DeleteAclsResponse, DescribeAclsResponse,
 };
 
+/// Kafka's AclApis has two texts.
 const NO_AUTHORIZER: &str = "No Authorizer is configured.";
+const NONE_TO_DESCRIBE: &str = "No Authorizer is configured on the broker";
 
 /// DescribeAcls.
 pub(crate) fn describe() -> DescribeAclsResponse {
     DescribeAclsResponse {
         error_code: ErrorCode::SecurityDisabled.code(),
-        error_message: Some(NO_AUTHORIZER.to_owned()),
+        error_message: Some(NONE_TO_DESCRIBE.to_owned()),
         ..DescribeAclsResponse::default()
     }
 }
