@@ -40,6 +40,7 @@ const SCHEMES: &[Scheme] = &[
     in_records(scheme(2, &[Family::Rot, Family::Kill], damage_before_a_false_head)),
     scheme(4, &[Family::Slow, Family::Kill], slow_start),
     scheme(3, &[Family::Slow], slow_names),
+    scheme(3, &[Family::Slow, Family::Kill], late_open_after_a_start),
     scheme(8, &[Family::Clock], clock_that_runs_ahead),
     scheme(8, &[Family::Clock, Family::Pause, Family::Connection, Family::Slow], forgotten_before_a_retry),
     scheme(1, &[Family::Disk], ids_of_an_old_disk),
@@ -347,6 +348,16 @@ fn slow_names(dice: &mut Dice, lane: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> 
     let (each_ms, for_ms) = (dice.magnitude(20, 2_000), dice.between(2_000, 8_000));
     let stall = Fault::Stall { node: NODE, call, file: FileClass::Any, each_ms, for_ms };
     vec![(at(at_ms), stall)]
+}
+
+/// A process starts, and the opening of one small file, then or soon after, takes seconds, while others are opened at once:
+/// what it was meant for may have gone meanwhile, and its name be that of another.
+fn late_open_after_a_start(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let died = (at(at_ms), crash(dice));
+    let count = few(dice, 40);
+    let opened = Trigger::Issued { node: NODE, call: Call::Open, file: FileClass::Meta, count, since_ms: at_ms + 1 };
+    let (each_ms, for_ms) = (dice.magnitude(1_000, 8_000), dice.magnitude(1, 20));
+    vec![died, (opened, Fault::Stall { node: NODE, call: Call::Open, file: FileClass::Meta, each_ms, for_ms })]
 }
 
 /// The broker's wall clock jumps forward, by minutes to months: what expires does, and what is in use does not.
