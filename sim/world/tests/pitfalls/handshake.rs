@@ -189,11 +189,21 @@ fn pitfall_6_frames_of_no_sane_size_close_the_connection() {
         for size in [-1, i32::MIN, i32::MAX, 10_001] {
             closes(&visitor, size.to_be_bytes().to_vec()).await;
         }
-        // What is no request: nothing, too short, cut off, and too long by one.
+        // What is no request: nothing, too short, cut off.
         closes(&visitor, framed(&[]).to_vec()).await;
         closes(&visitor, framed(&[0, 3]).to_vec()).await;
         closes(&visitor, framed(&[0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]).to_vec()).await;
-        closes(&visitor, framed(&[0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 9]).to_vec()).await;
+        serves(&mut client).await;
+    });
+}
+
+/// Kafka reads no further than the request goes.
+#[test]
+fn padding_behind_a_request_is_passed_over() {
+    with_broker(13, &[], async |_, mut client| {
+        client.send_bytes(framed(&[0, 18, 0, 0, 0, 0, 0, 5, 0xff, 0xff, 9, 9, 9])).await.expect("it is connected");
+        let mut frame = client.frame().await.expect("an answer");
+        assert_eq!((frame.get_i32(), frame.get_i16()), (5, 0));
         serves(&mut client).await;
     });
 }
