@@ -173,7 +173,7 @@ async fn stop(mut signals: Signals) {
 /// The five lines a person can use, and the one that Testcontainers waits for.
 fn greet(options: &NodeOptions, started: &Started) {
     let listeners = started.listeners.join(", ");
-    let directories = options.log_dirs().iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
+    let directories = started.directories.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
     let durability = match options.flush_policy() {
         FlushPolicy::Ack => "every acknowledged record is synced first (flush.policy=ack)",
         FlushPolicy::Os => "acknowledged records may be lost with power (flush.policy=os)",

@@ -36,15 +36,25 @@ impl Homes {
 /// The directory for the log of a partition: the one that has it, the one that the controller knows to have had it, or, for
 /// a new one, that with the fewest partitions, as Kafka chooses. None while that directory is not there.
 pub(crate) fn choose(shard: &Shard, topic: &TopicImage, id: TopicPartition) -> Option<Rc<LogDirectory>> {
-    let directories = shard.directories.borrow();
-    let online = || directories.iter().filter(|directory| !directory.is_offline());
-    if let Some(holder) = online().find(|directory| directory.holds(&topic.name, id.partition)) {
+    let online = online(shard);
+    if let Some(holder) = online.iter().find(|directory| directory.holds(&topic.name, id.partition)) {
         return Some(Rc::clone(holder));
     }
     match known_home(shard, topic, id) {
-        Some(home) => online().find(|directory| directory.directory_id() == home).cloned(),
-        None => online().min_by_key(|directory| directory.logs_expected()).cloned(),
+        Some(home) => online.into_iter().find(|directory| directory.directory_id() == home),
+        None => takers(shard).into_iter().min_by_key(|directory| directory.logs_expected()),
     }
+}
+
+/// The directories that new partitions may be put into.
+pub(crate) fn takers(shard: &Shard) -> Vec<Rc<LogDirectory>> {
+    let mut takers = online(shard);
+    takers.retain(|directory| shard.options.takes_partitions(directory.path()));
+    takers
+}
+
+fn online(shard: &Shard) -> Vec<Rc<LogDirectory>> {
+    shard.directories.borrow().iter().filter(|directory| !directory.is_offline()).cloned().collect()
 }
 
 fn known_home(shard: &Shard, topic: &TopicImage, id: TopicPartition) -> Option<DirectoryId> {

@@ -76,9 +76,8 @@ impl LogDirs {
     /// Begins the directories that are new, unless one that this broker had is not there: then an empty one is more likely
     /// to be a device that is not mounted. `known` is what the metadata log says.
     pub(crate) async fn open_new(&mut self, shard: &Rc<Shard>, known: &ClusterImage) -> Result<(), String> {
-        let Some(path) = self.new.first() else { return Ok(()) };
         let missing = self.missing(shard, known);
-        if let Some(id) = missing.get(self.failed.len()) {
+        if let (Some(path), Some(id)) = (self.new.first(), missing.get(self.failed.len())) {
             return Err(format!(
                 "No meta.properties found in {}, and this broker had {} log directories that are not there, {id} the last \
                  (directory.id). Mount it if it is not mounted. To go on without what it held, start once with log.dirs \
@@ -91,7 +90,11 @@ impl LogDirs {
         for path in std::mem::take(&mut self.new) {
             self.open_one(shard, path).await?;
         }
-        Ok(())
+        // The one with the metadata log need not be among those of log.dirs.
+        if self.seeds.iter().any(|seed| shard.options.takes_partitions(&seed.path)) {
+            return Ok(());
+        }
+        Err("none of the directories of log.dirs can be used".to_owned())
     }
 
     /// Directories that this broker had when it started last and has no more.

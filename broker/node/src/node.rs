@@ -59,6 +59,8 @@ pub struct Started {
     pub listeners: Vec<String>,
     /// Bound addresses, in the order of the configuration.
     pub addresses: Vec<SocketAddr>,
+    /// Directories with partitions that are open.
+    pub directories: Vec<PathBuf>,
 }
 
 /// A start that cannot go on, in words.
@@ -170,7 +172,8 @@ impl Running {
         let checkpointer = Checkpointer::start(shard, owners);
         accept(shard).await;
         let listeners = printed(shard, &addresses);
-        let started = Started { cluster_id, listeners, addresses };
+        let takers = seeds.into_iter().map(|seed| seed.path).filter(|path| shard.options.takes_partitions(path));
+        let started = Started { cluster_id, listeners, addresses, directories: takers.collect() };
         Ok(Self { started, checkpointer, metadata_directory, controller })
     }
 
@@ -290,7 +293,11 @@ fn registration(shard: &Shard, seeds: &[DirectorySeed], addresses: &[SocketAddr]
         incarnation_id: shard.env.random_uuid(),
         endpoints: clients.map(|(listener, address)| endpoint(listener, address.port())).collect(),
         controller_endpoints: controllers.map(|listener| endpoint(listener, listener.port)).collect(),
-        directories: seeds.iter().map(|seed| seed.directory_id).collect(),
+        directories: seeds
+            .iter()
+            .filter(|seed| shard.options.takes_partitions(&seed.path))
+            .map(|seed| seed.directory_id)
+            .collect(),
     }
 }
 

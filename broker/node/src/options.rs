@@ -1,6 +1,6 @@
 //! What a node is started with: the checked configuration, how many shards it has, and what follows from the two.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use barnabas_base::{Account, BrokerId};
@@ -37,6 +37,12 @@ impl NodeOptions {
             }
         }
         dirs
+    }
+
+    /// Whether partitions are put into a directory: `log.dirs` names it. That of `metadata.log.dir` may have the metadata
+    /// log alone.
+    pub(crate) fn takes_partitions(&self, dir: &Path) -> bool {
+        self.config.log_dirs.iter().any(|named| Path::new(named) == dir)
     }
 
     /// The listeners that serve clients, in the order of the configuration.

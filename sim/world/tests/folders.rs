@@ -395,6 +395,36 @@ fn a_directory_that_cannot_be_opened_is_gone_without() {
     });
 }
 
+#[test]
+fn the_directory_of_the_metadata_log_takes_no_partitions() {
+    play(13, &[("metadata.log.dir", "/data/m"), ("log.dirs", "/data/a,/data/b")], |scene| {
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            create(&mut client, "t", PARTITIONS).await;
+            let described = client.call(4, DescribeLogDirsRequest { topics: None }).await;
+            let mut paths: Vec<String> = described.results.into_iter().map(|result| result.log_dir).collect();
+            paths.sort();
+            assert_eq!(paths, ["/data/a", "/data/b"]);
+        });
+        assert!(told(scene).iter().all(|answer| *answer == (0, 0)));
+        let files = found(scene, "partition.metadata");
+        let names = |directory: &str| -> Vec<&Path> {
+            files.keys().filter(|path| path.starts_with(directory)).map(PathBuf::as_path).collect()
+        };
+        assert_eq!(names("/data/m"), [Path::new("/data/m").join(METADATA).join("partition.metadata")]);
+        assert_eq!(names("/data/a").len() + names("/data/b").len(), 12, "{files:?}");
+        // Neither of the two is left.
+        scene.broker().stop().expect("it stops");
+        for (directory, away) in [("/data/a", "/away-a"), ("/data/b", "/away-b")] {
+            let machine = scene.broker().machine();
+            machine.move_file(Path::new(directory), Path::new(away));
+            machine.move_file(&Path::new(away).join("cleaner-offset-checkpoint"), Path::new(directory));
+        }
+        let refusal = scene.broker().start().expect_err("nothing can be written");
+        assert_eq!(refusal, "none of the directories of log.dirs can be used");
+    });
+}
+
 fn is_of_t(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     folder.is_some_and(|name| name.starts_with("t-"))

@@ -70,6 +70,7 @@ fn gather(shard: &Rc<Shard>) -> Local<'static, (Vec<DirectoryState>, Vec<LogSize
     let directories = shard.directories.borrow();
     let states = directories
         .iter()
+        .filter(|directory| shard.options.takes_partitions(directory.path()))
         .map(|directory| DirectoryState {
             index: directory.index(),
             path: directory.path().display().to_string(),

@@ -124,9 +124,8 @@ fn refused_creation(name: String, code: ErrorCode) -> CreatableTopicResult {
 /// Whether any log directory has room for `partitions` more. Without it a creation is refused before it is decided: a
 /// topic that cannot be written to is worse than none.
 async fn has_room(call: &Call, partitions: usize) -> bool {
-    let directories: Vec<_> = call.shard.directories.borrow().iter().cloned().collect();
     let wanted = ROOM_BYTES_MIN + PARTITION_ROOM_BYTES * u64::try_from(partitions).unwrap_or(u64::MAX / ROOM_BYTES_MIN);
-    for directory in directories.iter().filter(|directory| !directory.is_offline()) {
+    for directory in crate::homes::takers(&call.shard) {
         match call.shard.env.disk.space(directory.path()).await {
             Ok(space) if space.usable_bytes < wanted => {}
             // Where the room cannot be told, the creation of the logs will.
