@@ -78,9 +78,11 @@ impl<'a> View<'a> {
         self.brokers().any(|broker| broker.id == id && !broker.fenced)
     }
 
-    /// Replicas of a partition that nobody can reach.
+    /// Replicas of a partition that nobody can reach, or whose directory is away.
     pub(crate) fn offline_replicas(&self, partition: &PartitionImage) -> Vec<i32> {
-        partition.replicas.iter().filter(|id| !self.is_reachable(**id)).map(|id| id.0).collect()
+        let has_directory = |id| self.image.broker(id).is_some_and(|broker| broker.has_directory_of(partition));
+        let is_offline = |id: &&BrokerId| !self.is_reachable(**id) || !has_directory(**id);
+        partition.replicas.iter().filter(is_offline).map(|id| id.0).collect()
     }
 
     /// The leader of a partition, if clients can reach it.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use barnabas_sim_world::{RawClient, Scene, play, requests};
 use barnabas_wire::message::create_topics::CreatableTopicConfig;
-use barnabas_wire::message::{DescribeLogDirsRequest, ProduceResponse};
+use barnabas_wire::message::metadata::MetadataRequestTopic;
+use barnabas_wire::message::{DescribeLogDirsRequest, MetadataRequest, ProduceResponse};
 use barnabas_wire::record::BatchOptions;
 use barnabas_wire::{ErrorCode, Records, ResponseBody};
 
@@ -328,6 +329,15 @@ fn serves_but(scene: &Scene, away: usize, offset: i64) {
     let offline = answers.iter().filter(|(code, _)| *code == ErrorCode::KafkaStorageError.code()).count();
     let served = answers.iter().filter(|answer| **answer == (0, offset)).count();
     assert_eq!((offline, served), (away, 12 - away), "{answers:?}");
+    let metadata = scene.visit(async |visitor| {
+        let mut client = visitor.connect().await;
+        let topics = Some(vec![MetadataRequestTopic { name: Some("t".to_owned()), ..MetadataRequestTopic::default() }]);
+        client.call(12, MetadataRequest { topics, ..MetadataRequest::default() }).await
+    });
+    let partitions = &metadata.topics[0].partitions;
+    let leaderless = partitions.iter().filter(|partition| partition.leader_id == -1);
+    assert_eq!(leaderless.clone().count(), away, "{partitions:?}");
+    assert!(leaderless.into_iter().all(|partition| partition.offline_replicas == partition.replica_nodes));
     scene.broker().stop().expect("it stops");
 }
 

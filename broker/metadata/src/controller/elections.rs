@@ -10,7 +10,7 @@ use barnabas_wire::message::elect_leaders::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
 };
 
-use super::partitions::is_active;
+use super::partitions::can_lead;
 use super::refusal::{Refusal, code_and_message};
 use super::{ControllerCore, Decision, Work};
 use crate::image::{ClusterImage, PartitionImage, partition_change};
@@ -79,20 +79,25 @@ fn refused_as_a_whole(request: &ElectLeadersRequest, refusal: Refusal) -> ElectL
 /// What makes `broker`, which has just started, lead again what it led, and what lost its last leader with it.
 ///
 /// It names the leader even where it stays the same, so that the leader epoch rises: records of the lost tail of an
-/// unclean stop must not share their epoch and offset with new ones (H04).
+/// unclean stop must not share their epoch and offset with new ones (H04). What is in a directory that the broker does not
+/// have any more has no leader until it does.
 pub(crate) fn leaderships_at_start(image: &ClusterImage, broker: BrokerId) -> Vec<MetadataRecord> {
     let partitions = image
         .topics()
         .flat_map(|topic| topic.partitions.iter().map(|(index, partition)| (topic.id, *index, partition.as_ref())));
-    partitions.filter_map(|(id, index, partition)| lead_at_start(broker, id, index, partition)).collect()
+    partitions.filter_map(|(id, index, partition)| lead_at_start(image, broker, (id, index), partition)).collect()
 }
 
 fn lead_at_start(
+    image: &ClusterImage,
     broker: BrokerId,
-    id: TopicId,
-    index: PartitionIndex,
+    (id, index): (TopicId, PartitionIndex),
     partition: &PartitionImage,
 ) -> Option<MetadataRecord> {
+    if !can_lead(image, partition, broker) {
+        let change = PartitionChangeRecord { leader: BrokerId::NONE.0, ..partition_change(id, index) };
+        return (partition.leader == broker).then(|| change.into());
+    }
     let change = PartitionChangeRecord { leader: broker.0, ..partition_change(id, index) };
     if partition.leader == broker {
         return Some(change.into());
@@ -144,7 +149,7 @@ fn preferred(
     change: PartitionChangeRecord,
 ) -> Option<PartitionChangeRecord> {
     let leader = partition.preferred_leader();
-    let may_lead = is_active(image, leader) && partition.isr.contains(&leader);
+    let may_lead = can_lead(image, partition, leader) && partition.isr.contains(&leader);
     may_lead.then_some(PartitionChangeRecord { leader: leader.0, ..change })
 }
 
@@ -154,7 +159,7 @@ fn unclean(
     partition: &PartitionImage,
     change: PartitionChangeRecord,
 ) -> Option<PartitionChangeRecord> {
-    let first_active = |ids: &[BrokerId]| ids.iter().copied().find(|id| is_active(image, *id));
+    let first_active = |ids: &[BrokerId]| ids.iter().copied().find(|id| can_lead(image, partition, *id));
     if let Some(leader) = first_active(&partition.isr) {
         return Some(PartitionChangeRecord { leader: leader.0, ..change });
     }

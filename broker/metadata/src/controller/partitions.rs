@@ -186,6 +186,11 @@ pub(crate) fn is_active(image: &ClusterImage, id: BrokerId) -> bool {
     image.broker(id).is_some_and(crate::image::BrokerImage::is_active)
 }
 
+/// Whether a broker may lead a partition as far as it goes by the broker: it is active and has the replica's directory.
+pub(crate) fn can_lead(image: &ClusterImage, partition: &PartitionImage, id: BrokerId) -> bool {
+    image.broker(id).is_some_and(|broker| broker.is_active() && broker.has_directory_of(partition))
+}
+
 /// The directory of a new replica: the broker's only one, or still to be chosen by the broker among several.
 fn default_directory(image: &ClusterImage, id: BrokerId) -> DirectoryId {
     match image.broker(id).map(|broker| broker.directories.as_slice()) {

@@ -8,6 +8,8 @@ use barnabas_wire::internal::node_schema::{
     RegisterBrokerRecord, RegisterControllerRecord,
 };
 
+use super::partition::{DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, PartitionImage};
+
 /// Epoch of a broker's registration: the offset of the record that registered it (KIP-631). −1 means unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BrokerEpoch(pub i64);
@@ -62,6 +64,18 @@ pub struct BrokerImage {
 }
 
 impl BrokerImage {
+    /// Whether the directory that holds this broker's replica of a partition is there, as far as it has told which that is
+    /// (Kafka's `BrokerRegistration.hasOnlineDir`).
+    #[must_use]
+    pub fn has_directory_of(&self, partition: &PartitionImage) -> bool {
+        let position = partition.replicas.iter().position(|replica| *replica == self.id);
+        match position.and_then(|position| partition.directories.get(position)) {
+            None => true,
+            Some(id) if [DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED].contains(id) => true,
+            Some(id) => self.directories.contains(id),
+        }
+    }
+
     pub(crate) fn from_record(record: &RegisterBrokerRecord) -> Self {
         let endpoint = |one: &BrokerEndpoint| Endpoint {
             name: one.name.clone(),
