@@ -134,7 +134,6 @@ marks! {
     CHECKPOINT_WAITS_FOR_ROOM = "checkpoint-waits-for-room", "A checkpoint file stayed as it was, because the device had no room.";
     LOG_SETTLED = "log-settled", "A log wrote down what a start would otherwise have to find out.";
     SETTLED_TOO_LATE = "settled-too-late", "A log was cut or changed while it wrote that down, and the point did not count.";
-    FLUSH_POLICY_CHANGED = "flush-policy-changed", "A log changed its flush policy while it was in use.";
     // Reading.
     DAMAGE_FOUND_BY_READ = "damage-found-by-read", "A reader came upon damage, which was listed.";
     SEGMENT_ENDED_EARLIER = "segment-ended-earlier", "A sealed segment was found to end before bytes that came back behind it.";

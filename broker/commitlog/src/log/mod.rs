@@ -48,7 +48,7 @@ pub use read::{AbortedTransaction, ReadBound, ReadBytes, ReadResult};
 pub(crate) use state::{Capture, State, TailBatch};
 
 use crate::directory::{DirectoryReport, LogDirectory, checkpoint_key};
-use crate::{DamagedRange, FlushPolicy, LogConfig};
+use crate::{DamagedRange, LogConfig};
 
 /// A partition's log.
 pub struct Log {
@@ -173,27 +173,12 @@ impl Log {
         self.state.borrow().config.clone()
     }
 
-    /// Takes over another configuration. Segments that exist keep their size; everything else holds from here on, but a
-    /// change to `flush.policy=ack`, which holds once what was written before is durable.
-    pub fn update_config(self: &Rc<Self>, config: LogConfig) {
-        let (before, after) = {
-            let mut state = self.state.borrow_mut();
-            state.wanted_policy = config.flush_policy;
-            (state.config.flush_policy, config.flush_policy)
-        };
-        match (before, after) {
-            (FlushPolicy::Os, FlushPolicy::Ack) => {
-                self.state.borrow_mut().set_config(LogConfig { flush_policy: FlushPolicy::Os, ..config });
-                self.sync_and_ack();
-            }
-            (FlushPolicy::Ack, FlushPolicy::Os) => {
-                self.state.borrow_mut().set_config(config);
-                self.safe_moved(self.end_offset());
-            }
-            (FlushPolicy::Ack, FlushPolicy::Ack) | (FlushPolicy::Os, FlushPolicy::Os) => {
-                self.state.borrow_mut().set_config(config);
-            }
-        }
+    /// Takes over another configuration. Segments that exist keep their size, and the log its flush policy, which a broker
+    /// reads at its start; everything else holds from here on.
+    pub fn update_config(&self, config: LogConfig) {
+        let mut state = self.state.borrow_mut();
+        let flush_policy = state.config.flush_policy;
+        state.set_config(LogConfig { flush_policy, ..config });
     }
 
     /// The producers that are remembered, by id.

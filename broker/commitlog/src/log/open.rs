@@ -162,7 +162,6 @@ impl Log {
         let empty = Segment::new(Offset::ZERO, env.wall(), 0);
         let state = State {
             rules: rules(&config),
-            wanted_policy: config.flush_policy,
             config,
             is_closed: false,
             staged: RollTest::of(&empty),

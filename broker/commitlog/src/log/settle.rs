@@ -11,7 +11,7 @@ use super::{Capture, Log};
 use crate::committer::Note;
 use crate::journal::format::Point;
 use crate::name::{FileKind, SegmentFile};
-use crate::{FlushPolicy, LogConfig, small_file};
+use crate::{FlushPolicy, small_file};
 
 impl Log {
     /// What the journal is told of this log.
@@ -147,34 +147,6 @@ impl Log {
             self.note_point();
         }
         spare
-    }
-
-    /// Makes everything durable that was written under `flush.policy=os`, and keeps to `ack` from there on.
-    pub(crate) fn sync_and_ack(self: &Rc<Self>) {
-        let log = Rc::clone(self);
-        self.env
-            .spawn("flush policy", async move {
-                log.wait_until_sealed(Offset(i64::MAX)).await;
-                if log.pause().await.is_err() {
-                    return;
-                }
-                let outcome = log.sync_active().await;
-                match outcome {
-                    Ok(()) => {
-                        let mut state = log.state.borrow_mut();
-                        let end = state.fold.committed_end();
-                        state.synced = end;
-                        state.all_in_files();
-                        let config = LogConfig { flush_policy: state.wanted_policy, ..state.config.clone() };
-                        state.set_config(config);
-                    }
-                    Err(error) => drop(log.storage_error(&error)),
-                }
-                barnabas_base::reachable!(log.env, FLUSH_POLICY_CHANGED);
-                log.resume();
-                log.note_point();
-            })
-            .detach();
     }
 
     /// Makes the whole log durable where commits do not. Nobody appends meanwhile.

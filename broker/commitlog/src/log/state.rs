@@ -18,7 +18,7 @@ use crate::damage::Damage;
 use crate::journal::format::Point;
 use crate::limits::{READ_HINTS_MAX, TAIL_BATCHES_MAX};
 use crate::segment::{RollTest, Segment};
-use crate::{FlushPolicy, LogConfig, StorageError};
+use crate::{LogConfig, StorageError};
 
 /// Bytes a batch may have once decompressed.
 const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -155,8 +155,6 @@ pub(crate) struct Settling {
 pub(crate) struct State {
     pub(crate) config: LogConfig,
     pub(crate) rules: TopicRules,
-    /// What the configuration says; `config` has `os` until a change to `ack` may hold.
-    pub(crate) wanted_policy: FlushPolicy,
     pub(crate) is_closed: bool,
     pub(crate) segments: Vec<Segment>,
     pub(crate) fold: LogFold,
