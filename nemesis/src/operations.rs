@@ -130,6 +130,12 @@ fn draw_compacted(dice: &mut Dice, plan: &Plan) -> Action {
 
 fn draw_admin(dice: &mut Dice, plan: &Plan) -> Action {
     let first = u16::try_from(plan.topics.len()).expect("few topics");
+    // Deployments make again at once what they drop: the old one is still going while the new one comes.
+    if let Some(Action::Drop { topic }) = plan.operations.last().map(|last| &last.action)
+        && dice.chance(1, 2)
+    {
+        return Action::Create { topic: *topic, partitions: 1 + dice.small(4) };
+    }
     let topic = TopicName(first + u16::try_from(dice.small(u32::from(ADMIN_TOPICS))).expect("few topics"));
     match dice.below(16) {
         0 | 1 => Action::Create { topic, partitions: 1 + dice.small(4) },
