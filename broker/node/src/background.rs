@@ -124,6 +124,11 @@ async fn spread_failure(shard: Rc<Shard>, directory: Rc<LogDirectory>) {
     tracing::error!(target: "LogManager", "log directory {} is offline: {error}", directory.path().display());
     barnabas_base::reachable!(shard.env, DIRECTORY_FAILURE_SPREAD);
     fail_everywhere(&shard, directory.index(), &error).await;
+    let (broker, failed) = (shard.options.broker_id(), directory.directory_id());
+    let told = crate::controller::decide(&shard, move |core, _| core.fail_directories(broker, &[failed])).await;
+    if let Err(code) = told {
+        tracing::warn!(target: "LogManager", "what {} held keeps its leader: {}", directory.path().display(), code.name());
+    }
 }
 
 /// Takes a directory out of use on all shards, that of the controller included.

@@ -1,10 +1,12 @@
-//! Folders that are not where the metadata says: moved, renamed, of another topic. Nothing of them is lost by a start.
+//! Folders and log directories that are not where the metadata says: moved, renamed, of another topic, away, broken.
+//! Nothing of them is lost by a start.
 //! Driven over the wire against the whole broker, whose disk is changed while it stands.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use barnabas_runtime_madsim::{DiskCallKind, DiskVerdict};
 use barnabas_sim_world::{RawClient, Scene, play, requests};
 use barnabas_wire::message::create_topics::CreatableTopicConfig;
 use barnabas_wire::message::metadata::MetadataRequestTopic;
@@ -329,6 +331,12 @@ fn serves_but(scene: &Scene, away: usize, offset: i64) {
     let offline = answers.iter().filter(|(code, _)| *code == ErrorCode::KafkaStorageError.code()).count();
     let served = answers.iter().filter(|answer| **answer == (0, offset)).count();
     assert_eq!((offline, served), (away, 12 - away), "{answers:?}");
+    assert_eq!(leaderless(scene), away);
+    scene.broker().stop().expect("it stops");
+}
+
+/// How many partitions of `t` clients are told to have no leader, and an offline replica.
+fn leaderless(scene: &Scene) -> usize {
     let metadata = scene.visit(async |visitor| {
         let mut client = visitor.connect().await;
         let topics = Some(vec![MetadataRequestTopic { name: Some("t".to_owned()), ..MetadataRequestTopic::default() }]);
@@ -336,9 +344,8 @@ fn serves_but(scene: &Scene, away: usize, offset: i64) {
     });
     let partitions = &metadata.topics[0].partitions;
     let leaderless = partitions.iter().filter(|partition| partition.leader_id == -1);
-    assert_eq!(leaderless.clone().count(), away, "{partitions:?}");
-    assert!(leaderless.into_iter().all(|partition| partition.offline_replicas == partition.replica_nodes));
-    scene.broker().stop().expect("it stops");
+    assert!(leaderless.clone().all(|partition| partition.offline_replicas == partition.replica_nodes));
+    leaderless.count()
 }
 
 #[test]
@@ -402,6 +409,29 @@ fn a_directory_that_cannot_be_opened_is_gone_without() {
         machine.move_file(Path::new("/away"), Path::new("/data/b"));
         scene.broker().start().expect("it is back");
         assert_eq!(told(scene).iter().filter(|answer| **answer == (0, 1)).count(), away);
+    });
+}
+
+#[test]
+fn what_a_directory_that_fails_holds_is_led_by_nobody_until_it_is_back() {
+    play(14, &SEVERAL, |scene| {
+        let away = twelve_partitions(scene);
+        scene.broker().start().expect("it starts");
+        let machine = scene.broker().machine();
+        machine.on_disk_call(|call| {
+            let fails = call.kind == DiskCallKind::Sync && call.path.starts_with("/data/b");
+            if fails { DiskVerdict::INPUT_OUTPUT_ERROR } else { DiskVerdict::Pass }
+        });
+        let answers = told(scene);
+        assert_eq!(answers.iter().filter(|answer| **answer == (0, 1)).count(), 12 - away, "{answers:?}");
+        scene.visit(async |visitor| visitor.env.sleep(Duration::from_secs(1)).await);
+        assert_eq!(leaderless(scene), away);
+        machine.on_disk_call(|_| DiskVerdict::Pass);
+        scene.broker().stop().expect("it stops");
+        scene.broker().start().expect("it starts");
+        assert_eq!(leaderless(scene), 0);
+        let answers = told(scene);
+        assert!(answers.iter().all(|(code, offset)| *code == 0 && *offset >= 1), "{answers:?}");
     });
 }
 

@@ -82,10 +82,31 @@ fn refused_as_a_whole(request: &ElectLeadersRequest, refusal: Refusal) -> ElectL
 /// unclean stop must not share their epoch and offset with new ones (H04). What is in a directory that the broker does not
 /// have any more has no leader until it does.
 pub(crate) fn leaderships_at_start(image: &ClusterImage, broker: BrokerId) -> Vec<MetadataRecord> {
-    let partitions = image
+    let lead = |(id, partition)| lead_at_start(image, broker, id, partition);
+    partitions_of(image).filter_map(lead).collect()
+}
+
+/// What takes from `broker` the partitions that it can lead no more.
+pub(crate) fn leaderships_lost(image: &ClusterImage, broker: BrokerId) -> Vec<MetadataRecord> {
+    let give_up = |(id, partition): (_, &PartitionImage)| {
+        (!can_lead(image, partition, broker)).then(|| give_up(broker, id, partition)).flatten()
+    };
+    partitions_of(image).filter_map(give_up).collect()
+}
+
+fn partitions_of(image: &ClusterImage) -> impl Iterator<Item = ((TopicId, PartitionIndex), &PartitionImage)> {
+    image
         .topics()
-        .flat_map(|topic| topic.partitions.iter().map(|(index, partition)| (topic.id, *index, partition.as_ref())));
-    partitions.filter_map(|(id, index, partition)| lead_at_start(image, broker, (id, index), partition)).collect()
+        .flat_map(|topic| topic.partitions.iter().map(|(index, partition)| ((topic.id, *index), partition.as_ref())))
+}
+
+fn give_up(
+    broker: BrokerId,
+    (id, index): (TopicId, PartitionIndex),
+    partition: &PartitionImage,
+) -> Option<MetadataRecord> {
+    let change = PartitionChangeRecord { leader: BrokerId::NONE.0, ..partition_change(id, index) };
+    (partition.leader == broker).then(|| change.into())
 }
 
 fn lead_at_start(
@@ -95,8 +116,7 @@ fn lead_at_start(
     partition: &PartitionImage,
 ) -> Option<MetadataRecord> {
     if !can_lead(image, partition, broker) {
-        let change = PartitionChangeRecord { leader: BrokerId::NONE.0, ..partition_change(id, index) };
-        return (partition.leader == broker).then(|| change.into());
+        return give_up(broker, (id, index), partition);
     }
     let change = PartitionChangeRecord { leader: broker.0, ..partition_change(id, index) };
     if partition.leader == broker {

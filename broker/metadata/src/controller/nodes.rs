@@ -9,7 +9,7 @@ use barnabas_wire::ErrorCode;
 use barnabas_wire::internal::metadata_schema::FeatureLevelRecord;
 use barnabas_wire::internal::node_schema::BrokerRegistrationChangeRecord;
 
-use super::elections::leaderships_at_start;
+use super::elections::{leaderships_at_start, leaderships_lost};
 use super::refusal::Refusal;
 use super::{ControllerCore, Decision};
 use crate::image::{
@@ -113,6 +113,28 @@ impl ControllerCore {
         let leaderships = leaderships_at_start(&work.image, self.node_id());
         work.add_unbounded(leaderships);
         self.decided(work, Ok(epoch))
+    }
+
+    /// Takes note that log directories of `broker` have failed: what they hold has no leader until it starts with them again
+    /// (KIP-858). Nothing when it has no other ones.
+    pub fn fail_directories(&mut self, broker: BrokerId, failed: &[DirectoryId]) -> Decision<()> {
+        let mut work = self.work();
+        let Some(registered) = work.image.broker(broker) else { return self.answered(()) };
+        let left: Vec<Uuid> =
+            registered.directories.iter().filter(|id| !failed.contains(id)).map(|directory| directory.0).collect();
+        if left.is_empty() || left.len() == registered.directories.len() {
+            return self.answered(());
+        }
+        let change = BrokerRegistrationChangeRecord {
+            broker_id: broker.0,
+            broker_epoch: registered.epoch.0,
+            log_dirs: left,
+            ..BrokerRegistrationChangeRecord::default()
+        };
+        work.add_unbounded(vec![change.into()]);
+        let lost = leaderships_lost(&work.image, broker);
+        work.add_unbounded(lost);
+        self.decided(work, ())
     }
 }
 

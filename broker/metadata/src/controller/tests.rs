@@ -99,6 +99,7 @@ impl Story {
                 let (first, count) = decision.response;
                 self.append(format!("{count} from {first}\n"), decision.records)
             }
+            "lose" => self.lose(words),
             "assign" => self.assign(words),
             "happens" => self.happens(words),
             "fence" => self.fence(words),
@@ -396,6 +397,12 @@ impl Story {
         self.append(String::new(), decision.records)
     }
 
+    fn lose(&mut self, words: &[&str]) -> String {
+        let failed: Vec<_> = words.iter().map(|word| directory(word)).collect();
+        let decision = self.core.fail_directories(self.core.node_id(), &failed);
+        self.append(String::new(), decision.records)
+    }
+
     fn commit(&mut self) -> String {
         let records = self.log.remove(0);
         let (image, delta) = self.core.commit(Offset(self.end_offset), LeaderEpoch(1), &records);
@@ -516,8 +523,12 @@ fn shown(record: &MetadataRecord) -> String {
             format!("broker {} epoch {} fenced {}", one.broker_id, one.broker_epoch, one.fenced)
         }
         MetadataRecord::RegisterControllerRecord(one) => format!("controller {}", one.controller_id),
-        MetadataRecord::BrokerRegistrationChangeRecord(one) => {
+        MetadataRecord::BrokerRegistrationChangeRecord(one) if one.log_dirs.is_empty() => {
             format!("broker {} epoch {} fenced {}", one.broker_id, one.broker_epoch, one.fenced)
+        }
+        MetadataRecord::BrokerRegistrationChangeRecord(one) => {
+            let directories: Vec<u8> = one.log_dirs.iter().map(|id| id.0[15]).collect();
+            format!("broker {} epoch {} directories {directories:?}", one.broker_id, one.broker_epoch)
         }
         MetadataRecord::ProducerIdsRecord(one) => format!("producer ids up to {}", one.next_producer_id),
         other => other.name().to_owned(),
