@@ -363,7 +363,7 @@ impl Committer {
         self.bound.borrow_mut().clear();
         let mut table = EntryBuilder::new();
         // What the file that is left said about logs that stand still would be lost with it.
-        for log in directory.logs().iter().filter(|log| log.has_point()) {
+        for log in &directory.logs() {
             if table.padded_bytes() + PARTS_OF_A_LOG_BYTES > self.limits.journal_file_bytes / 4 || !table.has_room() {
                 break;
             }

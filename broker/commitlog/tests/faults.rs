@@ -307,3 +307,53 @@ fn a_late_open_meets_no_folder_of_another_topic() {
         });
     });
 }
+
+/// Kafka's checkpoint knows logs by the names of their topics. A topic is dropped and made again, and the process dies while
+/// the new log is being made.
+#[test]
+fn a_log_in_the_making_is_not_taken_for_the_one_before() {
+    let again = TopicPartition { topic_id: TopicId(Uuid([8; 16])), partition: PartitionIndex(0) };
+    simulate(13, Config::default(), move |world| {
+        let node = world.node("broker");
+        live(world, &node, |env| {
+            Box::pin(async move {
+                let (owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, LogConfig::default()).await;
+                for _ in 0..3 {
+                    append(&log, batch(100)).await.expect("works");
+                }
+                let report = directory.close().await.expect("a healthy disk");
+                owner.close(vec![report], 1).await.expect("a healthy disk");
+            })
+        });
+        node.crash();
+        let slow = node.clone();
+        live(world, &node, move |env| {
+            let slow = slow.clone();
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, LogConfig::default()).await;
+                assert_eq!(log.end_offset(), Offset(3));
+                log.delete().await.expect("works");
+                slow.on_disk_call(|call| {
+                    let is_it = call.kind == DiskCallKind::Open && call.path.ends_with("t-0/00000000000000000000.log");
+                    if is_it { DiskVerdict::Delay(MINUTE * 60) } else { DiskVerdict::Pass }
+                });
+                let making = Rc::clone(&directory);
+                env.spawn("make", async move { drop(Log::open(&making, again, "t", LogConfig::default()).await) })
+                    .detach();
+                env.sleep(Duration::from_secs(1)).await;
+            })
+        });
+        node.crash();
+        node.on_disk_call(|_| DiskVerdict::Pass);
+        live(world, &node, move |env| {
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let opened = Log::open(&directory, again, "t", LogConfig::default()).await;
+                let (log, report) = opened.expect("the folder is the new topic's");
+                assert_eq!((log.end_offset(), report.damaged), (Offset(0), Vec::new()));
+            })
+        });
+    });
+}

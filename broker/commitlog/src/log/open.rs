@@ -102,19 +102,29 @@ impl Log {
         };
         let log = Self::bare(directory, partition, topic, config, folder.clone());
         let report = match listed {
-            None => match log.create().await {
-                Ok(report) => report,
-                Err(error) => {
-                    log.uncreate(&error).await;
-                    return Err(fault(error));
+            None => {
+                directory.register(&log);
+                // Before anything has the name of the log: the checkpoint files may still speak of an earlier one.
+                let noted = directory.committer.note_durably(directory, &log, Note::Point).await;
+                if let Err(error) = noted {
+                    directory.forget(partition);
+                    return Err(OpenLogError::Storage(error));
                 }
-            },
+                match log.create().await {
+                    Ok(report) => report,
+                    Err(error) => {
+                        log.uncreate(&error).await;
+                        return Err(fault(error));
+                    }
+                }
+            }
             Some(listing) => {
                 log.check_topic(&listing).await?;
-                log.load_state(listing).await.map_err(fault)?
+                let report = log.load_state(listing).await.map_err(fault)?;
+                directory.register(&log);
+                report
             }
         };
-        directory.register(&log);
         directory.env.observe(&Observation::LogLoaded {
             partition,
             kind: report.kind,
@@ -124,14 +134,6 @@ impl Log {
         });
         log.reserve().await.map_err(fault)?;
         log.after_open();
-        if report.kind == RestartKind::Fresh {
-            // From here on the journal speaks for this log: the checkpoint files may still name an earlier one.
-            let noted = directory.committer.note_durably(directory, &log, Note::Point).await;
-            if let Err(error) = noted {
-                log.uncreate(&io::Error::from(error.kind)).await;
-                return Err(OpenLogError::Storage(error));
-            }
-        }
         Ok((log, report))
     }
 
@@ -158,7 +160,7 @@ impl Log {
         folder: PathBuf,
     ) -> Rc<Self> {
         let env = directory.env.clone();
-        let key = checkpoint_key(topic, partition);
+        let first_dirty = Self::first_dirty_found(directory, topic, partition);
         let empty = Segment::new(Offset::ZERO, env.wall(), 0);
         let state = State {
             rules: rules(&config),
@@ -192,7 +194,7 @@ impl Log {
             sealing: VecDeque::new(),
             unindexed: BTreeSet::new(),
             unsure: BTreeSet::new(),
-            first_dirty: directory.found.cleaner_points.get(&key).copied(),
+            first_dirty,
             is_cleaning: false,
             epochs_on_disk: None,
             is_replacing: false,
@@ -212,6 +214,14 @@ impl Log {
         })
     }
 
+    /// Where cleaning goes on, as Kafka's checkpoint has it. That knows a log by its name, and may speak of an earlier one,
+    /// from further than what the journal knows of this one.
+    fn first_dirty_found(directory: &LogDirectory, topic: &str, partition: TopicPartition) -> Option<Offset> {
+        let point = directory.found.points.get(&partition);
+        let noted = directory.found.cleaner_points.get(&checkpoint_key(topic, partition)).copied();
+        noted.filter(|offset| point.is_none_or(|point| *offset <= point.durable))
+    }
+
     /// Makes the folder and an empty first segment. Durable with the first commit, which syncs the names; what is empty
     /// until then may as well be created again.
     async fn create(self: &Rc<Self>) -> io::Result<LoadReport> {
@@ -221,6 +231,7 @@ impl Log {
         {
             let mut state = self.state.borrow_mut();
             state.segments = vec![segment];
+            state.first_dirty = None;
             state.restage(self.env.wall());
             let folders = [self.folder.clone(), self.directory.path.clone()];
             state.uncommitted.folders.extend(folders);

@@ -19,12 +19,6 @@ impl Log {
         self.state.borrow().point()
     }
 
-    /// Whether there is anything to tell.
-    pub(crate) fn has_point(&self) -> bool {
-        let state = self.state.borrow();
-        state.synced > Offset::ZERO || state.log_start_due > Offset::ZERO
-    }
-
     /// Has the journal say where the log stands.
     pub(crate) fn note_point(self: &Rc<Self>) {
         self.directory.committer.note(&self.directory, self, Note::Point);
