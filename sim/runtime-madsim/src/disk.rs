@@ -19,6 +19,9 @@ use crate::node::Operation;
 use crate::volume::{Inode, Volume};
 use crate::world::World;
 
+/// Longest that a slow disk takes for one operation: Linux gives up a command of a SCSI device after 30 s.
+const COMMAND_MAX_NS: u64 = 30_000_000_000;
+
 /// The file system of one node, as one of its shards sees it.
 pub(crate) struct SimDisk {
     place: Place,
@@ -202,7 +205,8 @@ impl Place {
         let extra_ns = judged.extra_ns;
         let node = self.key.node();
         let drawn_ns = self.world.draw_ns("disk", span, u64::from(node.0), self.next_ordinal());
-        let delay_ns = drawn_ns.saturating_mul(self.world.with_node(node, |state| state.disk_slowdown));
+        let slowed_ns = drawn_ns.saturating_mul(self.world.with_node(node, |state| state.disk_slowdown));
+        let delay_ns = slowed_ns.min(drawn_ns.max(COMMAND_MAX_NS));
         let told = self.world.is_told_of_disks().then(|| (call.kind, call.path.to_owned()));
         let begun = self.world.with_node(node, |state| begin(&state.volume));
         let (sender, receiver) = oneshot::channel();
