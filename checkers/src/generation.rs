@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::Offset;
-use barnabas_history::{Call, CallView, ClientLife, Evidence, LogName, Membership, Outcome, What};
-use barnabas_plan::GroupName;
+use barnabas_history::{Call, CallId, CallView, ClientLife, Evidence, LogName, Membership, Outcome, What};
+use barnabas_plan::{GroupName, Plan};
 
 use crate::facts::{Facts, survives};
 use crate::verdict::{Court, shown};
@@ -150,24 +150,79 @@ struct Birth {
     members: BTreeSet<ClientLife>,
 }
 
+impl Birth {
+    /// Whether the group may be another one by the time at which `by` is assigned something in `generation`.
+    fn is_over(&self, by: ClientLife, generation: i32, signs: &Signs<'_>, now_ns: u64) -> bool {
+        if generation <= 1 && self.top > 1 {
+            return true;
+        }
+        // A group that everybody left or was silent in for too long, and that nobody committed for: Kafka's cleanup of
+        // expired offsets forgets it (`GroupCoordinatorShard.cleanupExpiredOffsets`, `maybeDeleteGroup`). Of the first
+        // generations of the next one nobody may have learned.
+        let is_gone = |member: &ClientLife| *member == by || signs.may_be_expired(*member, now_ns);
+        let may_be_forgotten = now_ns >= signs.forgets_after_ns && self.members.iter().all(is_gone);
+        let goes_back = generation < self.top || generation == self.top && (generation <= 1 || !self.is_member(by));
+        may_be_forgotten && goes_back
+    }
+
+    fn is_member(&self, by: ClientLife) -> bool {
+        self.members.contains(&by)
+    }
+}
+
+/// When clients last showed that they were alive. One that does not, while it waits for what a broker does not answer, may
+/// have sent no heartbeats either.
+struct Signs<'a> {
+    plan: &'a Plan,
+    callers: BTreeMap<CallId, ClientLife>,
+    last_ns: BTreeMap<ClientLife, u64>,
+    /// Before that no empty group is forgotten.
+    forgets_after_ns: u64,
+}
+
+impl<'a> Signs<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        /// Kafka's default of `offsets.retention.check.interval.ms`.
+        const CHECK_INTERVAL_MS: u64 = 600_000;
+        let interval_ms = plan.knobs.number("broker.offsets.retention.check.interval.ms", CHECK_INTERVAL_MS);
+        Self { plan, callers: BTreeMap::new(), last_ns: BTreeMap::new(), forgets_after_ns: interval_ms * 1_000_000 }
+    }
+
+    fn note(&mut self, what: &What, now_ns: u64) {
+        let by = match what {
+            What::Invoked { id, by, .. } => {
+                self.callers.insert(*id, *by);
+                *by
+            }
+            What::Ended { id, .. } => match self.callers.get(id) {
+                Some(by) => *by,
+                None => return,
+            },
+            What::Member { by, .. } | What::Reborn { by } => *by,
+            What::Observed { .. } | What::Happened(_) => return,
+        };
+        self.last_ns.insert(by, now_ns);
+    }
+
+    /// Whether the session of a member may have run out.
+    fn may_be_expired(&self, member: ClientLife, now_ns: u64) -> bool {
+        let planned = self.plan.clients.iter().find(|planned| planned.name == member.client);
+        let (Some(planned), Some(last_ns)) = (planned, self.last_ns.get(&member)) else { return false };
+        now_ns.saturating_sub(*last_ns) > planned.session_timeout_ms * 1_000_000
+    }
+}
+
 impl Rebirths {
     fn new(evidence: &Evidence) -> Self {
         let mut births = BTreeMap::<GroupName, Vec<usize>>::new();
         let mut groups = BTreeMap::<GroupName, Birth>::new();
-        let forgets_after = forgets_empty_groups_after(evidence);
+        let mut signs = Signs::new(&evidence.plan);
         for (at, step) in evidence.steps.iter().enumerate() {
+            let now_ns = step.at.0;
             match &step.what {
                 What::Member { by, change: Membership::Assigned { group, generation, .. } } => {
                     let birth = groups.entry(*group).or_default();
-                    // A group that everybody left and that nobody committed for: Kafka's cleanup of expired offsets
-                    // forgets it (`GroupCoordinatorShard.cleanupExpiredOffsets`, `maybeDeleteGroup`). Of the first
-                    // generations of the next one nobody may have learned.
-                    let may_be_forgotten =
-                        step.at.0 >= forgets_after && birth.members.iter().all(|member| member == by);
-                    let is_known = birth.members.contains(by);
-                    let goes_back =
-                        *generation < birth.top || *generation == birth.top && (*generation <= 1 || !is_known);
-                    if *generation <= 1 && birth.top > 1 || may_be_forgotten && goes_back {
+                    if birth.is_over(*by, *generation, &signs, now_ns) {
                         births.entry(*group).or_default().push(at);
                         *birth = Birth::default();
                     }
@@ -182,6 +237,7 @@ impl Rebirths {
                 }
                 What::Invoked { .. } | What::Ended { .. } | What::Observed { .. } | What::Happened(_) => {}
             }
+            signs.note(&step.what, now_ns);
         }
         Self(births)
     }
@@ -190,13 +246,6 @@ impl Rebirths {
         let births = self.0.get(&group).map_or(0, |births| births.partition_point(|birth| *birth <= position));
         u32::try_from(births).expect("few rebirths")
     }
-}
-
-/// Simulated time, in nanoseconds, before which no empty group is forgotten.
-fn forgets_empty_groups_after(evidence: &Evidence) -> u64 {
-    /// Kafka's default of `offsets.retention.check.interval.ms`.
-    const CHECK_INTERVAL_MS: u64 = 600_000;
-    evidence.plan.knobs.number("broker.offsets.retention.check.interval.ms", CHECK_INTERVAL_MS) * 1_000_000
 }
 
 #[cfg(test)]
@@ -219,9 +268,14 @@ mod tests {
                 // Of the next group nobody saw the first generation.
                 sweeps(durable().assigned(1, 2, None).revoked(1)).assigned(2, 2, None).commits(2, 2, 3),
                 sweeps(durable().assigned(1, 2, None).assigned(1, 3, None).revoked(1)).assigned(2, 2, None),
+                // Who says nothing for longer than its session is a member no more.
+                sweeps(durable().assigned(1, 1, None)).waits(SESSION_MS + 10).assigned(2, 1, None).commits(2, 1, 3),
             ],
         );
     }
+
+    /// Of the clients of a piece.
+    const SESSION_MS: u64 = 6_000;
 
     /// Groups that are empty are forgotten at any time.
     fn sweeps(piece: Piece) -> Piece {
@@ -238,6 +292,8 @@ mod tests {
                 durable().assigned(1, 2, None).commits(2, 2, 5),
                 durable().assigned(1, 1, None).revoked(1).assigned(2, 1, None),
                 sweeps(durable().assigned(1, 1, None)).assigned(2, 1, None),
+                sweeps(durable().assigned(1, 1, None)).waits(SESSION_MS - 10).assigned(2, 1, None),
+                durable().assigned(1, 1, None).waits(SESSION_MS + 10).assigned(2, 1, None),
                 sweeps(durable().assigned(1, 2, None).assigned(1, 3, None)).assigned(2, 2, None),
                 sweeps(durable().assigned(1, 2, None)).assigned(2, 2, None),
                 durable().assigned(1, 2, None).assigned(1, 3, None).revoked(1).assigned(2, 2, None),
