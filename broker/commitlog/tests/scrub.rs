@@ -10,7 +10,7 @@ use std::rc::Rc;
 use barnabas_base::Offset;
 use barnabas_commitlog::{CleanupPolicy, Log, LogConfig, ReadBound, ReadError};
 use barnabas_runtime::Segment;
-use barnabas_wire::record::BatchHeader;
+use barnabas_wire::record::{BatchHeader, Tail, batches};
 use bytes::Bytes;
 use support::*;
 
@@ -233,6 +233,44 @@ async fn cleaned(log: &Rc<Log>) {
     log.wait_high_watermark(log.end_offset()).await.expect("the directory works");
     log.roll().await.expect("rolls");
     log.clean(None).await.expect("cleans");
+}
+
+/// An index names boundaries within what is damaged: the read that finds the damage ends before it all the same.
+#[test]
+fn the_read_that_finds_damage_ends_before_it_however_much_it_asks_for() {
+    let config = LogConfig { index_interval_bytes: 1, ..small_segments() };
+    for count in 1..=7 {
+        let path = folder("scrub_ends_before");
+        let [first, second] = [path.clone(), path.clone()];
+        let filling = config.clone();
+        run(async move |env| {
+            let start = Start::new(&env, &first).await;
+            let (log, _) = start.open(filling).await;
+            filled(&log).await;
+            start.close().await;
+        });
+        let (file, position, header) = batches_of(&path).swap_remove(2);
+        flip_bit(&file, position + 6, 1);
+        flip_bit(&file, position + u64::from(header.size_bytes) + 70, 3);
+        let (asked, opening) = (u64::from(header.size_bytes) * count, config.clone());
+        run(async move |env| {
+            let start = Start::new(&env, &second).await;
+            let (log, _) = start.open(opening).await;
+            let max_bytes = usize::try_from(asked).expect("small");
+            let read = log.read_bytes(Offset(0), max_bytes, ReadBound::HighWatermark).await.expect("sound at first");
+            let expected = i64::try_from(count.min(2)).expect("small") * 2;
+            assert_eq!(read.next_offset, Offset(expected), "{count} batches were asked for");
+            let ends: Vec<_> = batches(&read.bytes, Tail::MustBeWhole)
+                .map(|batch| batch.expect("whole").header().end_offset())
+                .collect();
+            assert_eq!(ends.last(), Some(&Offset(expected)), "{count} batches were asked for");
+            assert_eq!(
+                log.damaged_ranges().iter().map(|range| (range.from.0, range.to.0)).collect::<Vec<_>>(),
+                [(4, 14)]
+            );
+            start.close().await;
+        });
+    }
 }
 
 #[test]

@@ -185,7 +185,10 @@ impl Log {
             let state = self.state.borrow();
             let Some(segment) = state.segment(base) else { return Ok((position, None)) };
             let boundary = segment.indexes.as_ref().and_then(|indexes| indexes.offset.boundary_at_or_below(limit));
-            (segment.size, boundary.unwrap_or(0).max(position))
+            let start = boundary.unwrap_or(0).max(position);
+            // What is listed since the index was made may hold boundaries that it names.
+            let damaged = state.damage.at_position(base, start).map_or(start, |range| range.from_position);
+            (segment.size, damaged.max(position))
         };
         let file = self.segment_file(base).await?;
         let mut window = Window::new(&*file, size);
