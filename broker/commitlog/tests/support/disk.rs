@@ -2,9 +2,11 @@
 //! Syncs only tell, unless the test asks for real ones: what these tests undo is a process, not the power.
 #![allow(unreachable_pub, reason = "each test file is a crate of its own")]
 
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::task::Poll;
 
 use barnabas_runtime::{DirEntry, Disk, Env, File, FileHandle, Local, LockGuard, OpenMode, Space};
 use bytes::Bytes;
@@ -162,6 +164,19 @@ impl Disk for WatchedDisk {
     }
 }
 
+/// Ends when it is asked for the second time: a device answers nothing on the spot, however fast the thread that asks it.
+async fn a_moment() {
+    let mut has_waited = false;
+    poll_fn(move |context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 struct WatchedFile {
     inner: Rc<dyn File>,
     watch: Watch,
@@ -174,7 +189,12 @@ impl File for WatchedFile {
     }
 
     fn read_at(&self, offset: u64, len: usize) -> Local<'_, io::Result<Bytes>> {
-        self.inner.read_at(offset, len)
+        Box::pin(async move {
+            if self.manner.reads_from_device {
+                a_moment().await;
+            }
+            self.inner.read_at(offset, len).await
+        })
     }
 
     fn try_read_at(&self, offset: u64, len: usize) -> Option<io::Result<Bytes>> {
