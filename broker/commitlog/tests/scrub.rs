@@ -27,6 +27,11 @@ fn small_segments() -> LogConfig {
     LogConfig { segment_bytes: 2_000, ..LogConfig::default() }
 }
 
+/// With an index entry for each batch, so that a start has little to walk through.
+fn dense() -> LogConfig {
+    LogConfig { index_interval_bytes: 1, ..small_segments() }
+}
+
 fn compacted() -> LogConfig {
     let cleanup = CleanupPolicy { compact: true, delete: false };
     LogConfig { cleanup, min_cleanable_ratio: 0.0, ..small_segments() }
@@ -188,26 +193,35 @@ fn what_rots_on_the_device_is_not_sent_from_a_file() {
 #[test]
 fn what_rots_while_the_log_is_closed_is_not_served() {
     let path = folder("scrub_closed");
-    for clean in [true, false] {
+    // A clean stop, a crash, and a clean stop of the life that followed a crash.
+    for (clean, lives) in [(true, 1), (false, 1), (true, 2)] {
         for index in [3, 6, 7, 15, 16] {
             for byte in PLACES {
                 let _ = std::fs::remove_dir_all(&path);
-                let (first, second) = (path.clone(), path.clone());
+                let (first, between, second) = (path.clone(), path.clone(), path.clone());
                 let before = run(async move |env| {
                     let start = Start::new(&env, &first).await;
-                    let (log, _) = start.open(small_segments()).await;
+                    let (log, _) = start.open(dense()).await;
                     filled(&log).await;
                     let before = served(&log).await;
-                    if clean {
+                    if clean && lives == 1 {
                         start.close().await;
                     }
                     before
                 });
+                if lives == 2 {
+                    run(async move |env| {
+                        let start = Start::new(&env, &between).await;
+                        let (log, _) = start.open(dense()).await;
+                        log.wait_high_watermark(Offset(2 * BATCHES)).await.expect("committed like an append");
+                        start.close().await;
+                    });
+                }
                 let (file, position, header) = batches_of(&path).swap_remove(index);
                 flip_bit(&file, position + byte, 3);
                 run(async move |env| {
                     let start = Start::new(&env, &second).await;
-                    let (log, report) = start.open(small_segments()).await;
+                    let (log, report) = start.open(dense()).await;
                     // Without a clean stop the journal has it all once more, and puts it back.
                     log.wait_high_watermark(Offset(2 * BATCHES)).await.expect("committed like an append");
                     assert_eq!(report.end_offset, Offset(2 * BATCHES), "clean {clean}, batch {index}, byte {byte}");
@@ -238,24 +252,22 @@ async fn cleaned(log: &Rc<Log>) {
 /// An index names boundaries within what is damaged: the read that finds the damage ends before it all the same.
 #[test]
 fn the_read_that_finds_damage_ends_before_it_however_much_it_asks_for() {
-    let config = LogConfig { index_interval_bytes: 1, ..small_segments() };
     for count in 1..=7 {
         let path = folder("scrub_ends_before");
         let [first, second] = [path.clone(), path.clone()];
-        let filling = config.clone();
         run(async move |env| {
             let start = Start::new(&env, &first).await;
-            let (log, _) = start.open(filling).await;
+            let (log, _) = start.open(dense()).await;
             filled(&log).await;
             start.close().await;
         });
         let (file, position, header) = batches_of(&path).swap_remove(2);
         flip_bit(&file, position + 6, 1);
         flip_bit(&file, position + u64::from(header.size_bytes) + 70, 3);
-        let (asked, opening) = (u64::from(header.size_bytes) * count, config.clone());
+        let asked = u64::from(header.size_bytes) * count;
         run(async move |env| {
             let start = Start::new(&env, &second).await;
-            let (log, _) = start.open(opening).await;
+            let (log, _) = start.open(dense()).await;
             let max_bytes = usize::try_from(asked).expect("small");
             let read = log.read_bytes(Offset(0), max_bytes, ReadBound::HighWatermark).await.expect("sound at first");
             let expected = i64::try_from(count.min(2)).expect("small") * 2;

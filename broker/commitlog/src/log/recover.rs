@@ -14,6 +14,7 @@ use super::locate::read_some;
 use super::open::Listing;
 use super::{LoadReport, Log};
 use crate::FlushPolicy;
+use crate::check::Checksums;
 use crate::damage::DamagedRange;
 use crate::directory::checkpoint_key;
 use crate::index::{OffsetIndex, TimeIndex};
@@ -347,6 +348,7 @@ impl Log {
             }
             rebuilt.last_end = header.end_offset();
             rebuilt.push(header, interval);
+            rebuilt.sum(batch);
             position += u64::from(header.size_bytes);
         }
         None
@@ -415,6 +417,7 @@ impl Log {
         rebuilt.segment.unindexed_bytes = interval + 1;
         rebuilt.segment.size = start.position;
         rebuilt.size = start.position;
+        rebuilt.checks = None;
         rebuilt.last_end = header.base_offset;
         if is_active {
             let first = read_some(&*file, 0, HEADER_BYTES).await?;
@@ -700,11 +703,26 @@ pub(crate) struct Rebuilt {
     size: u64,
     last_end: Offset,
     aborted: Vec<AbortedTxn>,
+    /// Of all that was walked, where that is all there is and none of it is damaged.
+    checks: Option<Checksums>,
 }
 
 impl Rebuilt {
     fn new(base: Offset) -> Self {
-        Self { segment: Segment::new(base, TimestampMs::NONE, 0), size: 0, last_end: base, aborted: Vec::new() }
+        Self {
+            segment: Segment::new(base, TimestampMs::NONE, 0),
+            size: 0,
+            last_end: base,
+            aborted: Vec::new(),
+            checks: Some(Checksums::written_here()),
+        }
+    }
+
+    /// Adds a batch that was found sound to the checksums.
+    fn sum(&mut self, batch: &Batch) {
+        if let Some(checks) = &mut self.checks {
+            checks.push_batch(batch.header(), [&batch.bytes()[..]]);
+        }
     }
 
     fn push(&mut self, header: &BatchHeader, interval: u32) {
@@ -717,11 +735,15 @@ impl Rebuilt {
     fn skip(&mut self, position: u64, offset: Offset) {
         self.size = position;
         self.last_end = offset;
+        self.checks = None;
     }
 
     /// Hands the caches to the segment, which ends where the walk ended.
     pub(crate) fn install(self, segment: &mut Segment) {
         segment.size = self.size;
+        if let Some(checks) = self.checks.filter(|checks| checks.covers(self.size)) {
+            segment.checks = checks;
+        }
         segment.indexes = self.segment.indexes;
         segment.largest = self.segment.largest;
         segment.unindexed_bytes = self.segment.unindexed_bytes;

@@ -92,7 +92,7 @@ impl Log {
         which: Which,
         bytes_per_second: u64,
     ) -> io::Result<bool> {
-        self.load_checks(base, which).await?;
+        self.load_checks(base).await?;
         let (ranges, layout) = {
             // Let go of before the pauses below: a segment that is deleted meanwhile gives its room back.
             let file = self.segment_file(base).await?;
@@ -291,15 +291,13 @@ impl Log {
     }
 
     /// Has the checksums of a segment in memory, as far as its check file or this process knows them. The rest is made from
-    /// the segment, once every batch of it has been found sound: of an active one only when all of it is compared.
-    async fn load_checks(self: &Rc<Self>, base: Offset, which: Which) -> io::Result<()> {
+    /// the segment, once every batch of it has been found sound.
+    async fn load_checks(self: &Rc<Self>, base: Offset) -> io::Result<()> {
         let (size, is_active, layout) = {
             let state = self.state.borrow();
             let is_active = state.active().base == base;
             match state.segment(base) {
-                Some(segment) if segment.checks.covers(segment.size) || is_active && which == Which::Unseen => {
-                    return Ok(());
-                }
+                Some(segment) if segment.checks.covers(segment.size) => return Ok(()),
                 Some(segment) => (segment.size, is_active, state.layout),
                 None => return Ok(()),
             }
@@ -313,8 +311,14 @@ impl Log {
         if is_new && !is_active { self.write_caches_if_room(base).await } else { Ok(()) }
     }
 
+    /// Has the checksums of a segment complete before a start may trust it without walking through it: a false offset in it
+    /// is found by them alone.
+    pub(crate) async fn sum_up(self: &Rc<Self>, base: Offset) -> io::Result<()> {
+        self.load_checks(base).await
+    }
+
     /// After a start the checksums of the active segment go on where its check file ends; without one they are made when
-    /// the log is scrubbed.
+    /// the segment is read.
     pub(crate) async fn resume_checks(self: &Rc<Self>) -> io::Result<()> {
         let (base, size, layout) = {
             let state = self.state.borrow();

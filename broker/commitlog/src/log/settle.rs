@@ -108,6 +108,11 @@ impl Log {
         small_file::write_cache(&*self.env.disk, &self.path_of(snapshot), capture.snapshot.clone()).await?;
         // What is settled is trusted whole: the indexes of the segments before this one too.
         self.wait_until_sealed(capture.segment).await;
+        match self.sum_up(capture.segment).await {
+            // Cut meanwhile: the next point will do.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            summed => summed?,
+        }
         self.write_caches(capture.segment).await?;
         self.write_epochs().await?;
         if let Some(offset) = self.settle_at(capture, layout, policy) {
