@@ -97,6 +97,7 @@ marks! {
     JOURNAL_OF_GONE_TOPIC = "journal-of-gone-topic", "A replay left out a log whose folder is gone or another topic's.";
     JOURNAL_OF_GONE_SEGMENT = "journal-of-gone-segment", "A replay left out batches of a segment that is gone.";
     JOURNAL_STAGED_LEFT = "journal-staged-left", "A start found points that a crash had kept from their name.";
+    JOURNALS_WERE_OVER = "journals-were-over", "A start removed journals that a clean stop had no time to remove.";
     POINTS_KEPT = "points-kept", "A start kept what journals said for the next one, and removed them.";
     RESERVE_GIVEN_BACK = "reserve-given-back", "A start or stop on a nearly full device gave the reserve back.";
     DELETED_FOLDER_REMOVED = "deleted-folder-removed", "A start removed the folder of a topic that had been deleted.";

@@ -231,6 +231,8 @@ pub const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
 pub const RESERVE: &str = ".barnabas-reserve";
 /// Journal file with the points that a start found, until the journals of this run say more.
 pub const JOURNAL_POINTS: &str = ".barnabas-journal-points";
+/// Empty file that says that the journals beside it are over: checkpoints tell what they told.
+pub const JOURNALS_OVER: &str = ".barnabas-journals-over";
 /// How names of journal files begin; shard, dot and file letter follow.
 pub const JOURNAL_PREFIX: &str = ".barnabas-journal-";
 

@@ -18,8 +18,8 @@ use crate::checkpoint::{
 use crate::journal::format::{EntryBuilder, FileHeader, Part, Point};
 use crate::journal::replay::{ReplayError, Replayed, replay};
 use crate::name::{
-    CLEAN_SHUTDOWN, CLEANER_POINTS, Folder, HIGH_WATERMARKS, JOURNAL_POINTS, JOURNAL_PREFIX, LOCK, LOG_STARTS,
-    META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, stray_folder_name,
+    CLEAN_SHUTDOWN, CLEANER_POINTS, Folder, HIGH_WATERMARKS, JOURNAL_POINTS, JOURNAL_PREFIX, JOURNALS_OVER, LOCK,
+    LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, stray_folder_name,
 };
 use crate::{OpenDirectoryError, ReplayReport, StorageError, small_file};
 
@@ -156,7 +156,12 @@ impl DirectoryOwner {
         let clean_broker_epoch = take_clean_marker(env, path).await.map_err(fault)?;
         // A topic may have a name that begins like those of journals.
         let is_file = |entry: &DirEntry| entry.kind == FileKind::File;
-        let files: Vec<String> = entries.into_iter().filter(is_file).map(|entry| entry.name).collect();
+        let mut files: Vec<String> = entries.into_iter().filter(is_file).map(|entry| entry.name).collect();
+        if files.iter().any(|name| name == JOURNALS_OVER) {
+            barnabas_base::reachable!(env, JOURNALS_WERE_OVER);
+            remove_journals(env, path, &files).await.map_err(fault)?;
+            files.clear();
+        }
         let replayed = replay(env, path, directory_id, &files).await.map_err(|error| match error {
             ReplayError::Version { file, version } => OpenDirectoryError::JournalVersion { file, version },
             ReplayError::Io(error) => fault(error),
@@ -229,7 +234,8 @@ impl DirectoryOwner {
 
     /// The last act of a clean stop, after every shard has closed its handle: checkpoints, then the journals go, then the
     /// marker comes. In this order: a log's start stands in the journals alone until the checkpoints are written, and a
-    /// stop that is cut short in between is a crash. Gives the lock back.
+    /// stop that is cut short in between is a crash. The journals are declared to be over first: some of them without the
+    /// others would tell less than the checkpoints do, and be believed. Gives the lock back.
     ///
     /// # Errors
     /// [`StorageError`]: the next start will take this stop for a crash.
@@ -239,11 +245,12 @@ impl DirectoryOwner {
         }
         let fault = |error: io::Error| StorageError::new(&self.path.display().to_string(), &error);
         // What journals and points say is in Kafka's checkpoints and in complete files by now.
-        for entry in self.env.disk.list(&self.path).await.map_err(fault)? {
-            if entry.kind == FileKind::File && entry.name.starts_with(JOURNAL_PREFIX) {
-                small_file::remove(&*self.env.disk, &self.path.join(&entry.name)).await.map_err(fault)?;
-            }
-        }
+        let over = self.path.join(JOURNALS_OVER);
+        small_file::replace(&*self.env.disk, &over, Bytes::new()).await.map_err(fault)?;
+        let entries = self.env.disk.list(&self.path).await.map_err(fault)?;
+        let is_file = |entry: &DirEntry| entry.kind == FileKind::File;
+        let files: Vec<String> = entries.into_iter().filter(is_file).map(|entry| entry.name).collect();
+        remove_journals(&self.env, &self.path, &files).await.map_err(fault)?;
         let marker = self.path.join(CLEAN_SHUTDOWN);
         let text = Bytes::from(format_clean_shutdown(broker_epoch));
         small_file::replace(&*self.env.disk, &marker, text).await.map_err(fault)
@@ -365,6 +372,15 @@ async fn identify(
         small_file::replace(&*env.disk, &file, text).await.map_err(fault)?;
     }
     Ok((properties, is_fresh))
+}
+
+/// Removes journals that are over, and only then the word of it.
+async fn remove_journals(env: &Env, path: &Path, files: &[String]) -> io::Result<()> {
+    for name in files.iter().filter(|name| name.starts_with(JOURNAL_PREFIX)) {
+        small_file::remove(&*env.disk, &path.join(name)).await?;
+    }
+    env.disk.sync_dir(path).await?;
+    small_file::remove(&*env.disk, &path.join(JOURNALS_OVER)).await
 }
 
 async fn take_clean_marker(env: &Env, path: &Path) -> io::Result<Option<i64>> {
