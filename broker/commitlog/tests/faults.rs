@@ -9,8 +9,8 @@ use barnabas_base::{
     BrokerId, Budget, LeaderEpoch, Observation, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid,
 };
 use barnabas_commitlog::{
-    AppendError, AppendOptions, AppendOrigin, DirectoryOptions, DirectoryOwner, Log, LogConfig, LogDirectory,
-    ReadBound, ReadError, ShardOptions,
+    AppendError, AppendOptions, AppendOrigin, DirectoryOptions, DirectoryOwner, LoadReport, Log, LogConfig,
+    LogDirectory, ReadBound, ReadError, ShardOptions,
 };
 use barnabas_runtime::{Env, Local};
 use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, World, simulate};
@@ -260,11 +260,16 @@ fn fail_one_sync(node: &Node) {
     });
 }
 
+/// Opens the log of the topic that was made again in the place of the first one.
+async fn open_again(directory: &Rc<LogDirectory>) -> (Rc<Log>, LoadReport) {
+    let partition = TopicPartition { topic_id: TopicId(Uuid([8; 16])), partition: PartitionIndex(0) };
+    Log::open(directory, partition, "t", LogConfig::default()).await.expect("the name is free, or the topic's")
+}
+
 /// What the first commit after a start writes again is opened late, when the log has been deleted and its topic made again
 /// in the same place.
 #[test]
 fn a_late_open_meets_no_folder_of_another_topic() {
-    let again = TopicPartition { topic_id: TopicId(Uuid([8; 16])), partition: PartitionIndex(0) };
     simulate(12, Config::default(), move |world| {
         let node = world.node("broker");
         live(world, &node, |env| {
@@ -291,7 +296,7 @@ fn a_late_open_meets_no_folder_of_another_topic() {
                 env.spawn("append", async move { drop(append(&appended, batch(100)).await) }).detach();
                 env.sleep(Duration::from_millis(10)).await;
                 log.delete().await.expect("works");
-                let (log, _) = Log::open(&directory, again, "t", LogConfig::default()).await.expect("the name is free");
+                let (log, _) = open_again(&directory).await;
                 append(&log, batch(100)).await.expect("works");
                 env.sleep(Duration::from_secs(2)).await;
             })
@@ -300,8 +305,7 @@ fn a_late_open_meets_no_folder_of_another_topic() {
         live(world, &node, move |env| {
             Box::pin(async move {
                 let (_owner, directory) = start(&env, "/one").await;
-                let opened = Log::open(&directory, again, "t", LogConfig::default()).await;
-                let (log, _) = opened.expect("the folder is the new topic's");
+                let (log, _) = open_again(&directory).await;
                 assert_eq!(log.end_offset(), Offset(1));
             })
         });
@@ -312,7 +316,6 @@ fn a_late_open_meets_no_folder_of_another_topic() {
 /// the new log is being made.
 #[test]
 fn a_log_in_the_making_is_not_taken_for_the_one_before() {
-    let again = TopicPartition { topic_id: TopicId(Uuid([8; 16])), partition: PartitionIndex(0) };
     simulate(13, Config::default(), move |world| {
         let node = world.node("broker");
         live(world, &node, |env| {
@@ -340,8 +343,7 @@ fn a_log_in_the_making_is_not_taken_for_the_one_before() {
                     if is_it { DiskVerdict::Delay(MINUTE * 60) } else { DiskVerdict::Pass }
                 });
                 let making = Rc::clone(&directory);
-                env.spawn("make", async move { drop(Log::open(&making, again, "t", LogConfig::default()).await) })
-                    .detach();
+                env.spawn("make", async move { drop(open_again(&making).await) }).detach();
                 env.sleep(Duration::from_secs(1)).await;
             })
         });
@@ -350,8 +352,7 @@ fn a_log_in_the_making_is_not_taken_for_the_one_before() {
         live(world, &node, move |env| {
             Box::pin(async move {
                 let (_owner, directory) = start(&env, "/one").await;
-                let opened = Log::open(&directory, again, "t", LogConfig::default()).await;
-                let (log, report) = opened.expect("the folder is the new topic's");
+                let (log, report) = open_again(&directory).await;
                 assert_eq!((log.end_offset(), report.damaged), (Offset(0), Vec::new()));
             })
         });

@@ -28,17 +28,16 @@ impl LogDirs {
     pub(crate) async fn open(shard: &Rc<Shard>) -> Result<Self, String> {
         let mut dirs = Self { owners: Vec::new(), seeds: Vec::new(), failed: Vec::new(), new: Vec::new() };
         let paths = shard.options.log_dirs();
+        let (first, are_several) = (paths[0].clone(), paths.len() > 1);
         let mut old = Vec::new();
         for path in paths {
             // One alone is old or new by itself.
-            let is_new = shard.options.log_dirs().len() > 1
-                && matches!(DirectoryOwner::is_formatted(&shard.env, &path).await, Ok(false));
+            let is_new = are_several && matches!(DirectoryOwner::is_formatted(&shard.env, &path).await, Ok(false));
             if is_new { dirs.new.push(path) } else { old.push(path) }
         }
         if old.is_empty() {
             std::mem::swap(&mut old, &mut dirs.new);
         }
-        let first = shard.options.log_dirs().into_iter().next().expect("a node has a log directory");
         if dirs.new.contains(&first) {
             return Err(format!(
                 "{} has no meta.properties, and {} has one: the metadata log is looked for in metadata.log.dir, or in the \

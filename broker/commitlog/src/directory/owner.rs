@@ -154,9 +154,7 @@ impl DirectoryOwner {
         let (properties, is_fresh) = identify(env, path, options, !folders.is_empty()).await?;
         let directory_id = properties.directory_id.expect("identify gives every directory an id");
         let clean_broker_epoch = take_clean_marker(env, path).await.map_err(fault)?;
-        // A topic may have a name that begins like those of journals.
-        let is_file = |entry: &DirEntry| entry.kind == FileKind::File;
-        let mut files: Vec<String> = entries.into_iter().filter(is_file).map(|entry| entry.name).collect();
+        let mut files = names_of_files(entries);
         if files.iter().any(|name| name == JOURNALS_OVER) {
             barnabas_base::reachable!(env, JOURNALS_WERE_OVER);
             remove_journals(env, path, &files).await.map_err(fault)?;
@@ -247,9 +245,7 @@ impl DirectoryOwner {
         // What journals and points say is in Kafka's checkpoints and in complete files by now.
         let over = self.path.join(JOURNALS_OVER);
         small_file::replace(&*self.env.disk, &over, Bytes::new()).await.map_err(fault)?;
-        let entries = self.env.disk.list(&self.path).await.map_err(fault)?;
-        let is_file = |entry: &DirEntry| entry.kind == FileKind::File;
-        let files: Vec<String> = entries.into_iter().filter(is_file).map(|entry| entry.name).collect();
+        let files = names_of_files(self.env.disk.list(&self.path).await.map_err(fault)?);
         remove_journals(&self.env, &self.path, &files).await.map_err(fault)?;
         let marker = self.path.join(CLEAN_SHUTDOWN);
         let text = Bytes::from(format_clean_shutdown(broker_epoch));
@@ -372,6 +368,11 @@ async fn identify(
         small_file::replace(&*env.disk, &file, text).await.map_err(fault)?;
     }
     Ok((properties, is_fresh))
+}
+
+/// A topic may have a name that begins like those of journals: folders are left out.
+fn names_of_files(entries: Vec<DirEntry>) -> Vec<String> {
+    entries.into_iter().filter(|entry| entry.kind == FileKind::File).map(|entry| entry.name).collect()
 }
 
 /// Removes journals that are over, and only then the word of it.

@@ -58,10 +58,7 @@ impl Log {
         };
         let path = self.path_of(SegmentFile::new(end, FileKind::Snapshot));
         small_file::write_cache(&*self.env.disk, &path, snapshot.into()).await?;
-        match self.sum_up(base).await {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            summed => summed?,
-        }
+        self.sum_up(base).await?;
         self.write_caches(base).await?;
         self.write_epochs().await?;
         self.remove_other_snapshots().await?;

@@ -312,9 +312,12 @@ impl Log {
     }
 
     /// Has the checksums of a segment complete before a start may trust it without walking through it: a false offset in it
-    /// is found by them alone.
-    pub(crate) async fn sum_up(self: &Rc<Self>, base: Offset) -> io::Result<()> {
-        self.load_checks(base).await
+    /// is found by them alone. False when the log was cut or a segment replaced meanwhile.
+    pub(crate) async fn sum_up(self: &Rc<Self>, base: Offset) -> io::Result<bool> {
+        match self.load_checks(base).await {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            loaded => loaded.map(|()| true),
+        }
     }
 
     /// After a start the checksums of the active segment go on where its check file ends; without one they are made when

@@ -108,10 +108,9 @@ impl Log {
         small_file::write_cache(&*self.env.disk, &self.path_of(snapshot), capture.snapshot.clone()).await?;
         // What is settled is trusted whole: the indexes of the segments before this one too.
         self.wait_until_sealed(capture.segment).await;
-        match self.sum_up(capture.segment).await {
-            // Cut meanwhile: the next point will do.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            summed => summed?,
+        if !self.sum_up(capture.segment).await? {
+            // The next point will do.
+            return Ok(());
         }
         self.write_caches(capture.segment).await?;
         self.write_epochs().await?;

@@ -2,11 +2,9 @@
 //! Syncs only tell, unless the test asks for real ones: what these tests undo is a process, not the power.
 #![allow(unreachable_pub, reason = "each test file is a crate of its own")]
 
-use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::task::Poll;
 
 use barnabas_runtime::{DirEntry, Disk, Env, File, FileHandle, Local, LockGuard, OpenMode, Space};
 use bytes::Bytes;
@@ -80,11 +78,12 @@ pub fn uncached(env: &Env) -> Env {
 }
 
 fn watched_as(env: &Env, watch: Watch, manner: Manner) -> Env {
-    let disk: Rc<dyn Disk> = Rc::new(WatchedDisk { inner: Rc::clone(&env.disk), watch, manner });
+    let disk: Rc<dyn Disk> = Rc::new(WatchedDisk { env: env.clone(), inner: Rc::clone(&env.disk), watch, manner });
     Env { disk, ..env.clone() }
 }
 
 struct WatchedDisk {
+    env: Env,
     inner: Rc<dyn Disk>,
     watch: Watch,
     manner: Manner,
@@ -97,7 +96,12 @@ impl Disk for WatchedDisk {
                 (self.watch)(&Step::Create(path.to_owned()))?;
             }
             let inner = self.inner.open(path, mode).await?;
-            let file: Rc<dyn File> = Rc::new(WatchedFile { inner, watch: Rc::clone(&self.watch), manner: self.manner });
+            let file: Rc<dyn File> = Rc::new(WatchedFile {
+                env: self.env.clone(),
+                inner,
+                watch: Rc::clone(&self.watch),
+                manner: self.manner,
+            });
             Ok(file)
         })
     }
@@ -164,20 +168,8 @@ impl Disk for WatchedDisk {
     }
 }
 
-/// Ends when it is asked for the second time: a device answers nothing on the spot, however fast the thread that asks it.
-async fn a_moment() {
-    let mut has_waited = false;
-    poll_fn(move |context| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 struct WatchedFile {
+    env: Env,
     inner: Rc<dyn File>,
     watch: Watch,
     manner: Manner,
@@ -191,7 +183,8 @@ impl File for WatchedFile {
     fn read_at(&self, offset: u64, len: usize) -> Local<'_, io::Result<Bytes>> {
         Box::pin(async move {
             if self.manner.reads_from_device {
-                a_moment().await;
+                // A device answers nothing on the spot, however fast the thread that asks it.
+                self.env.tasks.yield_now().await;
             }
             self.inner.read_at(offset, len).await
         })

@@ -88,10 +88,8 @@ pub(crate) fn leaderships_at_start(image: &ClusterImage, broker: BrokerId) -> Ve
 
 /// What takes from `broker` the partitions that it can lead no more.
 pub(crate) fn leaderships_lost(image: &ClusterImage, broker: BrokerId) -> Vec<MetadataRecord> {
-    let give_up = |(id, partition): (_, &PartitionImage)| {
-        (!can_lead(image, partition, broker)).then(|| give_up(broker, id, partition)).flatten()
-    };
-    partitions_of(image).filter_map(give_up).collect()
+    let is_lost = |(_, partition): &(_, &PartitionImage)| !can_lead(image, partition, broker);
+    partitions_of(image).filter(is_lost).filter_map(|(id, partition)| give_up(broker, id, partition)).collect()
 }
 
 fn partitions_of(image: &ClusterImage) -> impl Iterator<Item = ((TopicId, PartitionIndex), &PartitionImage)> {
