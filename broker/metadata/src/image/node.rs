@@ -8,7 +8,7 @@ use barnabas_wire::internal::node_schema::{
     RegisterBrokerRecord, RegisterControllerRecord,
 };
 
-use super::partition::{DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, PartitionImage};
+use super::partition::PartitionImage;
 
 /// Epoch of a broker's registration: the offset of the record that registered it (KIP-631). −1 means unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,12 +68,7 @@ impl BrokerImage {
     /// (Kafka's `BrokerRegistration.hasOnlineDir`).
     #[must_use]
     pub fn has_directory_of(&self, partition: &PartitionImage) -> bool {
-        let position = partition.replicas.iter().position(|replica| *replica == self.id);
-        match position.and_then(|position| partition.directories.get(position)) {
-            None => true,
-            Some(id) if [DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED].contains(id) => true,
-            Some(id) => self.directories.contains(id),
-        }
+        partition.directory(self.id).is_none_or(|id| self.directories.contains(&id))
     }
 
     pub(crate) fn from_record(record: &RegisterBrokerRecord) -> Self {

@@ -155,12 +155,12 @@ impl PartitionImage {
         self.replicas.first().copied().unwrap_or(BrokerId::NONE)
     }
 
-    /// The directory in which `broker` holds the partition, once that is known.
+    /// The directory in which `broker` holds the partition, once that is known. A lost one has an id that no broker has.
     #[must_use]
     pub fn directory(&self, broker: BrokerId) -> Option<DirectoryId> {
         let position = self.replicas.iter().position(|replica| *replica == broker)?;
         let directory = self.directories.get(position).copied()?;
-        (![DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, DIRECTORY_LOST].contains(&directory)).then_some(directory)
+        (![DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED].contains(&directory)).then_some(directory)
     }
 }
 
