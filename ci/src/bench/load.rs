@@ -71,17 +71,29 @@ pub(super) struct Pace {
 
 /// Sends at a pace with acks=all to partition 0 for `length` after a warm-up; the latencies, sorted.
 pub(super) fn ack_latencies(broker: &Broker, topic: &str, pace: Pace, length: Duration) -> Result<Vec<Duration>> {
+    let warm_up = length / 6;
+    ack_latencies_while(broker, topic, pace, warm_up, |elapsed| Ok(elapsed < warm_up + length))
+}
+
+/// Sends at a pace with acks=all to partition 0 while `goes_on`, which is told for how long it has; the latencies after
+/// `warm_up`, sorted.
+pub(super) fn ack_latencies_while(
+    broker: &Broker,
+    topic: &str,
+    pace: Pace,
+    warm_up: Duration,
+    mut goes_on: impl FnMut(Duration) -> Result<bool>,
+) -> Result<Vec<Duration>> {
     let mut sending = broker.connect()?;
     let receiving = sending.split()?;
     let (due, dues) = channel();
     let interval = Duration::from_secs(1) / pace.records_per_second;
-    let warm_up = length / 6;
     thread::scope(|scope| {
         let receiver = scope.spawn(move || receive(receiving, &dues));
         let value = vec![b'x'; pace.record_len];
         let began = Instant::now();
         let mut moment = began;
-        while moment.duration_since(began) < warm_up + length {
+        while goes_on(moment.duration_since(began))? {
             thread::sleep(moment.saturating_duration_since(Instant::now()));
             let batch = batch::build(ProducerIdentity::NONE, batch::now_ms(), &[&value]);
             due.send(moment).context("the receiver is gone")?;
@@ -92,6 +104,7 @@ pub(super) fn ack_latencies(broker: &Broker, topic: &str, pace: Pace, length: Du
         let all = receiver.join().expect("the receiver does not panic")?;
         let measured = all.into_iter().filter(|(moment, _)| moment.duration_since(began) >= warm_up);
         let mut latencies: Vec<Duration> = measured.map(|(_, latency)| latency).collect();
+        ensure!(!latencies.is_empty(), "it was over within the warm-up of {warm_up:?}");
         latencies.sort_unstable();
         Ok(latencies)
     })
