@@ -1,7 +1,7 @@
 //! A device that is full or fails: what is refused, what goes on, and what is found afterwards.
 
 use std::cell::{Cell, RefCell};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use barnabas_wire::ErrorCode;
 use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor};
 use bytes::Bytes;
 
+/// `ENOSPC`.
+const NO_SPACE: i32 = 28;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Runs one life of a node to its end and gives what it returned.
@@ -192,6 +194,61 @@ fn a_full_device_refuses_writes_and_heals() {
             });
         });
     }
+}
+
+/// A folder may need another block for a longer name, and there is none: deleting must make room all the same.
+#[test]
+fn segments_go_without_room_for_another_name() {
+    simulate(4, Config::default(), |world| {
+        let node = world.node("broker");
+        let full = node.clone();
+        live(world, &node, move |env| {
+            let full = full.clone();
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, LogConfig { segment_bytes: 5_000, ..LogConfig::default() }).await;
+                for _ in 0..20 {
+                    append(&log, batch(2_000)).await.expect("works");
+                }
+                failing(&full, DiskCallKind::Rename, ".log", DiskVerdict::Fail(NO_SPACE));
+                assert_eq!(log.delete_records_before(Offset(15)).await, Ok(Offset(15)));
+                assert!(!directory.is_offline());
+                assert_eq!(readable(&log).await, 5);
+            })
+        });
+        let is_deleted = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deleted");
+        let of_log = |path: &PathBuf| path.to_string_lossy().ends_with(".log");
+        let paths = node.paths();
+        assert!(!paths.iter().any(|path| of_log(path) && is_deleted(path)));
+        assert!(paths.iter().filter(|path| of_log(path)).count() <= 4, "{paths:?}");
+    });
+}
+
+#[test]
+fn a_point_that_finds_no_room_leaves_no_snapshot() {
+    simulate(3, Config::default(), |world| {
+        let node = world.node("broker");
+        let full = node.clone();
+        live(world, &node, move |env| {
+            let full = full.clone();
+            Box::pin(async move {
+                let options = DirectoryOptions { node_id: BrokerId(1), cluster_id: None, format: true };
+                let (_owner, seed) =
+                    DirectoryOwner::open(&env, Path::new("/one"), 0, &options).await.expect("the directory opens");
+                let often = ShardOptions { unsettled_bytes_max: 1_000, ..ShardOptions::new(Budget::new(|_| 1 << 20)) };
+                let directory = LogDirectory::join(&env, &seed, &often);
+                let log = open(&directory, 0, LogConfig::default()).await;
+                failing(&full, DiskCallKind::Write, "barnabas-check", DiskVerdict::Short(0));
+                for _ in 0..20 {
+                    append(&log, batch(2_000)).await.expect("records have room");
+                    env.sleep(Duration::from_millis(50)).await;
+                }
+                assert!(!directory.is_offline());
+            })
+        });
+        let is_snapshot = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "snapshot");
+        assert_eq!(node.paths().iter().filter(|path| is_snapshot(path)).count(), 0);
+    });
 }
 
 #[test]

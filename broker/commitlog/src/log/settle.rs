@@ -104,20 +104,30 @@ impl Log {
                 self.sync_names().await?;
             }
         }
+        let written = self.write_settled(capture).await;
+        let spare = match written {
+            Ok(true) => self.settle_at(capture, layout, policy),
+            // The next point will do. Without room there may be none for long.
+            Ok(false) | Err(_) => self.state.borrow().spare_snapshot(capture.offset),
+        };
+        if let Some(offset) = spare {
+            small_file::remove(&*self.env.disk, &self.path_of(SegmentFile::new(offset, FileKind::Snapshot))).await?;
+        }
+        written.map(drop)
+    }
+
+    /// Writes what a start needs to go on from `capture`; whether all of it could be.
+    async fn write_settled(self: &Rc<Self>, capture: &Capture) -> io::Result<bool> {
         let snapshot = SegmentFile::new(capture.offset, FileKind::Snapshot);
         small_file::write_cache(&*self.env.disk, &self.path_of(snapshot), capture.snapshot.clone()).await?;
         // What is settled is trusted whole: the indexes of the segments before this one too.
         self.wait_until_sealed(capture.segment).await;
         if !self.sum_up(capture.segment).await? {
-            // The next point will do.
-            return Ok(());
+            return Ok(false);
         }
         self.write_caches(capture.segment).await?;
         self.write_epochs().await?;
-        if let Some(offset) = self.settle_at(capture, layout, policy) {
-            small_file::remove(&*self.env.disk, &self.path_of(SegmentFile::new(offset, FileKind::Snapshot))).await?;
-        }
-        Ok(())
+        Ok(true)
     }
 
     /// Counts the log as settled at `capture`, unless it has changed since that was taken. Gives the producer snapshot that
@@ -130,14 +140,14 @@ impl Log {
             let is_valid = state.layout == layout
                 && capture.offset <= state.high_watermark
                 && state.indexed_to() >= capture.segment;
-            let (kept, spare) = if is_valid { (Some(capture.offset), before) } else { (before, Some(capture.offset)) };
             if is_valid {
                 state.settling.settled = Some((capture.offset, capture.segment, capture.position));
                 if policy == FlushPolicy::Os {
                     state.synced = state.synced.max(capture.offset);
                 }
             }
-            (is_valid, spare.filter(|spare| Some(*spare) != kept && state.segment(*spare).is_none()))
+            let passed = if is_valid { before } else { Some(capture.offset) };
+            (is_valid, passed.and_then(|offset| state.spare_snapshot(offset)))
         };
         barnabas_base::sometimes!(self.env, SETTLED_TOO_LATE, !is_valid);
         barnabas_base::sometimes!(self.env, LOG_SETTLED, is_valid);

@@ -234,6 +234,12 @@ impl State {
         Some(&self.segments[index])
     }
 
+    /// `offset`, when the producer snapshot of that name is neither a segment's nor that of the settled point.
+    pub(crate) fn spare_snapshot(&self, offset: Offset) -> Option<Offset> {
+        let is_settled = self.settling.settled.is_some_and(|(settled, ..)| settled == offset);
+        (!is_settled && self.segment(offset).is_none()).then_some(offset)
+    }
+
     /// The segment that begins at `base`.
     pub(crate) fn segment_mut(&mut self, base: Offset) -> Option<&mut Segment> {
         let index = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;
