@@ -34,7 +34,7 @@ const BROKER: &[(&str, &[u64])] = &[
     ("broker.producer.id.expiration.check.interval.ms", &[1_000, 60_000, 600_000]),
     ("broker.max.incremental.fetch.session.cache.slots", &[0, 2, 1_000]),
     ("broker.connections.max.idle.ms", &[2_000, 60_000, 600_000]),
-    ("broker.internal.metadata.log.segment.bytes", &[1_048_576, 8_388_608]),
+    ("broker.internal.metadata.log.segment.bytes", &[4_096, 65_536, 8_388_608]),
     ("broker.metadata.log.max.record.bytes.between.snapshots", &[200, 5_000, 20_971_520]),
     ("broker.replica.high.watermark.checkpoint.interval.ms", &[200, 5_000]),
     ("broker.log.flush.offset.checkpoint.interval.ms", &[500, 60_000]),
@@ -49,6 +49,7 @@ const BOUNDS: &[(&str, &[u64])] = &[
     ("broker.internal.barnabas.unsettled.bytes", &[4_096, 65_536, 134_217_728]),
     ("broker.barnabas.memory.bytes", &[1_048_576, 4_194_304, 67_108_864]),
     ("broker.log.cleaner.dedupe.buffer.size", &[480, 134_217_728]),
+    ("broker.internal.barnabas.sync.files", &[1, 3, 64]),
 ];
 
 /// Bounds that only clients without manners meet.

@@ -304,7 +304,10 @@ fn registration(shard: &Shard, seeds: &[DirectorySeed], addresses: &[SocketAddr]
 fn shard_options(shard: &Shard) -> ShardOptions {
     let config = &shard.options.config;
     ShardOptions {
-        commit: CommitLimits::of_journal_file(config.journal_file_bytes),
+        commit: CommitLimits {
+            sync_files_max: config.sync_files_max as usize,
+            ..CommitLimits::of_journal_file(config.journal_file_bytes)
+        },
         unsettled_bytes_max: config.unsettled_bytes_max,
         ..ShardOptions::new(shard.budget.clone())
     }

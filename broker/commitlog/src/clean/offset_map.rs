@@ -10,7 +10,7 @@ use barnabas_base::{Offset, keyed_hash};
 pub const SLOT_BYTES: usize = 24;
 
 /// Slots that a map begins with; it doubles from there, since most cleanings need a fraction of the bound.
-const SLOTS_MIN: usize = 1024;
+const SLOTS_MIN: usize = 16;
 
 /// Share of the slots, in tenths, that may be taken at the bound (Kafka's `log.cleaner.io.buffer.load.factor`).
 const FULL_TENTHS: usize = 9;

@@ -53,6 +53,8 @@ pub struct BrokerConfig {
     pub journal_file_bytes: u64,
     /// `internal.barnabas.unsettled.bytes`, per shard.
     pub unsettled_bytes_max: u64,
+    /// `internal.barnabas.sync.files`.
+    pub sync_files_max: u32,
     /// `request.timeout.ms`.
     pub request_timeout_ms: i32,
     /// Bounds of connections and requests.
@@ -147,7 +149,7 @@ pub struct GroupsConfig {
 /// The metadata log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataLogConfig {
-    /// `metadata.log.segment.bytes`.
+    /// `metadata.log.segment.bytes`, or `internal.metadata.log.segment.bytes` where it is set.
     pub segment_bytes: i32,
     /// `metadata.log.segment.ms`.
     pub segment_ms: i64,
@@ -259,6 +261,7 @@ impl BrokerConfig {
             memory_bytes: layers.integer("barnabas.memory.bytes").unsigned_abs(),
             journal_file_bytes: layers.integer("internal.barnabas.journal.file.bytes").unsigned_abs(),
             unsettled_bytes_max: layers.integer("internal.barnabas.unsettled.bytes").unsigned_abs(),
+            sync_files_max: layers.int("internal.barnabas.sync.files").unsigned_abs(),
             request_timeout_ms: layers.int("request.timeout.ms"),
             network,
             topics: topics(layers),
@@ -455,7 +458,10 @@ fn groups(layers: &BrokerLayers<'_>) -> GroupsConfig {
 
 fn metadata_log(layers: &BrokerLayers<'_>) -> MetadataLogConfig {
     MetadataLogConfig {
-        segment_bytes: layers.int("metadata.log.segment.bytes"),
+        segment_bytes: layers
+            .optional_integer("internal.metadata.log.segment.bytes")
+            .and_then(|bytes| i32::try_from(bytes).ok())
+            .unwrap_or_else(|| layers.int("metadata.log.segment.bytes")),
         segment_ms: layers.integer("metadata.log.segment.ms"),
         bytes_between_snapshots: layers.integer("metadata.log.max.record.bytes.between.snapshots"),
         snapshot_interval_ms: Some(layers.integer("metadata.log.max.snapshot.interval.ms")).filter(|ms| *ms > 0),

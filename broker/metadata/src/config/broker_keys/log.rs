@@ -62,8 +62,8 @@ keys! { LOG
         "Age of metadata log and snapshots kept.";
     "internal.metadata.delete.delay.millis": Long = "60000", Any, Internal, Ignored(INTERNALS),
         "Delay before files of the metadata log are removed.";
-    "internal.metadata.log.segment.bytes": Int = null, Any, Internal, Ignored(INTERNALS),
-        "Segment size of the metadata log in Kafka's own tests.";
+    "internal.metadata.log.segment.bytes": Int = null, AtLeast(4_096), Internal, Works,
+        "Segment size of the metadata log in tests, where it wins over metadata.log.segment.bytes.";
     "internal.metadata.max.batch.size.in.bytes": Int = "8388608", Any, Internal, Ignored(INTERNALS),
         "Largest batch of metadata records in Kafka's own tests.";
     "log.segment.bytes": Int = "1073741824", AtLeast(1_048_576), ClusterWide, Works,
