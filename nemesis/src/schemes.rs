@@ -35,6 +35,7 @@ const SCHEMES: &[Scheme] = &[
     scheme(12, &[Family::DiskError, Family::Power, Family::Kill], failed_sync_then_two_deaths),
     scheme(6, &[Family::DiskError, Family::Power, Family::Kill, Family::Slow], torn_end_whose_cut_fails),
     scheme(6, &[Family::Full, Family::Kill, Family::Stop], full_at_a_start),
+    scheme(12, &[Family::Full], full_behind_an_answer),
     scheme(1, &[Family::Rot, Family::Misplaced, Family::Stop, Family::Kill], index_that_changed),
     in_records(scheme(2, &[Family::Rot, Family::Kill], heads_that_rot)),
     in_records(scheme(2, &[Family::Rot, Family::Kill], damage_before_a_false_head)),
@@ -286,6 +287,26 @@ fn full_at_a_start(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)
     let back_ms = soon(dice, BACK_MAX_MS);
     let ended = if dice.chance(1, 2) { Fault::Stop { node: NODE, kill_ms: 30_000, back_ms } } else { crash(dice) };
     vec![(at(at_ms), full), (at(at_ms + dice.between(500, 3_000)), ended)]
+}
+
+/// The disk is full just when somebody was told something, or when it was written: what follows from it has no room.
+fn full_behind_an_answer(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let mut since_ms = at_ms / 3;
+    let mut faults = Vec::new();
+    for _ in 0..dice.between(2, 4) {
+        let count = few(dice, 12);
+        let done = |file| Trigger::Done { node: NODE, call: Call::Write, file, count, since_ms };
+        let trigger = match dice.below(6) {
+            0 | 1 => Trigger::Answered { node: NODE, api: Api::JoinGroup, count, since_ms },
+            2 => Trigger::Answered { node: NODE, api: Api::CreateTopics, count, since_ms },
+            3 => done(FileClass::MetadataSegment),
+            _ => done(FileClass::OffsetsSegment),
+        };
+        let (room_bytes, for_ms) = (*dice.pick(&[0, 0, 100, 4_096]), dice.between(300, 6_000));
+        faults.push((trigger, Fault::DiskFull { node: NODE, room_bytes, for_ms }));
+        since_ms += for_ms + dice.between(500, 5_000);
+    }
+    faults
 }
 
 /// An index changes on its disk, and a start reads it.

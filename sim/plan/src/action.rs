@@ -47,6 +47,8 @@ words! {
         Pipelined = "pipelined",
         /// A Fetch that holds a long poll while pipelined requests wait behind it.
         ParkedFetch = "parked-fetch",
+        /// Many fetches at once, of which no answer is read for a while.
+        DeafReader = "deaf-reader",
         /// A fetch session whose last answer is thrown away, and whose next fetch says nothing of having it.
         LostFetchAnswer = "lost-fetch-answer",
         /// An OffsetCommit and a Heartbeat of a generation that has passed.
@@ -67,6 +69,8 @@ words! {
         SyncTwice = "sync-twice",
         /// A member that asks for its assignment long after everybody else may have it.
         LateSync = "late-sync",
+        /// A topic that goes and comes again while a group has offsets in it.
+        CommitThenDrop = "commit-then-drop",
         /// A request in a version that nobody has.
         NoSuchVersion = "no-such-version",
         /// A frame whose rest never comes, on a connection that stays.

@@ -27,8 +27,8 @@ pub(super) const FIND_COORDINATOR_VERSION: i16 = 3;
 pub(super) const DELETE_GROUPS_VERSION: i16 = 2;
 const OFFSET_DELETE_VERSION: i16 = 0;
 /// How often a coordinator is asked for, and the pause between.
-const LOOKUPS_MAX: u32 = 20;
-const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const LOOKUPS_MAX: u32 = 20;
+pub(super) const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
 pub(super) const SESSION_MS: i32 = 10_000;
 /// How long a member that is late may take, and how late it is.
 const REBALANCE_MS: i32 = 1_000;
@@ -39,12 +39,12 @@ const JOIN_MAX: Duration = Duration::from_secs(20);
 const STALE_OFFSET: i64 = 1_000_000;
 
 impl Stage<'_> {
-    fn group(&self) -> String {
+    pub(super) fn group(&self) -> String {
         format!("raw-{}-{}", self.session.by.client, self.session.by.life)
     }
 
     /// A connection to the group's coordinator.
-    async fn coordinator(&self) -> Result<RawClient, Trouble> {
+    pub(super) async fn coordinator(&self) -> Result<RawClient, Trouble> {
         self.coordinator_of(&self.group()).await
     }
 
@@ -266,13 +266,12 @@ impl Stage<'_> {
 
     /// A leader that repeats itself is given the same twice, whatever it says the second time.
     pub(super) async fn sync_twice(&mut self) -> Result<(), Trouble> {
-        let mut raw = self.coordinator().await?;
+        // On one connection the second would wait for the answer to the first.
+        let (mut raw, mut other) = (self.coordinator().await?, self.coordinator().await?);
         let joined = self.join(&mut raw, "twice").await?;
-        for assignment in ["first", "second"] {
-            let request = self.sync_request(&joined, "twice", Bytes::from_static(assignment.as_bytes()));
-            raw.send(SYNC_VERSION, request).await?;
-        }
-        let (first, second) = (synced(&mut raw).await?, synced(&mut raw).await?);
+        raw.send(SYNC_VERSION, self.sync_request(&joined, "twice", Bytes::from_static(b"first"))).await?;
+        other.send(SYNC_VERSION, self.sync_request(&joined, "twice", Bytes::from_static(b"second"))).await?;
+        let (first, second) = (synced(&mut raw).await?, synced(&mut other).await?);
         match (first, second) {
             ((ErrorCode::None, one), (ErrorCode::None, other)) if one != other => {
                 Err(Trouble::Broken(format!("one member was assigned {one:?} and {other:?} in one generation")))

@@ -2,6 +2,7 @@
 //! to break a promise; a broken connection or silence proves nothing, because the plan breaks and silences as well.
 
 mod connection;
+mod dropped;
 mod groups;
 mod producer;
 mod reading;
@@ -132,6 +133,7 @@ impl Stage<'_> {
             RawTrick::SequenceWrap => self.sequence_wrap().await,
             RawTrick::Pipelined => self.pipelined().await,
             RawTrick::ParkedFetch => self.parked_fetch().await,
+            RawTrick::DeafReader => self.deaf_reader().await,
             RawTrick::LostFetchAnswer => self.lost_fetch_answer().await,
             RawTrick::StaleCommit => self.stale_commit().await,
             RawTrick::StaticTwin => self.static_twin().await,
@@ -140,6 +142,7 @@ impl Stage<'_> {
             RawTrick::HugeAssignment => self.huge_assignment().await,
             RawTrick::SyncTwice => self.sync_twice().await,
             RawTrick::LateSync => self.late_sync().await,
+            RawTrick::CommitThenDrop => self.commit_then_drop().await,
             RawTrick::NoSuchVersion => self.no_such_version().await,
             RawTrick::StalledFrame => self.stalled_frame().await,
         }

@@ -1,6 +1,8 @@
 //! Tricks of readers: a fetch that holds up its own connection, and fetch sessions whose answer got lost, or that are
 //! elsewhere than their client says.
 
+use std::time::Duration;
+
 use barnabas_base::Offset;
 use barnabas_wire::message::fetch::{FetchPartition, FetchTopic};
 use barnabas_wire::message::{FetchRequest, FetchResponse};
@@ -20,6 +22,9 @@ const FINAL_EPOCH: i32 = -1;
 /// How long a fetch is parked.
 const PARKED_MS: i32 = 1_500;
 const FETCH_BYTES: i32 = 64 * 1024;
+/// Fetches of a reader that is deaf, and for how long it is.
+const DEAF_FETCHES: u32 = 24;
+const DEAF_FOR: Duration = Duration::from_secs(1);
 
 impl Stage<'_> {
     fn fetch(&self, offset: Offset, session_id: i32, session_epoch: i32) -> FetchRequest {
@@ -68,6 +73,22 @@ impl Stage<'_> {
             if answer.api_key() != expected {
                 let (came, due) = (answer.api_key().name(), expected.name());
                 return Err(Trouble::Broken(format!("{came} where {due} is due")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who asks for much and reads nothing is answered in the end, and holds no memory of others meanwhile.
+    pub(super) async fn deaf_reader(&mut self) -> Result<(), Trouble> {
+        let mut raw = self.connect().await?;
+        for _ in 0..DEAF_FETCHES {
+            raw.send(FETCH_VERSION, self.fetch(Offset(0), 0, -1)).await?;
+        }
+        self.session.env.sleep(DEAF_FOR).await;
+        for _ in 0..DEAF_FETCHES {
+            let answer = raw.receive_within(ANSWER_MAX).await?;
+            if answer.api_key() != ApiKey::Fetch {
+                return Err(Trouble::Broken(format!("Fetch is answered by {:?}", answer.api_key())));
             }
         }
         Ok(())
