@@ -57,7 +57,8 @@ macro_rules! marks {
 marks! {
     // A start: what a crash left of a log.
     TORN_TAIL_CUT = "torn-tail-cut", "A start cut what was no whole batch off the end of a log.";
-    SURPLUS_CUT = "surplus-cut", "A start cut bytes off a sealed segment that came back behind its last offset.";
+    SURPLUS_CUT = "surplus-cut", "A start cut bytes off a sealed segment that came back behind its last offset.",
+        rare "another program has to write behind a sealed segment, or a file to come back longer; tests of recovery do both";
     SEGMENT_END_LOST = "segment-end-lost", "The end of a segment was gone whole, with nothing acknowledged behind it.";
     SEGMENTS_BEHIND_CUT_REMOVED = "segments-behind-cut-removed", "A start removed segments that lay behind a torn batch.";
     DAMAGE_FOUND_BY_START = "damage-found-by-start", "A start came upon a bad batch below the durable point and listed it.";
@@ -65,7 +66,8 @@ marks! {
     LISTED_DAMAGE_PASSED = "listed-damage-passed", "A start stepped over damage that an earlier life had listed.";
     MISPLACED_BATCH_FOUND = "misplaced-batch-found", "A start found a batch whose false offset jumps over the durable point.";
     SHORTER_THAN_DURABLE = "shorter-than-durable", "A log ended below what was acknowledged; the offsets are listed and not given twice.";
-    LOG_START_BEYOND_END = "log-start-beyond-end", "A log began past its end, and everything in it went.";
+    LOG_START_BEYOND_END = "log-start-beyond-end", "A log began past its end, and everything in it went.",
+        rare "checkpoint and log have to be of different times; tests of recovery and an old file of checkpoints do it";
     WENT_ON_BEHIND_GARBAGE = "went-on-behind-garbage", "A log that ends in what is no batch went on in a segment of its own.";
     SEGMENT_MADE_WHERE_NONE = "segment-made-where-none", "A folder had no segment, and a start made one.";
     PRODUCER_SNAPSHOT_USED = "producer-snapshot-used", "A start resumed from a producer snapshot.";
@@ -90,7 +92,8 @@ marks! {
     JOURNAL_PIECE_THERE = "journal-piece-there", "A replay found its bytes in the segment already.";
     JOURNAL_FOREIGN_BATCH = "journal-foreign-batch", "A replay left a log alone in which another program has written.",
         rare "no plan runs another broker on the same folder; unit tests of the replay do";
-    JOURNAL_GAP = "journal-gap", "A replay left out bytes, because what lies before them is gone.";
+    JOURNAL_GAP = "journal-gap", "A replay left out bytes, because what lies before them is gone.",
+        rare "what was flushed before the journal began has to be gone; tests of recovery cut a file there";
     JOURNAL_HOLE = "journal-hole", "A journal lacked an entry in the middle.";
     JOURNAL_UNREADABLE = "journal-unreadable", "A journal did not read, or was another directory's.";
     JOURNAL_EMPTY = "journal-empty", "A journal was created and never begun when a crash came.";
@@ -120,8 +123,10 @@ marks! {
     DUPLICATE_OF_WRITTEN = "duplicate-of-written", "A batch was sent again after its first copy had been written.";
     APPEND_QUEUE_FULL = "append-queue-full", "A log refused an append, because too many wait.",
         rare "4,096 appends of one log wait only for a caller that has no bound of its own";
-    PRODUCERS_FORGOTTEN_FOR_ROOM = "producers-forgotten-for-room", "Silent producers were forgotten early, to make room.";
-    PRODUCER_REFUSED_FOR_ROOM = "producer-refused-for-room", "A producer was refused for want of room.";
+    PRODUCERS_FORGOTTEN_FOR_ROOM = "producers-forgotten-for-room", "Silent producers were forgotten early, to make room.",
+        rare "a shard has a mebibyte for producers at least, and a run has few; tests of the log give it 5,000 bytes";
+    PRODUCER_REFUSED_FOR_ROOM = "producer-refused-for-room", "A producer was refused for want of room.",
+        rare "a shard has a mebibyte for producers at least, and a run has few; tests of the log give it 5,000 bytes";
     PRODUCERS_EXPIRED = "producers-expired", "Producers were forgotten after their silence.";
     ROLLED_BY_SIZE = "rolled-by-size", "A segment was left because the next batch would make it too large.";
     ROLLED_BY_TIME = "rolled-by-time", "A segment was left because it had become too old.";
@@ -164,7 +169,8 @@ marks! {
     ALL_EXPIRED = "all-expired", "Everything in a log was too old, the active segment included.";
     DELETED_BELOW_START = "deleted-below-start", "Segments were deleted that lie below the start of their log.";
     DELETION_WAITS_FOR_CLEANER = "deletion-waits-for-cleaner", "Segments below the start of a log were left, because a cleaning was under way.";
-    DELETED_WITHOUT_ROOM = "deleted-without-room", "Files were removed at once, because the device had no room for a longer name.";
+    DELETED_WITHOUT_ROOM = "deleted-without-room", "Files were removed at once, because the device had no room for a longer name.",
+        rare "the folders of a run have room for any name; a test of the log takes it away";
     LOG_DELETED = "log-deleted", "A log was taken out of use, to be removed later.";
     APPENDS_DELETED_WITH_LOG = "appends-deleted-with-log", "A log was deleted under appends that waited.";
     // Connections and requests.
@@ -221,9 +227,11 @@ marks! {
     GROUP_REQUEST_WHILE_LOADING = "group-request-while-loading", "A group was asked for while its coordinator loaded.";
     GROUP_APPENDS_FULL = "group-appends-full", "A group coordinator refused a write, because too many are under way.",
         rare "clients of a run are few and wait for each commit; tests of the core fill the queue";
-    GROUP_MEMORY_FULL = "group-memory-full", "A group was refused more memory.";
+    GROUP_MEMORY_FULL = "group-memory-full", "A group was refused more memory.",
+        rare "a shard has a mebibyte for groups at least, and a run has few; scripts of the coordinator give it less";
     GROUP_FULL = "group-full", "A member was refused, because the group is full.";
-    GROUP_OVER_CAPACITY = "group-over-capacity", "A group was loaded with more members than it may have.";
+    GROUP_OVER_CAPACITY = "group-over-capacity", "A group was loaded with more members than it may have.",
+        rare "a broker of a plan has one group.max.size for all its lives; a script of the coordinator lowers it";
     GROUP_JOIN_TIMED_OUT = "group-join-timed-out", "A rebalance ended without members that did not join in time.";
     GROUP_SYNC_TIMED_OUT = "group-sync-timed-out", "Members that did not ask for their assignment in time lost their place.";
     GROUP_NOBODY_REJOINED = "group-nobody-rejoined", "Only static members were left, and none of them had joined again.";

@@ -169,6 +169,46 @@ fn a_journal_with_zeroes_where_the_segment_was_is_replayed() {
 }
 
 #[test]
+fn a_journal_fills_no_gap_with_zeroes() {
+    let path = folder("journal_gap");
+    written(&path, 10, LogConfig::default(), true);
+    written(&path, 5, LogConfig::default(), false);
+    let file = log_file(&path, 0);
+    // What was safe before the journal began is gone, and all behind it.
+    let kept = size(&file) * 4 / 15;
+    cut(&file, kept);
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let replay = &start.seed.replay;
+        assert_eq!((replay.restored_bytes, replay.skipped_pieces > 0), (0, true));
+        assert_eq!(size(&file), kept);
+        let (log, report) = start.open(LogConfig::default()).await;
+        assert_eq!(report.end_offset, Offset(30), "offsets are never given twice");
+        let damaged: Vec<_> = report.damaged.iter().map(|range| (range.from.0, range.to.0)).collect();
+        assert_eq!(damaged, [(8, 30)]);
+        assert_eq!(offsets(&log).await, (0..8).collect::<Vec<_>>());
+        start.close().await;
+    });
+}
+
+#[test]
+fn a_log_that_begins_past_its_end_begins_anew_there() {
+    let path = folder("start_past_end");
+    written(&path, 5, LogConfig::default(), true);
+    std::fs::remove_file(path.join(".kafka_cleanshutdown")).expect("removable");
+    let checkpoint = format!("0\n1\n{TOPIC} 0 40\n");
+    std::fs::write(path.join("log-start-offset-checkpoint"), checkpoint).expect("writable");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, report) = start.open(LogConfig::default()).await;
+        assert_eq!((report.start_offset, report.end_offset), (Offset(40), Offset(40)));
+        assert_eq!(acked(&log, batch(1, 10, 5_000)).await.base_offset, Offset(40));
+        assert_eq!(offsets(&log).await, [40]);
+        start.close().await;
+    });
+}
+
+#[test]
 fn another_programs_batches_are_never_overwritten() {
     let path = folder("journal_foreign");
     written(&path, 4, LogConfig::default(), false);

@@ -13,7 +13,10 @@ pub(crate) const RETURNED: &[(ErrorCode, Option<&str>)] = &[
         ErrorCode::InvalidFetchSize,
         Some("no append of a coordinator is refused with it; it stands in Kafka's list of such refusals"),
     ),
-    (ErrorCode::LeaderNotAvailable, None),
+    (
+        ErrorCode::LeaderNotAvailable,
+        Some("no client of a run has topics made by asking for them; sim/world/tests/folders.rs takes leaders away"),
+    ),
     (ErrorCode::NotLeaderOrFollower, None),
     (ErrorCode::RequestTimedOut, None),
     (ErrorCode::MessageTooLarge, None),
