@@ -9,8 +9,8 @@ use barnabas_base::{
     BrokerId, Budget, LeaderEpoch, Observation, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid,
 };
 use barnabas_commitlog::{
-    AppendError, AppendOptions, AppendOrigin, DirectoryOptions, DirectoryOwner, LoadReport, Log, LogConfig,
-    LogDirectory, ReadBound, ReadError, ShardOptions,
+    AppendError, AppendOptions, AppendOrigin, CleanupPolicy, DirectoryOptions, DirectoryOwner, LoadReport, Log,
+    LogConfig, LogDirectory, ReadBound, ReadError, ShardOptions,
 };
 use barnabas_runtime::{Env, Local};
 use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, World, simulate};
@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 /// `ENOSPC`.
 const NO_SPACE: i32 = 28;
+const COMPACT: CleanupPolicy = CleanupPolicy { delete: false, compact: true };
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Runs one life of a node to its end and gives what it returned.
@@ -51,10 +52,14 @@ async fn open(directory: &Rc<LogDirectory>, index: i32, config: LogConfig) -> Rc
 }
 
 fn batch(size: usize) -> Bytes {
+    keyed("key", size)
+}
+
+fn keyed(key: &str, size: usize) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     let value = vec![7; size];
     let time = TimestampMs(1_750_000_000_000);
-    builder.append(time, Some(b"key"), Some(&value), std::iter::empty()).expect("fits");
+    builder.append(time, Some(key.as_bytes()), Some(&value), std::iter::empty()).expect("fits");
     builder.build(&mut Compressor::new()).expect("builds")
 }
 
@@ -414,4 +419,68 @@ fn a_log_in_the_making_is_not_taken_for_the_one_before() {
             })
         });
     });
+}
+
+/// A segment that cleaning puts into another one while it is read is not out of range: a reader who is told so starts over,
+/// or goes to the end.
+#[test]
+fn a_read_finds_its_offset_in_the_segment_that_took_its_own_in() {
+    let mut repeated = 0;
+    for delayed in 1..12 {
+        repeated += simulate(5, Config { cold_read_one_in: 1, ..Config::default() }, move |world| {
+            let node = world.node("broker");
+            let again = Rc::new(Cell::new(0));
+            let seen = Rc::clone(&again);
+            world.on_observation(move |observed| {
+                seen.set(
+                    seen.get() + u32::from(matches!(observed.observation, Observation::Mark { name: "read-repeated" })),
+                );
+            });
+            let config = LogConfig { segment_bytes: 5_000, cleanup: COMPACT, ..LogConfig::default() };
+            let written = config.clone();
+            live(world, &node, move |env| {
+                let config = written.clone();
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, config).await;
+                    // Three to a segment, of which the middle one stays: the next cleaning has room for two segments in one.
+                    for index in 0..18 {
+                        let key = if index % 3 == 1 { format!("{index}") } else { "key".to_owned() };
+                        append(&log, keyed(&key, 1_500)).await.expect("works");
+                        if index == 11 {
+                            log.clean(None).await.expect("cleans");
+                        }
+                    }
+                })
+            });
+            node.power_loss();
+            let slow = node.clone();
+            live(world, &node, move |env| {
+                let (slow, config) = (slow.clone(), config.clone());
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, config).await;
+                    let reads = Cell::new(0);
+                    slow.on_disk_call(move |call| {
+                        let is_it =
+                            call.kind == DiskCallKind::Read && call.path.ends_with("t-0/00000000000000000003.log");
+                        reads.set(reads.get() + u32::from(is_it));
+                        let is_late = is_it && reads.get() == delayed;
+                        if is_late { DiskVerdict::Delay(Duration::from_secs(5)) } else { DiskVerdict::Pass }
+                    });
+                    let (sleeper, cleaned) = (env.clone(), Rc::clone(&log));
+                    let mut cleaning = env.spawn("cleaning", async move {
+                        sleeper.sleep(Duration::from_secs(1)).await;
+                        cleaned.clean(None).await.expect("cleans");
+                    });
+                    let read = log.read(Offset(4), 2_000, ReadBound::HighWatermark, true).await;
+                    cleaning.join().await;
+                    let read = read.unwrap_or_else(|error| panic!("read {delayed} late: {error:?}"));
+                    assert_eq!((read.first_offset, read.next_offset), (Offset(4), Offset(5)));
+                })
+            });
+            again.get()
+        });
+    }
+    assert!(repeated > 0, "no read met the cleaning");
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use barnabas_base::{Offset, ProducerId};
 use barnabas_logstate::{AbortedTxn, collect_aborted};
-use barnabas_runtime::Segment;
+use barnabas_runtime::{File, Segment};
 use bytes::Bytes;
 
 use super::Log;
@@ -119,8 +119,8 @@ impl Log {
             if let Some(result) = self.read_tail(&wanted) {
                 break result;
             }
-            let Some(stretch) = self.find_stretch(&wanted).await? else { break empty(from) };
-            if let Some(result) = self.answer(&stretch).await? {
+            let Some((stretch, layout)) = self.find_stretch(&wanted).await? else { break empty(from) };
+            if let Some(result) = self.answer(&stretch, layout).await? {
                 break result;
             }
         };
@@ -143,8 +143,8 @@ impl Log {
         let nothing = ReadBytes { bytes: Bytes::new(), next_offset: from };
         loop {
             let Some(wanted) = self.wanted(from, max_bytes, bound, true)? else { return Ok(nothing) };
-            let Some(stretch) = self.find_stretch(&wanted).await? else { return Ok(nothing) };
-            if let Some(bytes) = self.stretch_bytes(&stretch).await? {
+            let Some((stretch, layout)) = self.find_stretch(&wanted).await? else { return Ok(nothing) };
+            if let Some(bytes) = self.stretch_bytes(&stretch, layout).await? {
                 return Ok(ReadBytes { bytes, next_offset: stretch.next_offset });
             }
         }
@@ -234,8 +234,8 @@ impl Log {
         }
     }
 
-    /// The stretch of a segment that answers a read; none while the log is being cut.
-    async fn find_stretch(self: &Rc<Self>, wanted: &Wanted) -> Result<Option<Stretch>, ReadError> {
+    /// The stretch of a segment that answers a read, and the layout in which it does; none while the log is being cut.
+    async fn find_stretch(self: &Rc<Self>, wanted: &Wanted) -> Result<Option<(Stretch, u64)>, ReadError> {
         loop {
             let layout = {
                 let state = self.state.borrow();
@@ -258,7 +258,7 @@ impl Log {
                     if let Some(stretch) = &stretch {
                         self.remember(stretch.next_offset, stretch.segment, stretch.position + stretch.len);
                     }
-                    Ok(stretch)
+                    Ok(stretch.map(|stretch| (stretch, layout)))
                 }
             };
         }
@@ -407,16 +407,19 @@ impl Log {
     }
 
     /// The answer to a read; `None` as for [`Log::stretch_bytes`].
-    async fn answer(self: &Rc<Self>, stretch: &Stretch) -> Result<Option<ReadResult>, ReadError> {
-        let segments = if stretch.len <= FILE_RANGE_BYTES_MIN {
-            let Some(bytes) = self.stretch_bytes(stretch).await? else { return Ok(None) };
-            vec![Segment::Bytes(bytes)]
+    async fn answer(self: &Rc<Self>, stretch: &Stretch, layout: u64) -> Result<Option<ReadResult>, ReadError> {
+        let segment = if stretch.len <= FILE_RANGE_BYTES_MIN {
+            self.stretch_bytes(stretch, layout).await?.map(Segment::Bytes)
         } else {
-            let file = self.segment_file(stretch.segment).await.map_err(|error| self.read_error(&error))?;
-            vec![Segment::File { file: file.handle(), offset: stretch.position, len: stretch.len }]
+            let file = self.stretch_file(stretch, layout).await.map_err(|error| self.read_error(&error))?;
+            file.map(|file| Segment::File { file: file.handle(), offset: stretch.position, len: stretch.len })
+        };
+        let Some(segment) = segment else {
+            barnabas_base::reachable!(self.env, READ_REPEATED);
+            return Ok(None);
         };
         Ok(Some(ReadResult {
-            segments,
+            segments: vec![segment],
             size_bytes: stretch.len,
             first_offset: stretch.first_offset,
             next_offset: stretch.next_offset,
@@ -424,25 +427,27 @@ impl Log {
         }))
     }
 
-    /// The bytes of a stretch; `None` when they came from the device and are not what was written, or the log was cut
+    /// The file of a stretch; `None` when the log was cut or a segment replaced since it was found: positions mean nothing
+    /// afterwards, and a segment that is gone may be part of another one.
+    async fn stretch_file(self: &Rc<Self>, stretch: &Stretch, layout: u64) -> io::Result<Option<Rc<dyn File>>> {
+        let opened = self.segment_file(stretch.segment).await;
+        if self.state.borrow().is_unchanged(layout) { opened.map(Some) } else { Ok(None) }
+    }
+
+    /// The bytes of a stretch; `None` when they came from the device and are not what was written, or the log has changed
     /// meanwhile: who reads begins again, and finds damage listed.
-    async fn stretch_bytes(self: &Rc<Self>, stretch: &Stretch) -> Result<Option<Bytes>, ReadError> {
+    async fn stretch_bytes(self: &Rc<Self>, stretch: &Stretch, layout: u64) -> Result<Option<Bytes>, ReadError> {
         let len = usize::try_from(stretch.len).expect("a stretch fits the address space");
         let read = async {
-            let file = self.segment_file(stretch.segment).await?;
+            let Some(file) = self.stretch_file(stretch, layout).await? else { return Ok(None) };
             if let Some(read) = file.try_read_at(stretch.position, len) {
                 return read.map(Some);
             }
             let bytes = read_exact(&*file, stretch.position, len).await?;
-            match self.verify(stretch.segment, stretch.position, stretch.position + stretch.len).await {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-                is_sound => Ok(is_sound?.then_some(bytes)),
-            }
+            let is_sound = self.verify(stretch.segment, stretch.position, stretch.position + stretch.len).await;
+            if self.state.borrow().is_unchanged(layout) { Ok(is_sound?.then_some(bytes)) } else { Ok(None) }
         };
-        let Some(bytes) = read.await.map_err(|error| self.read_error(&error))? else {
-            barnabas_base::reachable!(self.env, READ_REPEATED);
-            return Ok(None);
-        };
+        let Some(bytes) = read.await.map_err(|error| self.read_error(&error))? else { return Ok(None) };
         if bytes.len() == len {
             return Ok(Some(bytes));
         }
