@@ -18,6 +18,7 @@ mod compacted;
 mod counters;
 mod dead_topic;
 mod disk_index;
+mod disk_keys;
 mod disk_log;
 mod disk_offsets;
 mod disk_snapshot;
@@ -130,6 +131,7 @@ pub const ALL: &[Promise] = &[
     bounds::PROMISE,
     epochs::PROMISE,
     sequences::PROMISE,
+    disk_keys::PROMISE,
     disk_log::PROMISE,
     disk_index::PROMISE,
     disk_snapshot::PROMISE,
