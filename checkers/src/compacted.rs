@@ -56,7 +56,7 @@ fn check(evidence: &Evidence) -> Verdict {
         let may_be_gone = || if tombstone { !is_due } else { deleted_later(&facts, log, key, offset) };
         // A reader who is slower than `delete.retention.ms` has an earlier record from before the tombstone was cleaned. Whether
         // one is left behind it is for `disk-keys` to say.
-        let is_earlier = |left: &Offset| *left < offset && !(tombstone && !is_due);
+        let is_earlier = |left: &Offset| *left < offset && (is_due || !tombstone);
         let broken = left.map_or_else(|| !may_be_gone(), is_earlier);
         court.judge(broken, Some(step), Some(log), || {
             let left = left.map_or_else(|| "nothing".to_owned(), |left| format!("the record at {left}"));
