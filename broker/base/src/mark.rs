@@ -207,6 +207,8 @@ marks! {
     PENDING_DROPPED = "pending-dropped", "A decision of the controller was not written, and the view that rests on it was dropped.";
     DECISION_REFUSED_WITH_LOST = "decision-refused-with-lost", "A decision was refused, because it rests on one that was not written.";
     TOPIC_FOLDER_SET_ASIDE = "topic-folder-set-aside", "A start found the folder of a deleted topic under a name that is used again.";
+    EMPTIED_BY_OTHERS = "emptied-by-others", "A start found a segment of a compacted log empty beside checksums of what it held, and took it for cleaned by Apache Kafka.",
+        rare "Apache Kafka has to clean a folder between two runs; a test of recovery does as it does";
     SEGMENT_GONE = "segment-gone", "A start found a segment gone or empty, and listed what it held as damage.",
         rare "somebody has to remove or empty a file; tests of the start do";
     STRAY_FOLDER_KEPT = "stray-folder-kept", "A start found the folder of a topic that the metadata does not know, and kept it under another name.",

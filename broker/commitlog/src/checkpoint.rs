@@ -77,6 +77,10 @@ fn number(word: Option<&str>) -> Result<i64, CheckpointError> {
     word.and_then(|word| word.trim().parse().ok()).ok_or(CheckpointError::Malformed)
 }
 
+/// Bits in which an id on the disk may differ from the one that was written: two random ones differ in so few with odds of
+/// 10⁻¹⁷, and one character that changes makes up to six.
+const FLIPPED_BITS_MAX: u32 = 16;
+
 /// Reads `partition.metadata`: the id of the topic a folder belongs to (KIP-516).
 ///
 /// # Errors
@@ -97,6 +101,13 @@ pub fn parse_partition_metadata(bytes: &[u8]) -> Result<TopicId, CheckpointError
         (Some("0") | None, _) => Err(CheckpointError::Malformed),
         (Some(_), _) => Err(CheckpointError::Version),
     }
+}
+
+/// Whether a folder whose file names `found` is that of `topic`, bits of the file having flipped on the disk: it has no
+/// checksum, and ids are random, so that no two of them come near each other.
+pub(crate) fn is_topic(found: TopicId, topic: TopicId) -> bool {
+    let bits = |id: TopicId| u128::from_be_bytes(id.0.0);
+    (bits(found) ^ bits(topic)).count_ones() <= FLIPPED_BITS_MAX
 }
 
 /// Writes `partition.metadata`.
@@ -198,6 +209,8 @@ mod tests {
     fn partition_metadata_round_trips() {
         let id = TopicId(Uuid([9; 16]));
         assert_eq!(parse_partition_metadata(format_partition_metadata(id).as_bytes()), Ok(id));
+        let flipped = |bits: u128| TopicId(Uuid((u128::from_be_bytes(id.0.0) ^ bits).to_be_bytes()));
+        assert!(is_topic(id, id) && is_topic(flipped(0xffff << 40), id) && !is_topic(flipped(0x1_ffff), id));
         assert_eq!(parse_partition_metadata(b"version: 1\ntopic_id: x\n"), Err(CheckpointError::Version));
         assert_eq!(parse_partition_metadata(b""), Err(CheckpointError::Malformed));
     }

@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use barnabas_base::{Offset, RestartKind, TimestampMs};
-use barnabas_commitlog::{LogConfig, OpenDirectoryError, ReadBound, ReadError};
+use barnabas_commitlog::{CleanupPolicy, LogConfig, OpenDirectoryError, ReadBound, ReadError};
 use support::*;
 
 fn small_segments() -> LogConfig {
@@ -206,6 +206,49 @@ fn a_log_that_begins_past_its_end_begins_anew_there() {
         assert_eq!(offsets(&log).await, [40]);
         start.close().await;
     });
+}
+
+#[test]
+fn a_bit_of_the_topic_id_that_flips_makes_no_other_topic() {
+    let path = folder("flipped_id");
+    written(&path, 5, LogConfig::default(), true);
+    let file = log_folder(&path).join("partition.metadata");
+    let sound = std::fs::read(&file).expect("a file");
+    let mut flipped = sound.clone();
+    // A digit of the id's text that stays one.
+    let digit = sound.len() - 10;
+    flipped[digit] = if sound[digit] == b'A' { b'B' } else { b'A' };
+    std::fs::write(&file, flipped).expect("writable");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(LogConfig::default()).await;
+        assert_eq!(offsets(&log).await, (0..10).collect::<Vec<_>>());
+        assert_eq!(std::fs::read(&file).expect("a file"), sound, "it is written again");
+        start.close().await;
+    });
+}
+
+/// Apache Kafka's cleaner leaves a segment of which it kept nothing empty, with empty indexes; the checksums of what it held
+/// stay beside it. Emptied by accident, a segment has its indexes still.
+#[test]
+fn a_segment_that_kafka_cleaned_away_is_no_damage() {
+    for (name, is_cleaned) in [("cleaned_by_kafka", true), ("emptied_by_accident", false)] {
+        let path = folder(name);
+        let compacted = LogConfig { cleanup: CleanupPolicy { delete: false, compact: true }, ..small_segments() };
+        written(&path, 30, compacted.clone(), true);
+        let kinds: &[&str] = if is_cleaned { &["log", "index", "timeindex"] } else { &["log"] };
+        for kind in kinds {
+            std::fs::write(log_file(&path, 0).with_extension(kind), []).expect("writable");
+        }
+        run(async move |env| {
+            let start = Start::new(&env, &path).await;
+            let (log, report) = start.open(compacted).await;
+            let first = offsets_from(&log, if is_cleaned { 0 } else { 18 }).await;
+            assert_eq!(first, (18..60).collect::<Vec<_>>());
+            assert_eq!(report.damaged.is_empty(), is_cleaned, "{name}: {:?}", report.damaged);
+            start.close().await;
+        });
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use barnabas_wire::record::BatchHeader;
 use bytes::Bytes;
 
 use super::format::{FileHeaderError, JournalFile, Part, Point, parse_file};
-use crate::checkpoint::parse_partition_metadata;
+use crate::checkpoint::{is_topic, parse_partition_metadata};
 use crate::name::{FileKind, JOURNAL_PREFIX, PARTITION_METADATA, SegmentFile};
 use crate::small_file;
 
@@ -232,7 +232,8 @@ async fn repair(env: &Env, directory: &Path, partition: TopicPartition, history:
     let mut outcome = Repair::default();
     let folder = directory.join(&history.folder);
     let metadata = small_file::read(&*env.disk, &folder.join(PARTITION_METADATA)).await?;
-    let is_same_topic = metadata.is_some_and(|bytes| parse_partition_metadata(&bytes) == Ok(partition.topic_id));
+    let whose = metadata.and_then(|bytes| parse_partition_metadata(&bytes).ok());
+    let is_same_topic = whose.is_some_and(|found| is_topic(found, partition.topic_id));
     if !is_same_topic {
         barnabas_base::reachable!(env, JOURNAL_OF_GONE_TOPIC);
         outcome.skipped_pieces = history.pieces.len() as u64;

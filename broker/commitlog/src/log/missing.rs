@@ -11,6 +11,7 @@ use super::Log;
 use super::open::Listing;
 use super::recover::missing_end;
 use crate::name::{FileKind, SegmentFile, Suffix};
+use crate::small_file;
 
 impl Log {
     /// Lists as damage what segments held that were removed or emptied since the last stop. From `durable` on nobody was
@@ -64,9 +65,22 @@ impl Log {
         self.list_damage(missing_end(base, size, from, to)).await
     }
 
-    /// Whether a segment held bytes, as its checksums say.
+    /// Whether a segment held bytes at the last stop, as its checksums say. Those of a compacted log are believed only beside
+    /// the indexes that they were made for: Apache Kafka's cleaner leaves segments empty, with indexes of its own.
     async fn held_bytes(&self, base: Offset) -> io::Result<bool> {
-        Ok(self.kept_checks(base, u64::MAX).await?.is_some_and(|checks| checks.covered() > 0))
+        let Some(checks) = self.kept_checks(base, u64::MAX).await?.filter(|checks| checks.covered() > 0) else {
+            return Ok(false);
+        };
+        if !self.state.borrow().config.cleanup.compact {
+            return Ok(true);
+        }
+        let disk = &*self.env.disk;
+        let offset = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Index))).await?;
+        let time = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::TimeIndex))).await?;
+        let (Some(sums), Some(offset), Some(time)) = (checks.indexes(), offset, time) else { return Ok(false) };
+        let is_theirs = sums.confirmed(&offset, &time).is_some_and(|(offset, time)| offset + time > 0);
+        barnabas_base::sometimes!(self.env, EMPTIED_BY_OTHERS, !is_theirs);
+        Ok(is_theirs)
     }
 }
 

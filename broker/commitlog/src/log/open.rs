@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::commit::HighWatermark;
 use super::state::{Settling, Uncommitted, Waiters, rules};
 use super::{Log, State};
-use crate::checkpoint::{format_partition_metadata, parse_partition_metadata};
+use crate::checkpoint::{format_partition_metadata, is_topic, parse_partition_metadata};
 use crate::committer::Note;
 use crate::damage::Damage;
 use crate::directory::{LogDirectory, checkpoint_key};
@@ -267,6 +267,7 @@ impl Log {
             let bytes = small_file::read(&*self.env.disk, &path).await.map_err(fault)?.unwrap_or_default();
             match parse_partition_metadata(&bytes) {
                 Ok(topic_id) if topic_id == self.partition.topic_id => return Ok(()),
+                Ok(found) if is_topic(found, self.partition.topic_id) => {}
                 Ok(found) => {
                     barnabas_base::reachable!(self.env, FOLDER_OF_OTHER_TOPIC);
                     return Err(OpenLogError::WrongTopic { file: path, found });

@@ -107,7 +107,8 @@ fn give_up(
     (partition.leader == broker).then(|| change.into())
 }
 
-fn lead_at_start(
+/// The same for one partition.
+pub(crate) fn lead_at_start(
     image: &ClusterImage,
     broker: BrokerId,
     (id, index): (TopicId, PartitionIndex),

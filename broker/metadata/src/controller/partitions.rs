@@ -12,6 +12,7 @@ use barnabas_wire::message::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
 };
 
+use super::elections::lead_at_start;
 use super::placement::place;
 use super::refusal::{Refusal, code_and_message};
 use super::topics::draw_of;
@@ -43,8 +44,8 @@ impl ControllerCore {
         if request.validate_only { self.answered(response) } else { self.decided(work, response) }
     }
 
-    /// Takes note of the log directories in which `broker` holds replicas (KIP-858). Replicas that are not there any
-    /// more are passed over.
+    /// Takes note of the log directories in which `broker` holds replicas (KIP-858), and makes it lead what had no leader
+    /// because its directory was not there. Replicas that are not there any more are passed over.
     pub fn assign_directories(
         &mut self,
         broker: BrokerId,
@@ -62,7 +63,9 @@ impl ControllerCore {
             directories[position] = directory.0;
             let change =
                 PartitionChangeRecord { directories: Some(directories), ..partition_change(*topic_id, *index) };
-            work.add_unbounded(vec![change.into()]);
+            let led = lead_at_start(&work.image, broker, (*topic_id, *index), &partition.changed_by(&change));
+            let led = led.filter(|_| partition.leader == BrokerId::NONE);
+            work.add_unbounded(std::iter::once(change.into()).chain(led).collect());
         }
         self.decided(work, ())
     }
