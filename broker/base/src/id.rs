@@ -136,10 +136,6 @@ uuid_id! {
     /// Identity of a log directory (KIP-858).
     DirectoryId
 }
-uuid_id! {
-    /// Identity of the cluster, written in every `meta.properties`.
-    ClusterId
-}
 
 /// One partition of one topic, by the topic's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

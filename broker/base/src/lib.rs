@@ -4,6 +4,7 @@
 //! Pure data and arithmetic. Depends on nothing but `std`, performs no I/O and reads no clock; everybody uses it,
 //! nobody drives it.
 
+mod cluster_id;
 mod id;
 mod keyed;
 pub mod limits;
@@ -14,9 +15,10 @@ mod offset;
 mod time;
 mod uuid;
 
+pub use cluster_id::{ClusterId, ParseClusterIdError};
 pub use id::{
-    BrokerId, ClusterId, CorrelationId, DirectoryId, GenerationId, Incarnation, PartitionIndex, ProducerEpoch,
-    ProducerId, Sequence, ShardId, TopicId, TopicPartition,
+    BrokerId, CorrelationId, DirectoryId, GenerationId, Incarnation, PartitionIndex, ProducerEpoch, ProducerId,
+    Sequence, ShardId, TopicId, TopicPartition,
 };
 pub use keyed::{Keyed, keyed_hash};
 pub use mark::Mark;

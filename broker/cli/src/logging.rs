@@ -32,10 +32,27 @@ pub(crate) fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
     })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stdout)
+        .with_writer(|| Output)
         .event_format(KafkaLayout { format })
         .finish();
     tracing::subscriber::set_global_default(subscriber).context("logging was started twice")
+}
+
+/// Standard output, as long as somebody reads it: a broker that is piped into `head` lives on, and a line of the library about
+/// each line that could not be written helps nobody.
+struct Output;
+
+impl io::Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match io::Write::write(&mut io::stdout(), bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::Write::flush(&mut io::stdout())
+    }
 }
 
 struct KafkaLayout {

@@ -4,7 +4,7 @@
 //! broker does, the node decides.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,6 +42,9 @@ pub(crate) struct Start {
     log_level: Option<String>,
 }
 
+/// With which some editors begin a UTF-8 file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 const EXAMPLES: &str = "\
 Examples:
   barnabas start
@@ -49,7 +52,8 @@ Examples:
   KAFKA_LISTENERS=PLAINTEXT://:9092 barnabas start
 
 A key that is unknown, or that asks for something that does not work yet, is refused with its line. Environment variables
-are those of Apache Kafka's container image: KAFKA_ and the key in capitals, with _ for a dot.
+have the names of Apache Kafka's container image: KAFKA_ and the key in capitals, with _ for a dot. A new folder draws its
+cluster id; CLUSTER_ID is not read.
 
 SIGTERM and Ctrl-C stop cleanly. Exit status: 0 stopped, 1 could not start or had to give up, 2 wrong configuration.";
 
@@ -78,11 +82,18 @@ pub(crate) fn run(start: &Start) -> anyhow::Result<ExitCode> {
     run_node(options, shards)
 }
 
+/// The text of a properties file: UTF-8, with or without a mark at its beginning, or what Java takes such files for, ISO-8859-1.
+pub(crate) fn read_properties(path: &Path) -> io::Result<String> {
+    let bytes = std::fs::read(path)?;
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    Ok(std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned))
+}
+
 fn load_config(start: &Start) -> anyhow::Result<Result<BrokerConfig, Vec<ConfigProblem>>> {
     let file = match &start.file {
         None => None,
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = read_properties(path).with_context(|| format!("cannot read {}", path.display()))?;
             Some((path.display().to_string(), text))
         }
     };

@@ -14,14 +14,17 @@ pub enum CheckpointError {
     Malformed,
     /// It has a version that this release does not know.
     Version,
+    /// A key is missing, or its value does not read.
+    Key(&'static str),
 }
 
 impl std::fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "malformed file",
-            Self::Version => "unknown version",
-        })
+        match self {
+            Self::Malformed => f.write_str("malformed file"),
+            Self::Version => f.write_str("unknown version"),
+            Self::Key(key) => write!(f, "{key} is missing, or its value does not read"),
+        }
     }
 }
 
@@ -117,7 +120,7 @@ pub fn format_partition_metadata(topic_id: TopicId) -> String {
 }
 
 /// What `meta.properties` says about a directory (version 1, KIP-858).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaProperties {
     /// The cluster this directory belongs to.
     pub cluster_id: ClusterId,
@@ -136,27 +139,43 @@ pub fn parse_meta_properties(bytes: &[u8]) -> Result<MetaProperties, CheckpointE
     let mut values = BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!'])) {
         let (key, value) = line.split_once(['=', ':']).ok_or(CheckpointError::Malformed)?;
-        values.insert(key.trim(), value.trim());
+        values.insert(key.trim(), unescaped(value.trim()));
     }
-    if values.get("version").copied() != Some("1") {
+    if values.get("version").is_none_or(|version| version != "1") {
         return Err(CheckpointError::Version);
     }
-    let id = |key: &str| values.get(key).and_then(|text| text.parse::<Uuid>().ok());
-    let node_id = values.get("node.id").and_then(|text| text.parse().ok()).map(BrokerId);
-    match (id("cluster.id"), node_id) {
-        (Some(cluster_id), Some(node_id)) => Ok(MetaProperties {
-            cluster_id: ClusterId(cluster_id),
-            node_id,
-            directory_id: id("directory.id").map(DirectoryId),
-        }),
-        _ => Err(CheckpointError::Malformed),
+    let value = |key: &'static str| values.get(key).ok_or(CheckpointError::Key(key));
+    Ok(MetaProperties {
+        cluster_id: value("cluster.id")?.parse().map_err(|_| CheckpointError::Key("cluster.id"))?,
+        node_id: value("node.id")?.parse().map(BrokerId).map_err(|_| CheckpointError::Key("node.id"))?,
+        directory_id: values.get("directory.id").and_then(|text| text.parse::<Uuid>().ok()).map(DirectoryId),
+    })
+}
+
+/// A value without the backslashes that Java's `Properties` writes before what has a meaning in them.
+fn unescaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(char) = chars.next() {
+        text.extend(if char == '\\' { chars.next() } else { Some(char) });
     }
+    text
+}
+
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for char in value.chars() {
+        text.extend(['\\', '=', ':', '#', '!'].contains(&char).then_some('\\'));
+        text.push(char);
+    }
+    text
 }
 
 /// Writes `meta.properties`.
 #[must_use]
 pub fn format_meta_properties(properties: &MetaProperties) -> String {
-    let mut text = format!("#\nversion=1\ncluster.id={}\nnode.id={}\n", properties.cluster_id, properties.node_id);
+    let (cluster_id, node_id) = (escaped(properties.cluster_id.as_str()), properties.node_id);
+    let mut text = format!("#\nversion=1\ncluster.id={cluster_id}\nnode.id={node_id}\n");
     if let Some(directory_id) = properties.directory_id {
         writeln!(text, "directory.id={directory_id}").expect("writing to a string does not fail");
     }
@@ -222,6 +241,12 @@ mod tests {
         let properties = parse_meta_properties(text.as_bytes()).expect("what Kafka writes");
         assert_eq!(properties.node_id, BrokerId(3));
         assert_eq!(parse_meta_properties(format_meta_properties(&properties).as_bytes()), Ok(properties));
+        let odd = b"version=1\nnode.id=1\ncluster.id=MkU3OEVBNTcwNTJENDM2Qg\\=\\=\n";
+        let odd = parse_meta_properties(odd).expect("any text is a cluster's id");
+        assert_eq!(odd.cluster_id.as_str(), "MkU3OEVBNTcwNTJENDM2Qg==");
+        assert_eq!(parse_meta_properties(format_meta_properties(&odd).as_bytes()), Ok(odd));
+        assert_eq!(parse_meta_properties(b"version=1\nnode.id=1\n"), Err(CheckpointError::Key("cluster.id")));
+        assert_eq!(parse_meta_properties(b"version=1\ncluster.id=a\nnode.id=x"), Err(CheckpointError::Key("node.id")));
         assert_eq!(parse_meta_properties(b"version=0\n"), Err(CheckpointError::Version));
     }
 

@@ -440,14 +440,14 @@ fn a_second_owner_is_refused() {
 
 #[test]
 fn a_directory_of_another_cluster_or_node_is_refused() {
-    use barnabas_base::{BrokerId, ClusterId, Uuid};
+    use barnabas_base::{BrokerId, Uuid};
     let path = folder("foreign");
     written(&path, 1, LogConfig::default(), true);
     run(async move |env| {
         let other = barnabas_commitlog::DirectoryOptions { node_id: BrokerId(2), ..options() };
         let refused = barnabas_commitlog::DirectoryOwner::open(&env, &path, 0, &other).await;
         assert!(matches!(refused, Err(OpenDirectoryError::WrongNode { found: BrokerId(1), .. })));
-        let other = barnabas_commitlog::DirectoryOptions { cluster_id: Some(ClusterId(Uuid([1; 16]))), ..options() };
+        let other = barnabas_commitlog::DirectoryOptions { cluster_id: Some(Uuid([1; 16]).into()), ..options() };
         let refused = barnabas_commitlog::DirectoryOwner::open(&env, &path, 0, &other).await;
         assert!(matches!(refused, Err(OpenDirectoryError::WrongCluster { .. })));
         std::fs::remove_file(path.join("meta.properties")).expect("removable");

@@ -24,6 +24,8 @@ pub(crate) const OPERATIONS_OMITTED: i32 = i32::MIN;
 pub(crate) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
 /// The same for the cluster: create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
 pub(crate) const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// The same for a group: read, delete, describe, describe configs, alter configs.
+pub const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
 
 const fn bits(operations: &[u32]) -> i32 {
     let mut sum = 0;
@@ -41,7 +43,7 @@ pub struct View<'a> {
     /// The cluster.
     pub image: &'a ClusterImage,
     /// Its id.
-    pub cluster_id: ClusterId,
+    pub cluster_id: &'a ClusterId,
     /// Name of the listener the client came through.
     pub listener: &'a str,
     /// This broker.

@@ -53,7 +53,7 @@ impl LogDirs {
     }
 
     async fn open_one(&mut self, shard: &Rc<Shard>, path: PathBuf) -> Result<(), String> {
-        let cluster_id = self.seeds.first().map(|seed| seed.cluster_id);
+        let cluster_id = self.seeds.first().map(|seed| seed.cluster_id.clone());
         let options = DirectoryOptions { node_id: shard.options.broker_id(), cluster_id, format: true };
         let index = u16::try_from(self.owners.len()).map_err(|_| "too many log directories".to_owned())?;
         match DirectoryOwner::open(&shard.env, &path, index, &options).await {

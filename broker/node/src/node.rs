@@ -140,9 +140,9 @@ impl Running {
         crate::leftovers::check_places(&dirs.seeds)?;
         crate::leftovers::check_twins(&dirs.seeds)?;
         let first = dirs.seeds.first().expect("a node has at least one log directory");
-        let cluster_id = first.cluster_id;
+        let cluster_id = first.cluster_id.clone();
         shard.env.observe(&Observation::Restarted { broker: shard.options.broker_id(), kind: first.kind });
-        tell_cluster(shard, cluster_id).await;
+        tell_cluster(shard, &cluster_id).await;
         let metadata_directory = LogDirectory::join(&shard.env, first, &shard_options(shard));
         // Before anybody opens a log: this shard too is told when that goes wrong.
         shard.directories.borrow_mut().push(Rc::clone(&metadata_directory));
@@ -251,10 +251,11 @@ fn close_shard(shard: &Rc<Shard>) -> Local<'static, Closed> {
     })
 }
 
-async fn tell_cluster(shard: &Rc<Shard>, cluster_id: ClusterId) {
-    shard.cluster_id.set(cluster_id);
+async fn tell_cluster(shard: &Rc<Shard>, cluster_id: &ClusterId) {
+    shard.cluster_id.get_or_init(|| cluster_id.clone());
+    let told = cluster_id.clone();
     let tell = move |shard: &Rc<Shard>| -> Local<'static, ()> {
-        shard.cluster_id.set(cluster_id);
+        shard.cluster_id.get_or_init(|| told.clone());
         Box::pin(std::future::ready(()))
     };
     shard.on_all(tell).await;

@@ -2,7 +2,7 @@
 //!
 //! Owns partitions, coordinators, fetch sessions and connections; nobody else touches them. The start-up drives it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -75,7 +75,7 @@ pub(crate) struct Shard {
     pub(crate) connections: ConnectionCounts,
     pub(crate) open_connections: Cell<usize>,
     /// The cluster, once a directory has told it.
-    pub(crate) cluster_id: Cell<ClusterId>,
+    pub(crate) cluster_id: OnceCell<ClusterId>,
     /// Counts once, when the node stops.
     pub(crate) stopped: Notify,
     /// Sockets that are bound and not accepted on yet.
@@ -121,7 +121,7 @@ impl Shard {
             controller: RefCell::default(),
             connections: ConnectionCounts::new(options.connection_limits(&options.config)),
             open_connections: Cell::new(0),
-            cluster_id: Cell::default(),
+            cluster_id: OnceCell::new(),
             stopped: Notify::new(),
             bound: RefCell::default(),
             tasks: RefCell::default(),

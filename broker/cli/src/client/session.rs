@@ -51,7 +51,7 @@ impl ClusterArgs {
             request_timeout_ms: 30_000,
         };
         if let Some(path) = &self.command_config {
-            let text = std::fs::read_to_string(path)
+            let text = crate::start::read_properties(path)
                 .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
             for (number, line) in (1..).zip(text.lines()) {
                 let line = line.trim();

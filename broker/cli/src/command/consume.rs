@@ -30,7 +30,8 @@ pub(crate) struct Consume {
     /// Begin at the first record [default: at the end, or where the group has committed]
     #[arg(long)]
     from_beginning: bool,
-    /// Begin here: beginning, end, an offset, or @ and a time in milliseconds
+    /// Begin here: beginning, end, an offset, or @ and a time in milliseconds. In a group beginning or end, and only where it
+    /// has not committed
     #[arg(long, short = 'o', value_parser = parse_start, conflicts_with = "from_beginning")]
     offset: Option<StartAt>,
     /// Consume as a member of this group, and commit what was printed
@@ -162,6 +163,10 @@ impl Printing {
     fn join(&mut self, group: &str, topics: Vec<TopicPartitions>) -> Result<(), Failure> {
         if topics.iter().any(|topic| topic.partitions.is_some()) {
             return Err(Failure::usage("partitions cannot be chosen together with --group"));
+        }
+        if matches!(self.start, StartAt::Offset(_) | StartAt::Timestamp(_)) {
+            let why = "an offset or a time cannot be chosen together with --group: `barnabas groups reset-offsets` moves a group";
+            return Err(Failure::usage(why));
         }
         let topics = topics.into_iter().map(|topic| topic.topic).collect();
         self.member = Some(Membership::new(MemberConfig::new(group, topics)));

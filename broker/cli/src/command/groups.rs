@@ -57,15 +57,20 @@ enum Action {
     ResetOffsets(ResetOffsets),
 }
 
+/// As Kafka names them (`GroupState`, `GroupType`).
+const STATES: [&str; 8] =
+    ["Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Assigning", "Reconciling", "NotReady"];
+const TYPES: [&str; 4] = ["Classic", "Consumer", "Share", "Streams"];
+
 #[derive(clap::Args, Debug)]
 struct List {
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Only groups in this state; may be repeated
-    #[arg(long)]
+    #[arg(long, ignore_case = true, value_parser = STATES)]
     state: Vec<String>,
     /// Only groups of this type; may be repeated
-    #[arg(long = "type")]
+    #[arg(long = "type", ignore_case = true, value_parser = TYPES)]
     types: Vec<String>,
 }
 

@@ -40,7 +40,13 @@ fn parse_partitions(list: &str) -> Result<BTreeSet<PartitionIndex>, String> {
         };
         match item.split_once('-') {
             None => partitions.extend([PartitionIndex(number(item)?)]),
-            Some((first, last)) => partitions.extend((number(first)?..=number(last)?).map(PartitionIndex)),
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if first > last {
+                    return Err(format!("'{item}' has no partition: it ends before it begins"));
+                }
+                partitions.extend((first..=last).map(PartitionIndex));
+            }
         }
     }
     Ok(partitions)
@@ -56,7 +62,7 @@ mod tests {
         assert_eq!(parse("t"), Ok(TopicPartitions { topic: "t".to_owned(), partitions: None }));
         let some = parse("t:0,2-4").expect("a list").partitions.expect("some");
         assert_eq!(some, [0, 2, 3, 4].map(PartitionIndex).into());
-        for text in ["", ":1", "t:", "t:x", "t:-1", "t:99999999"] {
+        for text in ["", ":1", "t:", "t:x", "t:-1", "t:2-1", "t:99999999"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

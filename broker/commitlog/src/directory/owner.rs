@@ -351,12 +351,12 @@ async fn identify(
             Err(error) => return Err(OpenDirectoryError::BadMetaProperties { file, error }),
         },
         None if options.format && !has_folders => {
-            let cluster_id = options.cluster_id.unwrap_or_else(|| ClusterId(env.random_uuid()));
+            let cluster_id = options.cluster_id.clone().unwrap_or_else(|| env.random_uuid().into());
             (MetaProperties { cluster_id, node_id: options.node_id, directory_id: None }, true)
         }
         None => return Err(OpenDirectoryError::NotFormatted),
     };
-    if options.cluster_id.is_some_and(|expected| expected != properties.cluster_id) {
+    if options.cluster_id.as_ref().is_some_and(|expected| *expected != properties.cluster_id) {
         return Err(OpenDirectoryError::WrongCluster { file, found: properties.cluster_id });
     }
     if options.node_id != properties.node_id {

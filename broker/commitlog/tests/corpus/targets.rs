@@ -8,8 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_base::{
-    BrokerId, Budget, ClusterId, DirectoryId, LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId,
-    TopicPartition, Uuid,
+    BrokerId, Budget, DirectoryId, LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid,
 };
 use barnabas_commitlog::checkpoint::{MetaProperties, format_meta_properties, format_partition_metadata};
 use barnabas_commitlog::{
@@ -174,7 +173,7 @@ async fn write_all(env: &Env, files: &[(String, Vec<u8>)]) {
     let disk = &*env.disk;
     disk.create_dir_all(Path::new("/logs/t-0")).await.expect("room");
     let properties =
-        MetaProperties { cluster_id: ClusterId(Uuid([4; 16])), node_id: BrokerId(1), directory_id: Some(DIRECTORY) };
+        MetaProperties { cluster_id: Uuid([4; 16]).into(), node_id: BrokerId(1), directory_id: Some(DIRECTORY) };
     let known = [
         ("/logs/meta.properties".to_owned(), format_meta_properties(&properties).into_bytes()),
         ("/logs/t-0/partition.metadata".to_owned(), format_partition_metadata(PARTITION.topic_id).into_bytes()),

@@ -1,5 +1,7 @@
 //! What clients are told of a small cluster.
 
+use std::sync::LazyLock;
+
 use barnabas_base::{BrokerId, ClusterId, LeaderEpoch, PartitionIndex, TopicId, Uuid};
 use barnabas_wire::internal::MetadataRecord;
 use barnabas_wire::internal::metadata_schema::{ConfigRecord, FeatureLevelRecord, TopicRecord};
@@ -60,10 +62,12 @@ fn cluster() -> ClusterImage {
     ClusterImage::default().apply(&records).expect("the records fit").0
 }
 
+static CLUSTER: LazyLock<ClusterId> = LazyLock::new(|| Uuid([8; 16]).into());
+
 fn view(image: &ClusterImage) -> View<'_> {
     View {
         image,
-        cluster_id: ClusterId(Uuid([8; 16])),
+        cluster_id: &CLUSTER,
         listener: "PLAINTEXT",
         own_id: BrokerId(1),
         own_endpoint: ("localhost", 19_092),

@@ -104,7 +104,7 @@ impl Call {
     ) -> View<'a> {
         View {
             image,
-            cluster_id: self.shard.cluster_id.get(),
+            cluster_id: self.shard.cluster_id.get().expect("requests come once the directories are open"),
             listener: &self.listener().name,
             own_id: self.shard.options.broker_id(),
             own_endpoint: (&endpoint.host, endpoint.port),

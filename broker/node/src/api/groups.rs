@@ -9,6 +9,7 @@ use barnabas_group::resolve::{
     offset_fetch_response, resolve_offset_commit, resolve_offset_delete, resolve_offset_fetch,
 };
 use barnabas_group::{ClientInfo, Input, Response, Token, partition_for};
+use barnabas_metadata::answer::GROUP_OPERATIONS;
 use barnabas_metadata::controller::CONSUMER_OFFSETS_TOPIC;
 use barnabas_runtime::{Local, join_all};
 use barnabas_wire::message::find_coordinator::Coordinator;
@@ -248,6 +249,7 @@ struct Sorted {
 
 async fn describe(call: &Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     let version = call.version;
+    let tells_operations = request.include_authorized_operations;
     let Sorted { found, refused } = by_coordinator(call, request.groups);
     let asked = found
         .into_iter()
@@ -264,6 +266,10 @@ async fn describe(call: &Call, request: DescribeGroupsRequest) -> DescribeGroups
         let refusal = Input::DescribeGroups { token: Token(0), version, groups: vec![group] }.refusal(code);
         let Response::DescribeGroups(groups) = refusal else { unreachable!("asked to describe") };
         response.groups.extend(groups);
+    }
+    if tells_operations {
+        let described = response.groups.iter_mut().filter(|group| group.error_code == ErrorCode::None.code());
+        described.for_each(|group| group.authorized_operations = GROUP_OPERATIONS);
     }
     response
 }
