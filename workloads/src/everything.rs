@@ -60,6 +60,7 @@ pub async fn read_everything(
     };
     let script = Script { client, bootstrap, operations: Rc::from([]), lane, safety_ms: 0 };
     let mut session = Session::new(env, Rc::new(script), by.life, recorder);
+    session.reader.bound_fetches();
     let topics = session.all_topics().await?;
     for topic in topics.keys() {
         session.read_topic(*topic).await?;

@@ -15,7 +15,7 @@ use crate::session::{Purpose, Session};
 const FETCH_WAIT_MS: i32 = 500;
 /// `fetch.max.bytes`. A fetch of many partitions has to arrive within the time of a request on the slowest link that is
 /// drawn, 100 kB/s.
-const FETCH_BYTES_MAX: i32 = 1_048_576;
+const FETCH_BYTES_MAX: u32 = 1_048_576;
 /// Records of one poll (`max.poll.records`).
 const POLL_RECORDS_MAX: usize = 500;
 
@@ -31,6 +31,8 @@ pub(crate) struct Damage {
 pub(crate) struct Reader {
     pub(crate) consumer: Consumer,
     fetch_bytes: u32,
+    /// Bytes of one fetch, all partitions together.
+    bytes_max: u32,
     /// The logs it is to read, as metadata had them when they were assigned.
     logs: Vec<LogName>,
     /// Where logs go on that it does not read at the moment.
@@ -41,14 +43,21 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(fetch_bytes: u32) -> Self {
-        let consumer = consumer(fetch_bytes);
-        Self { consumer, fetch_bytes, logs: Vec::new(), left_at: BTreeMap::new(), damage: Vec::new() }
+        let bytes_max = FETCH_BYTES_MAX;
+        let consumer = consumer(fetch_bytes, bytes_max);
+        Self { consumer, fetch_bytes, bytes_max, logs: Vec::new(), left_at: BTreeMap::new(), damage: Vec::new() }
+    }
+
+    /// From the next assignment on a fetch is no larger, however many partitions it is of: on the slowest link a mebibyte takes
+    /// longer than a request may.
+    pub(crate) const fn bound_fetches(&mut self) {
+        self.bytes_max = self.fetch_bytes;
     }
 
     /// Reads these logs and nothing else; from its position, else from where it was left, else from the start.
     pub(crate) fn assign(&mut self, logs: &[(LogName, Option<Offset>)], from_start: bool) {
         self.release();
-        self.consumer = consumer(self.fetch_bytes);
+        self.consumer = consumer(self.fetch_bytes, self.bytes_max);
         for (log, position) in logs {
             let left_at = self.left_at.get(log).copied().filter(|_| !from_start);
             // Where it goes on after damage that it meets before any record.
@@ -144,11 +153,12 @@ impl fmt::Debug for Reader {
     }
 }
 
-fn consumer(fetch_bytes: u32) -> Consumer {
+fn consumer(fetch_bytes: u32, bytes_max: u32) -> Consumer {
+    let bytes = |bytes: u32| i32::try_from(bytes).expect("a fetch is small");
     Consumer::new(ConsumerConfig {
         max_wait_ms: FETCH_WAIT_MS,
-        max_bytes: FETCH_BYTES_MAX,
-        partition_max_bytes: i32::try_from(fetch_bytes).expect("a fetch is small"),
+        max_bytes: bytes(bytes_max),
+        partition_max_bytes: bytes(fetch_bytes),
         reset: Some(StartAt::Beginning),
         ..ConsumerConfig::default()
     })
