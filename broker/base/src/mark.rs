@@ -65,7 +65,8 @@ marks! {
     MISSING_END_LISTED = "missing-end-listed", "A start found offsets below the durable point missing at the end of a segment and listed them.";
     LISTED_DAMAGE_PASSED = "listed-damage-passed", "A start stepped over damage that an earlier life had listed.";
     MISPLACED_BATCH_FOUND = "misplaced-batch-found", "A start found a batch whose false offset jumps over the durable point.";
-    SHORTER_THAN_DURABLE = "shorter-than-durable", "A log ended below what was acknowledged; the offsets are listed and not given twice.";
+    SHORTER_THAN_DURABLE = "shorter-than-durable", "A log ended below what was acknowledged; the offsets are listed and not given twice.",
+        rare "the file that is written to has to get shorter; a test of recovery cuts one";
     LOG_START_BEYOND_END = "log-start-beyond-end", "A log began past its end, and everything in it went.",
         rare "checkpoint and log have to be of different times; tests of recovery and an old file of checkpoints do it";
     WENT_ON_BEHIND_GARBAGE = "went-on-behind-garbage", "A log that ends in what is no batch went on in a segment of its own.";
@@ -232,8 +233,7 @@ marks! {
     GROUP_MEMORY_FULL = "group-memory-full", "A group was refused more memory.",
         rare "a shard has a mebibyte for groups at least, and a run has few; scripts of the coordinator give it less";
     GROUP_FULL = "group-full", "A member was refused, because the group is full.";
-    GROUP_OVER_CAPACITY = "group-over-capacity", "A group was loaded with more members than it may have.",
-        rare "a broker of a plan has one group.max.size for all its lives; a script of the coordinator lowers it";
+    GROUP_OVER_CAPACITY = "group-over-capacity", "A group was loaded with more members than it may have.";
     GROUP_JOIN_TIMED_OUT = "group-join-timed-out", "A rebalance ended without members that did not join in time.";
     GROUP_SYNC_TIMED_OUT = "group-sync-timed-out", "Members that did not ask for their assignment in time lost their place.";
     GROUP_NOBODY_REJOINED = "group-nobody-rejoined", "Only static members were left, and none of them had joined again.";
@@ -249,7 +249,8 @@ marks! {
     GROUP_ASSIGNMENT_FAILED = "group-assignment-failed", "An assignment could not be written, and everybody joined again.";
     GROUP_ASSIGNMENT_OVERTAKEN = "group-assignment-overtaken", "An assignment was written after the group had moved on.";
     GROUP_CREATION_FAILED = "group-creation-failed", "A group could not be written when it was created.";
-    GROUP_DELETION_UNDONE = "group-deletion-undone", "A group whose deletion could not be written is there again.";
+    GROUP_DELETION_UNDONE = "group-deletion-undone", "A group whose deletion could not be written is there again.",
+        rare "a group has to be forgotten just when nothing can be written; property tests of the group fail its appends";
     GROUP_EXPIRED = "group-expired", "A group went with the last of its offsets.";
     GROUP_OFFSETS_EXPIRED = "group-offsets-expired", "Offsets of a group were removed after their time.";
     GROUP_OFFSETS_OF_DELETED_TOPIC = "group-offsets-of-deleted-topic", "Offsets of a group went with their topic.";
