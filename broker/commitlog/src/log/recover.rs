@@ -501,21 +501,6 @@ impl Log {
         log_start: Offset,
         present: Offset,
     ) -> io::Result<()> {
-        let active = self.state.borrow().active().base;
-        let policy = self.state.borrow().config.flush_policy;
-        let known = self.state.borrow().damage.at(present).copied();
-        let to = plan.durable.max(fold.end_offset()).max(known.map_or(present, |range| range.to));
-        if present < to && present >= log_start {
-            // Shorter than what was acknowledged. The offsets are never given twice.
-            if known.is_none_or(|range| range.to < to) {
-                barnabas_base::reachable!(self.env, SHORTER_THAN_DURABLE);
-                let size = self.state.borrow().active().size;
-                let from = known.map_or(present, |range| range.to);
-                let range = DamagedRange { from, to, segment: active, from_position: size, to_position: size };
-                self.list_damage(range).await?;
-            }
-            jump(&mut fold, to);
-        }
         if fold.end_offset() < log_start {
             barnabas_base::reachable!(self.env, LOG_START_BEYOND_END);
             // Kafka's rule: a log start past the end means that everything was deleted.
@@ -525,6 +510,23 @@ impl Log {
             let (_, segment) = self.create_segment(log_start).await?;
             self.state.borrow_mut().segments = vec![segment];
             jump(&mut fold, log_start);
+        }
+        // What was acknowledged behind that start is missing all the same.
+        let present = present.max(log_start);
+        let active = self.state.borrow().active().base;
+        let policy = self.state.borrow().config.flush_policy;
+        let known = self.state.borrow().damage.at(present).copied();
+        let to = plan.durable.max(fold.end_offset()).max(known.map_or(present, |range| range.to));
+        if present < to {
+            // Shorter than what was acknowledged. The offsets are never given twice.
+            if known.is_none_or(|range| range.to < to) {
+                barnabas_base::reachable!(self.env, SHORTER_THAN_DURABLE);
+                let size = self.state.borrow().active().size;
+                let from = known.map_or(present, |range| range.to);
+                let range = DamagedRange { from, to, segment: active, from_position: size, to_position: size };
+                self.list_damage(range).await?;
+            }
+            jump(&mut fold, to);
         }
         let end = fold.end_offset();
         let has_garbage = self.ends_in_garbage();
