@@ -66,8 +66,8 @@ fn check(evidence: &Evidence) -> Verdict {
     court.verdict()
 }
 
-/// Whether an unanswered tombstone may have followed.
-fn deleted_later(facts: &Facts<'_>, log: LogName, key: u32, offset: Offset) -> bool {
+/// Whether a tombstone followed, or one that nobody answered may have.
+pub(crate) fn deleted_later(facts: &Facts<'_>, log: LogName, key: u32, offset: Offset) -> bool {
     facts.sends().iter().any(|send| {
         let here = (send.topic, send.partition, send.key) == (log.topic, log.partition, Some(key));
         let later = match send.end {

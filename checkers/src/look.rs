@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use barnabas_base::Offset;
 use barnabas_history::{Call, Content, Evidence, LogName, Outcome, Reply};
 
+use crate::compacted::deleted_later;
 use crate::facts::{Facts, LastRead, whole};
 use crate::lawful::Lawful;
 use crate::verdict::{Court, shown};
@@ -40,7 +41,7 @@ fn check(evidence: &Evidence) -> Verdict {
             Some(Outcome::Failed(name)) if name == OUT_OF_RANGE => None,
             Some(_) | None => continue,
         };
-        let staying = stayings.entry(*log).or_insert_with(|| staying(&read, *log, lawful.compacts(log.topic)));
+        let staying = stayings.entry(*log).or_insert_with(|| staying(&facts, &read, *log, lawful.compacts(log.topic)));
         let wrong = wrong(staying, *from, found);
         court.judge(wrong.is_some(), Some(facts.end_of(view)), Some(*log), || {
             format!("a fetch at {from} of {} {}", shown(*log), wrong.unwrap_or_default())
@@ -50,13 +51,15 @@ fn check(evidence: &Evidence) -> Verdict {
 }
 
 /// Offsets of the records that are still there whatever cleaning and retention have taken since.
-fn staying(read: &LastRead, log: LogName, is_compacted: bool) -> Staying {
+fn staying(facts: &Facts<'_>, read: &LastRead, log: LogName, is_compacted: bool) -> Staying {
     let begins = read.begins.get(&log).copied().unwrap_or(Offset::ZERO);
     let mut newer = BTreeSet::new();
     let mut offsets = BTreeSet::new();
     for (offset, seen) in read.logs.get(&log).into_iter().flatten().rev() {
         let is_newest = newer.insert(seen.key);
-        let may_go = is_compacted && (!is_newest || matches!(seen.content, Content::Tombstone(_)));
+        // A tombstone that was cleaned away before the read came to it has left nothing to see.
+        let is_deleted = || seen.key.is_some_and(|key| deleted_later(facts, log, key, *offset));
+        let may_go = is_compacted && (!is_newest || matches!(seen.content, Content::Tombstone(_)) || is_deleted());
         if *offset >= begins && !may_go {
             offsets.insert(*offset);
         }
@@ -137,6 +140,9 @@ mod tests {
         };
         accepts(&PROMISE, [read().looked(0, 4), read().looked(3, 4), read().looked(5, 9)]);
         rejects(&PROMISE, [read().looked(0, 9), read().looked(3, -1)]);
+        // Of key 2 a tombstone had come, and was cleaned away before the read came to it.
+        let deleted = durable().configured("cleanup.policy", "compact").key(2).deleted(0, 7, 6);
+        accepts(&PROMISE, [deleted.last_saw(vec![keyed(4, 2), keyed(9, 1)]).looked(0, 9)]);
     }
 
     #[test]
