@@ -493,6 +493,17 @@ impl Log {
         Ok(size)
     }
 
+    /// Kafka's rule: a log start past the end means that everything was deleted.
+    async fn begin_anew_at(self: &Rc<Self>, log_start: Offset) -> io::Result<()> {
+        barnabas_base::reachable!(self.env, LOG_START_BEYOND_END);
+        for base in self.segment_bases() {
+            self.remove_segment(base).await?;
+        }
+        let (_, segment) = self.create_segment(log_start).await?;
+        self.state.borrow_mut().segments = vec![segment];
+        Ok(())
+    }
+
     /// Takes over what the walk found.
     async fn finish(
         self: &Rc<Self>,
@@ -502,13 +513,7 @@ impl Log {
         present: Offset,
     ) -> io::Result<()> {
         if fold.end_offset() < log_start {
-            barnabas_base::reachable!(self.env, LOG_START_BEYOND_END);
-            // Kafka's rule: a log start past the end means that everything was deleted.
-            for base in self.segment_bases() {
-                self.remove_segment(base).await?;
-            }
-            let (_, segment) = self.create_segment(log_start).await?;
-            self.state.borrow_mut().segments = vec![segment];
+            self.begin_anew_at(log_start).await?;
             jump(&mut fold, log_start);
         }
         // What was acknowledged behind that start is missing all the same.
