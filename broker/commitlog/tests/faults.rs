@@ -40,9 +40,13 @@ fn live<T: 'static>(world: &World, node: &Node, body: impl Fn(Env) -> Local<'sta
 }
 
 async fn start(env: &Env, path: &str) -> (DirectoryOwner, Rc<LogDirectory>) {
+    start_with(env, path, &ShardOptions::new(Budget::new(|_| 1 << 20))).await
+}
+
+async fn start_with(env: &Env, path: &str, shard: &ShardOptions) -> (DirectoryOwner, Rc<LogDirectory>) {
     let options = DirectoryOptions { node_id: BrokerId(1), cluster_id: None, format: true };
     let (owner, seed) = DirectoryOwner::open(env, Path::new(path), 0, &options).await.expect("the directory opens");
-    let directory = LogDirectory::join(env, &seed, &ShardOptions::new(Budget::new(|_| 1 << 20)));
+    let directory = LogDirectory::join(env, &seed, shard);
     (owner, directory)
 }
 
@@ -237,11 +241,8 @@ fn a_point_that_finds_no_room_leaves_no_snapshot() {
         live(world, &node, move |env| {
             let full = full.clone();
             Box::pin(async move {
-                let options = DirectoryOptions { node_id: BrokerId(1), cluster_id: None, format: true };
-                let (_owner, seed) =
-                    DirectoryOwner::open(&env, Path::new("/one"), 0, &options).await.expect("the directory opens");
                 let often = ShardOptions { unsettled_bytes_max: 1_000, ..ShardOptions::new(Budget::new(|_| 1 << 20)) };
-                let directory = LogDirectory::join(&env, &seed, &often);
+                let (_owner, directory) = start_with(&env, "/one", &often).await;
                 let log = open(&directory, 0, LogConfig::default()).await;
                 failing(&full, DiskCallKind::Write, "barnabas-check", DiskVerdict::Short(0));
                 for _ in 0..20 {

@@ -81,7 +81,7 @@ impl Log {
         let Some((offset, ..)) = settled else { return Ok(()) };
         let is_needed = {
             let state = self.state.borrow();
-            state.segment(offset).is_some() || offset == state.fold.committed_end()
+            state.spare_snapshot(offset).is_none() || offset == state.fold.committed_end()
         };
         if is_needed {
             return Ok(());
