@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use barnabas_history::Evidence;
-
 use crate::facts::{End, Facts, always};
 use crate::verdict::{Court, shown};
 use crate::{Kind, Promise, Verdict};
@@ -18,11 +16,10 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every record that was read.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
-    let sends = facts.sends();
-    let failed: BTreeSet<_> = sends.iter().filter(|send| send.end == End::Failed).map(|send| send.value).collect();
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
+    let failed: BTreeSet<_> =
+        facts.sends().iter().filter(|send| send.end == End::Failed).map(|send| send.value).collect();
     for poll in facts.polls() {
         for seen in poll.records {
             let Some(value) = seen.content.value() else { continue };

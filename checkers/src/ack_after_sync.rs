@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::{Observation, Offset, ShardId};
-use barnabas_history::Evidence;
 use barnabas_plan::NodeName;
 
+use crate::facts::Facts;
 use crate::observed::{Replica, Sight, log_of, sights, syncs_first};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -45,7 +45,8 @@ impl Failed {
 }
 
 /// Judges every acknowledgement, and every sync.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let mut synced = BTreeMap::<Replica, Offset>::new();
     let mut failed = Failed::default();

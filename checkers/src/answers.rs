@@ -1,9 +1,9 @@
 //! Promise: what a broker sends on a connection are answers to what it was asked there, in that order, in the version
 //! that was asked for (I40).
 
-use barnabas_history::{Evidence, Happening, Outcome, What};
+use barnabas_history::{Happening, Outcome, What};
 
-use crate::facts::always;
+use crate::facts::{Facts, always};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -16,7 +16,8 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every call that was answered, and everything that a client could not take for an answer.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     for (position, step) in evidence.steps.iter().enumerate() {
         match &step.what {

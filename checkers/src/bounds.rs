@@ -3,9 +3,9 @@
 //! it holds no memory for what they asked for.
 
 use barnabas_base::Observation;
-use barnabas_history::{Evidence, Happening, What};
+use barnabas_history::{Happening, What};
 
-use crate::facts::always;
+use crate::facts::{Facts, always};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -22,7 +22,8 @@ pub(crate) const PROMISE: Promise = Promise {
 const SNAPSHOTS_SPARE_MAX: u64 = 2;
 
 /// Judges what a broker held when nobody asked it for anything.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     for (position, step) in evidence.steps.iter().enumerate() {
         let mut judge = |is_broken, words: String| court.judge(is_broken, Some(position), None, || words);

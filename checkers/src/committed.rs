@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::{Offset, Uuid};
-use barnabas_history::{Call, Evidence, LogName, Outcome, Reply};
+use barnabas_history::{Call, LogName, Outcome, Reply};
 use barnabas_plan::{GroupName, TopicName};
 
 use crate::facts::{Facts, survives};
@@ -36,10 +36,10 @@ struct Write<'a> {
 }
 
 /// Judges every answer for committed positions.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    let writes = writes(&facts);
+    let writes = writes(facts);
     let expires =
         longest_age_ms(evidence) >= EXPIRY_MS || evidence.plan.knobs.get("broker.offsets.retention.minutes").is_some();
     for view in &facts.calls {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::{Content, Evidence, LogName};
+use barnabas_history::{Content, LogName};
 
 use crate::facts::{End, Facts, Sent, survives};
 use crate::lawful::{Lawful, age_ms};
@@ -30,11 +30,11 @@ struct Last {
 }
 
 /// Judges every key of every compacted log.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
-    let lawful = Lawful::new(&facts);
+    let lawful = Lawful::new(facts);
     let is_standard = evidence.plan.knobs.get("broker.log.cleaner.delete.retention.ms").is_none();
     let mut found = BTreeMap::new();
     for (log, records) in &read.logs {
@@ -44,7 +44,7 @@ fn check(evidence: &Evidence) -> Verdict {
             }
         }
     }
-    for ((log, key), last) in last_known(&facts) {
+    for ((log, key), last) in last_known(facts) {
         let gone = facts.may_be_dropped(log.topic) && !read.logs.contains_key(&log);
         let kept = lawful.compacts(log.topic) && !lawful.retains(log.topic) && read.topics.contains(&log.topic);
         if gone || !kept || last.offset < lawful.trimmed(log.topic, log.partition) {
@@ -53,7 +53,7 @@ fn check(evidence: &Evidence) -> Verdict {
         let (Last { offset, tombstone, sent, step }, left) = (last, found.get(&(log, key)));
         // What was sent later without an answer may be a tombstone too, and is younger.
         let is_due = tombstone && is_standard && lawful.spares_tombstone(log.topic, age_ms(evidence, sent));
-        let may_be_gone = || if tombstone { !is_due } else { deleted_later(&facts, log, key, offset) };
+        let may_be_gone = || if tombstone { !is_due } else { deleted_later(facts, log, key, offset) };
         // A reader who is slower than `delete.retention.ms` has an earlier record from before the tombstone was cleaned. Whether
         // one is left behind it is for `disk-keys` to say.
         let is_earlier = |left: &Offset| *left < offset && (is_due || !tombstone);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Uuid;
-use barnabas_history::{Call, Evidence, LogName, Outcome, Reply};
+use barnabas_history::{Call, LogName, Outcome, Reply};
 
 use crate::facts::{End, Facts, survives};
 use crate::verdict::{Court, shown};
@@ -19,10 +19,9 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every created id, and whatever is done after a topic's end.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
-    let ends = ends(&facts);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
+    let ends = ends(facts);
     let mut created = BTreeMap::new();
     for view in &facts.calls {
         let (Call::Create { topic, .. }, Some(Outcome::Ok(Reply::Created { id }))) = (view.call, view.outcome) else {

@@ -1,9 +1,9 @@
 //! Promise: after a clean stop the indexes say what a scan of the segment says (I15).
 
 use barnabas_base::Offset;
-use barnabas_history::{DiskImage, Evidence};
+use barnabas_history::DiskImage;
 
-use crate::facts::lost_power;
+use crate::facts::{Facts, lost_power};
 use crate::observed::keeps_caches;
 use crate::scan::{ScannedSegment, logs, offset_entries, time_entries};
 use crate::verdict::Court;
@@ -18,7 +18,8 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every index of every segment of a broker that stopped cleanly.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     // What a power loss tore is made anew when somebody needs it.
     let exact = |image: &&DiskImage| image.stopped_cleanly && !lost_power(evidence);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::{Offset, PartitionIndex};
-use barnabas_history::{DiskImage, Evidence, LogName};
+use barnabas_history::{DiskImage, LogName};
 
 use crate::facts::{End, Facts};
 use crate::observed::honest;
@@ -21,11 +21,11 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges the last acknowledged tombstone of each key, on every disk that a clean stop has left.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    let facts = Facts::new(evidence);
     for image in evidence.disks.iter().filter(|image| image.stopped_cleanly) {
-        let tombstones = tombstones(&facts, image);
+        let tombstones = tombstones(facts, image);
         for scanned in logs(image) {
             for ((log, key), at) in &tombstones {
                 let (id, partition) = (scanned.partition.topic_id.0, scanned.partition.partition);

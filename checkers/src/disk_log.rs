@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use barnabas_base::{LeaderEpoch, Observation, Offset, TopicPartition};
 use barnabas_history::{DiskImage, Evidence};
 
+use crate::facts::Facts;
 use crate::observed::{honest, log_of, sights};
 use crate::scan::{Batch, ScannedLog, logs};
 use crate::verdict::Court;
@@ -28,7 +29,8 @@ struct Written {
 }
 
 /// Judges every batch of every image, and how far each log reaches.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     for image in &evidence.disks {
         let written = written(evidence, image);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::{Call, CallView, DiskImage, Evidence, Outcome, Reply};
+use barnabas_history::{Call, CallView, DiskImage, Outcome, Reply};
 
 use crate::facts::Facts;
 use crate::lawful::longest_age_ms;
@@ -27,14 +27,14 @@ const EXPIRATION_MS: u64 = 6 * 24 * 60 * 60 * 1000;
 type Positions = BTreeMap<(String, String, i32), Offset>;
 
 /// Judges every position that was answered after the last clean stop and that nobody could have changed since.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    let facts = Facts::new(evidence);
     let shorter = evidence.plan.knobs.iter().any(|(name, _)| name == "broker.offsets.retention.minutes");
     let Some(image) = evidence.disks.iter().rfind(|image| image.stopped_cleanly) else { return court.verdict() };
     if shorter
         || longest_age_ms(evidence) >= EXPIRATION_MS
-        || facts.calls.iter().any(|call| changes(&facts, call, image))
+        || facts.calls.iter().any(|call| changes(facts, call, image))
     {
         return court.verdict();
     }

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::Evidence;
 
-use crate::facts::lost_power;
+use crate::facts::{Facts, lost_power};
 use crate::lawful::longest_age_ms;
 use crate::observed::keeps_caches;
 use crate::scan::{ScannedLog, SnapshotEntry, logs, snapshot};
@@ -25,7 +24,8 @@ pub(crate) const PROMISE: Promise = Promise {
 const EXPIRATION_MS: u64 = 23 * 60 * 60 * 1000;
 
 /// Judges every producer of every snapshot of a broker that stopped cleanly.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let shorter = evidence.plan.knobs.iter().any(|(name, _)| name.starts_with("broker.producer.id.expiration"));
     let expires = shorter || longest_age_ms(evidence) >= EXPIRATION_MS;

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use barnabas_history::Evidence;
-
 use crate::facts::{Facts, always};
 use crate::verdict::{Court, shown};
 use crate::{Kind, Promise, Verdict};
@@ -17,11 +15,9 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every record of an idempotent producer that was read.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
-    let sends = facts.sends();
-    let idempotent: BTreeSet<_> = sends.iter().filter(|send| send.idempotent).map(|send| send.value).collect();
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
+    let idempotent: BTreeSet<_> = facts.sends().iter().filter(|send| send.idempotent).map(|send| send.value).collect();
     let mut places = BTreeMap::new();
     for poll in facts.polls() {
         let (Some(stretch), Some(log)) = (poll.stretch, poll.log) else { continue };

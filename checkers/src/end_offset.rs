@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::{Evidence, LogName};
+use barnabas_history::LogName;
 use barnabas_plan::OffsetSpec;
 
 use crate::facts::{End, Facts, whole};
@@ -30,12 +30,11 @@ struct Floor {
 type Bound = (LogName, usize, OffsetSpec);
 
 /// Judges every answer for the earliest and the latest offset.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
-    let lawful = Lawful::new(&facts);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
+    let lawful = Lawful::new(facts);
     let read = facts.last_read();
-    let mut floors = floors(&facts).into_iter().peekable();
+    let mut floors = floors(facts).into_iter().peekable();
     let mut highest = BTreeMap::<Bound, Offset>::new();
     for query in facts.queries() {
         while let Some(floor) = floors.next_if(|floor| floor.ended < query.invoked) {

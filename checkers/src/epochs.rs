@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::{LeaderEpoch, Observation, Offset};
-use barnabas_history::Evidence;
 
+use crate::facts::Facts;
 use crate::observed::{Replica, honest, log_of, sights};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -31,7 +31,8 @@ struct Stand {
 }
 
 /// Judges every batch that was appended and every epoch that began.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let mut replicas = BTreeMap::<Replica, Stand>::new();
     for sight in sights(evidence) {

@@ -1,5 +1,5 @@
 //! [`Facts`]: evidence in the form in which black-box checkers ask for it: sends with their ends, polls with their logs,
-//! the last read, and where a lane allows acknowledged records to vanish. Every checker builds its own.
+//! the last read, and where a lane allows acknowledged records to vanish. Built once for all checkers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,6 +103,9 @@ pub(crate) struct Facts<'a> {
     incarnations: BTreeMap<TopicName, BTreeSet<Uuid>>,
     /// Topics that may have been deleted.
     dropped: BTreeSet<TopicName>,
+    sends: Vec<Sent>,
+    polls: Vec<Polled<'a>>,
+    queries: Vec<Query>,
     /// Positions at which the lane allows what was acknowledged to vanish.
     pub losses: Vec<usize>,
 }
@@ -130,8 +133,16 @@ pub(crate) const fn always(_: &Plan) -> bool {
 impl<'a> Facts<'a> {
     pub(crate) fn new(evidence: &'a Evidence) -> Self {
         let calls = evidence.calls();
-        let mut facts =
-            Self { evidence, calls, incarnations: BTreeMap::new(), dropped: BTreeSet::new(), losses: losses(evidence) };
+        let mut facts = Self {
+            evidence,
+            calls,
+            incarnations: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            sends: Vec::new(),
+            polls: Vec::new(),
+            queries: Vec::new(),
+            losses: losses(evidence),
+        };
         for view in &facts.calls {
             if let Call::Drop { topic } = view.call {
                 facts.dropped.insert(*topic);
@@ -149,6 +160,10 @@ impl<'a> Facts<'a> {
                 Reply::Created { .. } | Reply::Done => {}
             }
         }
+        // Which log each of them means takes all incarnations to be known.
+        facts.sends = facts.calls.iter().filter_map(|view| facts.sent(view)).collect();
+        facts.polls = facts.find_polls();
+        facts.queries = facts.find_queries();
         facts
     }
 
@@ -186,8 +201,8 @@ impl<'a> Facts<'a> {
     }
 
     /// Every send, in the order of invocation.
-    pub(crate) fn sends(&self) -> Vec<Sent> {
-        self.calls.iter().filter_map(|view| self.sent(view)).collect()
+    pub(crate) fn sends(&self) -> &[Sent] {
+        &self.sends
     }
 
     fn sent(&self, view: &CallView<'_>) -> Option<Sent> {
@@ -218,7 +233,16 @@ impl<'a> Facts<'a> {
     }
 
     /// Every answered poll, one entry a log, in the order of the answers' invocations.
-    pub(crate) fn polls(&self) -> Vec<Polled<'a>> {
+    pub(crate) fn polls(&self) -> &[Polled<'a>] {
+        &self.polls
+    }
+
+    /// Every answered query for an offset whose log is known.
+    pub(crate) fn queries(&self) -> &[Query] {
+        &self.queries
+    }
+
+    fn find_polls(&self) -> Vec<Polled<'a>> {
         let assignments = self.assignments();
         let none = Assignments::default();
         let mut polls = Vec::new();
@@ -244,8 +268,7 @@ impl<'a> Facts<'a> {
         polls
     }
 
-    /// Every answered query for an offset whose log is known.
-    pub(crate) fn queries(&self) -> Vec<Query> {
+    fn find_queries(&self) -> Vec<Query> {
         let query = |view: &CallView<'_>| {
             let Call::Offsets { spec, timestamp: asked, .. } = view.call else { return None };
             let Some(Outcome::Ok(Reply::Offset { log, offset, timestamp, .. })) = view.outcome else { return None };
@@ -272,14 +295,13 @@ impl<'a> Facts<'a> {
             let first = known.entry((log, offset)).or_insert(step);
             *first = step.min(*first);
         };
-        let sends = self.sends();
         let counts = |send: &&Sent| send.acks < 0 && self.stretch(send.invoked, send.ended) == latest;
-        for send in sends.iter().filter(counts) {
+        for send in self.sends.iter().filter(counts) {
             if let End::Ok(Some((log, offset))) = send.end {
                 see(log, offset, send.ended);
             }
         }
-        for poll in self.polls().iter().filter(|poll| poll.stretch == latest) {
+        for poll in self.polls.iter().filter(|poll| poll.stretch == latest) {
             if let Some(log) = poll.log {
                 poll.records.iter().for_each(|seen| see(log, seen.offset, poll.ended));
             }
@@ -326,13 +348,13 @@ impl<'a> Facts<'a> {
             if let Call::Assign { topic, from_start: true } = view.call { Some(*topic) } else { None }
         };
         read.topics.extend(views.filter_map(begun));
-        for poll in self.polls() {
+        for poll in &self.polls {
             let Some(log) = poll.log.filter(|_| poll.invoked > start) else { continue };
             read.topics.insert(log.topic);
             let records = poll.records.iter().map(|seen| (seen.offset, *seen));
             read.logs.entry(log).or_default().extend(records);
         }
-        for query in self.queries().iter().filter(|query| query.invoked > start && query.spec == OffsetSpec::Earliest) {
+        for query in self.queries.iter().filter(|query| query.invoked > start && query.spec == OffsetSpec::Earliest) {
             let begins = read.begins.entry(query.log).or_insert(query.offset);
             *begins = query.offset.max(*begins);
         }

@@ -2,7 +2,6 @@
 //! its last record holds a record.
 
 use barnabas_base::Offset;
-use barnabas_history::Evidence;
 
 use crate::facts::{Facts, whole};
 use crate::lawful::Lawful;
@@ -18,11 +17,10 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every pair of neighbours in the last read.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
-    let lawful = Lawful::new(&facts);
+    let lawful = Lawful::new(facts);
     for (log, records) in read.logs.iter().filter(|(log, _)| !lawful.compacts(log.topic)) {
         let mut last = None;
         for offset in records.keys() {

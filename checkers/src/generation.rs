@@ -61,10 +61,10 @@ impl Instances {
 }
 
 /// Judges every assigned partition and every position of an accepted commit.
-fn one_owner(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
+fn one_owner(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    let instances = Instances::new(&facts);
+    let instances = Instances::new(facts);
     let mut owners = BTreeMap::<(GroupName, u32, i32, LogName), Owner>::new();
     let epochs = Rebirths::new(evidence);
     let mut own = |group: GroupName, generation: i32, log: LogName, owner: &Owner, at: usize| {
@@ -93,8 +93,8 @@ fn one_owner(evidence: &Evidence) -> Verdict {
 }
 
 /// Judges every accepted commit against the generations that had begun before it.
-fn stale_commit(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
+fn stale_commit(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let epochs = Rebirths::new(evidence);
     let mut begun = Vec::new();

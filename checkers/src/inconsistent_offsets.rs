@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::{Evidence, LogName, Value};
+use barnabas_history::{LogName, Value};
 
 use crate::facts::{End, Facts, always};
 use crate::verdict::{Court, shown};
@@ -18,9 +18,8 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every value whose offset became known.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let mut values = BTreeMap::new();
     let mut see = |stretch: Option<usize>, log: LogName, offset: Offset, value: Value, step| {
         let Some(stretch) = stretch else { return };

@@ -1,7 +1,5 @@
 //! Promise: within one answer offsets of a log rise.
 
-use barnabas_history::Evidence;
-
 use crate::facts::{Facts, always};
 use crate::verdict::{Court, shown};
 use crate::{Kind, Promise, Verdict};
@@ -15,9 +13,8 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every pair of neighbours in every poll during which its reader kept its partitions.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     for poll in facts.polls().iter().filter(|poll| !poll.disturbed) {
         // A loss may have sent the reader back to the start between two records.
         let (Some(log), Some(_)) = (poll.log, poll.stretch) else { continue };

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use barnabas_history::{Call, Evidence};
+use barnabas_history::Evidence;
 
+use crate::facts::Facts;
 use crate::{ALL, Kind};
 
 /// Which promises are held against the evidence.
@@ -75,13 +76,14 @@ impl Judgement {
 /// Judges the evidence of a run.
 #[must_use]
 pub fn judge(evidence: &Evidence, scope: Scope) -> Judgement {
-    let sends = evidence.calls().iter().filter(|view| matches!(view.call, Call::Send { .. })).count();
-    let mut judgement = Judgement { sent: sends, acknowledged: evidence.acknowledged(), ..Judgement::default() };
+    let facts = Facts::new(evidence);
+    let (sent, acknowledged) = (facts.sends().len(), evidence.acknowledged());
+    let mut judgement = Judgement { sent, acknowledged, ..Judgement::default() };
     for promise in ALL.iter().filter(|promise| (promise.applies)(&evidence.plan)) {
         if scope == Scope::ClientsOnly && (promise.kind == Kind::WhiteBox || promise.name == "panicked") {
             continue;
         }
-        let verdict = (promise.check)(evidence);
+        let verdict = (promise.check)(&facts);
         judgement.judged.insert(promise.name, verdict.judged);
         let Some(first) = verdict.anomalies.first() else { continue };
         let step = first.step.unwrap_or(usize::MAX).min(evidence.steps.len().saturating_sub(1));

@@ -65,11 +65,11 @@ pub use edn::edn;
 pub use judge::{Broken, Judgement, Scope, judge};
 pub use verdict::{Anomaly, Verdict};
 
-use barnabas_history::Evidence;
 use barnabas_plan::Plan;
+use facts::Facts;
 
 /// A checker: pure, total, deterministic.
-pub type Checker = fn(&Evidence) -> Verdict;
+pub(crate) type Checker = fn(&Facts<'_>) -> Verdict;
 
 /// What a checker looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub struct Promise {
     /// Whether a plan's lane promises it.
     pub applies: fn(&Plan) -> bool,
     /// Judges whether it was kept.
-    pub check: Checker,
+    pub(crate) check: Checker,
 }
 
 /// Every promise, in the order in which they are judged: the first that is broken names the failure.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::Offset;
-use barnabas_history::{Call, Content, Evidence, LogName, Outcome, Reply};
+use barnabas_history::{Call, Content, LogName, Outcome, Reply};
 
 use crate::compacted::deleted_later;
 use crate::facts::{Facts, LastRead, whole};
@@ -25,11 +25,10 @@ const OUT_OF_RANGE: &str = "OFFSET_OUT_OF_RANGE";
 
 /// Judges every look against what the last read found. Between it and the looks nothing is written, but cleaning and
 /// retention go on.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
-    let lawful = Lawful::new(&facts);
+    let lawful = Lawful::new(facts);
     let mut stayings = BTreeMap::new();
     for view in facts.calls.iter().filter(|view| view.invoked > read.start) {
         let Call::Look { topic, partition, from } = view.call else { continue };
@@ -41,7 +40,7 @@ fn check(evidence: &Evidence) -> Verdict {
             Some(Outcome::Failed(name)) if name == OUT_OF_RANGE => None,
             Some(_) | None => continue,
         };
-        let staying = stayings.entry(*log).or_insert_with(|| staying(&facts, &read, *log, lawful.compacts(log.topic)));
+        let staying = stayings.entry(*log).or_insert_with(|| staying(facts, &read, *log, lawful.compacts(log.topic)));
         let wrong = wrong(staying, *from, found);
         court.judge(wrong.is_some(), Some(facts.end_of(view)), Some(*log), || {
             format!("a fetch at {from} of {} {}", shown(*log), wrong.unwrap_or_default())

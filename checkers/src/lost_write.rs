@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::{Evidence, LogName, Value};
+use barnabas_history::{LogName, Value};
 use barnabas_plan::TopicName;
 
 use crate::facts::{End, Facts, LastRead, Sent, whole};
@@ -39,14 +39,12 @@ struct Known {
 }
 
 /// Judges every acknowledged send and every record read before the last read.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
-    let sends = facts.sends();
-    let mut known = acknowledged(&facts, &sends);
-    known.extend(read_before(&facts, &read, &sends));
-    let ways = Ways::new(&facts, &read, &sends);
+    let mut known = acknowledged(facts);
+    known.extend(read_before(facts, &read));
+    let ways = Ways::new(facts, &read);
     let holds = |known: &Known| read.value(known.log, known.offset) == Some(known.value);
     let mut survivors = BTreeMap::<(LogName, usize), Offset>::new();
     for record in known.iter().filter(|record| holds(record)) {
@@ -69,18 +67,18 @@ fn check(evidence: &Evidence) -> Verdict {
     court.verdict()
 }
 
-fn acknowledged(facts: &Facts<'_>, sends: &[Sent]) -> Vec<Known> {
+fn acknowledged(facts: &Facts<'_>) -> Vec<Known> {
     let known = |send: &Sent| {
         let End::Ok(Some((log, offset))) = send.end else { return None };
         let stretch = facts.stretch(send.invoked, send.ended)?;
         let Sent { value, key, invoked: sent, ended: step, .. } = *send;
         (send.acks != 0).then_some(Known { log, offset, value, key, stretch, sent, step, how: "acknowledged" })
     };
-    sends.iter().filter_map(known).collect()
+    facts.sends().iter().filter_map(known).collect()
 }
 
-fn read_before(facts: &Facts<'_>, last: &LastRead, sends: &[Sent]) -> Vec<Known> {
-    let sent_at: BTreeMap<Value, usize> = sends.iter().map(|send| (send.value, send.invoked)).collect();
+fn read_before(facts: &Facts<'_>, last: &LastRead) -> Vec<Known> {
+    let sent_at: BTreeMap<Value, usize> = facts.sends().iter().map(|send| (send.value, send.invoked)).collect();
     let mut known = Vec::new();
     for poll in facts.polls() {
         // A consumer may hold records from before a loss: only where none is lawful is a read a fact about the log.
@@ -107,7 +105,7 @@ struct Ways<'a> {
 }
 
 impl<'a> Ways<'a> {
-    fn new(facts: &'a Facts<'a>, read: &'a LastRead, sends: &[Sent]) -> Self {
+    fn new(facts: &'a Facts<'a>, read: &'a LastRead) -> Self {
         let mut last_of_key = BTreeMap::new();
         for (log, records) in &read.logs {
             for (offset, seen) in records {
@@ -117,7 +115,7 @@ impl<'a> Ways<'a> {
             }
         }
         let mut tombstones = BTreeMap::new();
-        for send in sends.iter().filter(|send| send.tombstone && send.end != End::Failed) {
+        for send in facts.sends().iter().filter(|send| send.tombstone && send.end != End::Failed) {
             let Some(key) = send.key else { continue };
             let at = if let End::Ok(Some((_, offset))) = send.end { offset } else { Offset(i64::MAX) };
             let top = tombstones.entry((send.topic, send.partition, key)).or_insert(at);

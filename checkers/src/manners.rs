@@ -1,9 +1,10 @@
 //! Promise: a raw client's bad manners are answered as Kafka answers them: the trick ends as its author foresaw, or
 //! nobody knows because the connection broke.
 
-use barnabas_history::{Call, Evidence, Outcome};
+use barnabas_history::{Call, Outcome};
 use barnabas_plan::{Action, Plan};
 
+use crate::facts::Facts;
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -21,7 +22,8 @@ fn has_tricks(plan: &Plan) -> bool {
 }
 
 /// Judges every trick whose outcome is known.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     for view in evidence.calls() {
         let Call::Raw { trick } = view.call else { continue };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use barnabas_history::{Content, Evidence, Seen};
+use barnabas_history::{Content, Seen};
 
 use crate::facts::{Facts, Sent, always};
 use crate::verdict::Court;
@@ -18,13 +18,12 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every record that was read.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
-    let sent: BTreeMap<_, _> = facts.sends().into_iter().map(|send| (send.value, send)).collect();
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
+    let sent: BTreeMap<_, _> = facts.sends().iter().map(|send| (send.value, send)).collect();
     for poll in facts.polls() {
         for seen in poll.records {
-            let send = seen.content.value().and_then(|value| sent.get(&value));
+            let send = seen.content.value().and_then(|value| sent.get(&value).copied());
             let wrong = difference(seen, send);
             court.judge(wrong.is_some(), Some(poll.ended), poll.log, || {
                 let reason = wrong.unwrap_or_default();

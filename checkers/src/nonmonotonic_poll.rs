@@ -1,8 +1,6 @@
 //! Promise: a reader that keeps its partitions never goes back: the first record of a poll lies behind the last of the
 //! poll before, or at or behind the committed position where a member began.
 
-use barnabas_history::Evidence;
-
 use crate::facts::{Facts, always};
 use crate::reading::readings;
 use crate::verdict::{Court, shown};
@@ -17,10 +15,9 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every poll against the position at which its reader stood.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
-    for reading in readings(&facts) {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
+    for reading in readings(facts) {
         let (position, first) = (reading.position, reading.first);
         court.judge(first < position, Some(reading.ended), Some(reading.log), || {
             let by = reading.by;

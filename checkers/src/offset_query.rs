@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::{Offset, TimestampMs};
-use barnabas_history::{Evidence, LogName, Seen};
+use barnabas_history::{LogName, Seen};
 use barnabas_plan::{Action, OffsetSpec, Plan};
 
 use crate::facts::{Facts, LastRead, Query, whole};
@@ -27,19 +27,18 @@ fn asks(plan: &Plan) -> bool {
 }
 
 /// Judges every answer by timestamp against what the last read found.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
-    let stood = Stood::new(&facts, &read);
+    let stood = Stood::new(facts, &read);
     for query in facts.queries() {
         if facts.stretch(query.invoked, query.ended) != Some(facts.losses.len()) {
             continue;
         }
         let wrong = match query.spec {
             OffsetSpec::Earliest | OffsetSpec::Latest => continue,
-            OffsetSpec::Timestamp => stood.by_timestamp(&query),
-            OffsetSpec::MaxTimestamp => stood.by_max_timestamp(&query),
+            OffsetSpec::Timestamp => stood.by_timestamp(query),
+            OffsetSpec::MaxTimestamp => stood.by_max_timestamp(query),
         };
         court.judge(wrong.is_some(), Some(query.ended), Some(query.log), || {
             let reason = wrong.unwrap_or_default();

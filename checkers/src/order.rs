@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use barnabas_history::Evidence;
-
 use crate::facts::{End, Facts, always};
 use crate::verdict::{Court, shown};
 use crate::{Kind, Promise, Verdict};
@@ -18,8 +16,8 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every acknowledged send against the one that the same process invoked before it.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let mut last = BTreeMap::new();
     for send in facts.sends() {

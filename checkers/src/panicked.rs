@@ -1,8 +1,8 @@
 //! Promise: nothing panics, in the broker, the clients or the world.
 
-use barnabas_history::{Evidence, Happening, What};
+use barnabas_history::{Happening, What};
 
-use crate::facts::always;
+use crate::facts::{Facts, always};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -10,7 +10,8 @@ pub(crate) const PROMISE: Promise =
     Promise { name: "panicked", words: "no process panics", kind: Kind::BlackBox, applies: always, check };
 
 /// Judges every life of a process and every panic.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     for (position, step) in evidence.steps.iter().enumerate() {
         match &step.what {

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use barnabas_history::Evidence;
-
 use crate::facts::{Facts, always};
 use crate::verdict::{Court, shown};
 use crate::{Kind, Promise, Verdict};
@@ -12,9 +10,8 @@ pub(crate) const PROMISE: Promise =
     Promise { name: "phantom", words: "what is read was sent", kind: Kind::BlackBox, applies: always, check };
 
 /// Judges every record that was read, except those that nobody can read: they are [`super::mutated`]'s.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let sent: BTreeSet<_> = facts.sends().iter().map(|send| (send.value, send.invoked)).collect();
     for poll in facts.polls() {
         for seen in poll.records {

@@ -10,6 +10,7 @@ use barnabas_history::{
 };
 use barnabas_plan::{ClientName, GroupName, Lane, NodeName, OffsetSpec, Plan, PlannedClient, TopicName};
 
+use crate::facts::Facts;
 use crate::{Promise, Verdict};
 
 pub(crate) const T0: TopicName = TopicName(0);
@@ -379,7 +380,7 @@ impl Piece {
     }
 
     pub(crate) fn judged_by(&self, promise: &Promise) -> Verdict {
-        (promise.check)(&self.evidence)
+        (promise.check)(&Facts::new(&self.evidence))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::{Evidence, LogName};
+use barnabas_history::LogName;
 
 use crate::facts::{Facts, LastRead, always};
 use crate::reading::readings;
@@ -21,9 +21,8 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges the way from each record to the next one, within polls and between them.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
     let latest = facts.losses.len();
     let mut deleted = BTreeMap::<LogName, Offset>::new();
@@ -40,7 +39,7 @@ fn check(evidence: &Evidence) -> Verdict {
             format!("a reader went from {from} to {to} of {} past the record at {at}", shown(log))
         });
     };
-    for reading in readings(&facts).iter().filter(|reading| reading.stretch == latest) {
+    for reading in readings(facts).iter().filter(|reading| reading.stretch == latest) {
         pass(reading.log, reading.position, reading.first, reading.ended);
     }
     for poll in facts.polls().iter().filter(|poll| !poll.disturbed && poll.stretch == Some(latest)) {

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::{Observation, Offset, TopicPartition};
-use barnabas_history::{Evidence, Happening, What};
+use barnabas_history::{Happening, What};
 use barnabas_plan::NodeName;
 
-use crate::facts::always;
+use crate::facts::{Facts, always};
 use crate::observed::{Replica, sights};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -38,7 +38,8 @@ struct Waited {
 }
 
 /// Judges every Produce that was answered: in time, or with something to wait for.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let is_heal = |what: &What| matches!(what, What::Happened(Happening::Healed));
     let healed_ns = evidence.steps.iter().find(|step| is_heal(&step.what)).map_or(u64::MAX, |step| step.at.0);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::{Evidence, LogName};
+use barnabas_history::LogName;
 
 use crate::facts::{End, Facts, Sent, always};
 use crate::verdict::{Court, shown};
@@ -19,9 +19,8 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every acknowledged send against the highest offset that was acknowledged before it began.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let mut invoked = Vec::new();
     for send in facts.sends() {
         let End::Ok(Some((log, offset))) = send.end else { continue };
@@ -30,7 +29,7 @@ fn check(evidence: &Evidence) -> Verdict {
     }
     let mut ended = invoked.clone();
     ended.sort_by_key(|(.., send)| send.ended);
-    let mut highest = BTreeMap::<(LogName, usize), (Offset, Sent)>::new();
+    let mut highest = BTreeMap::<(LogName, usize), (Offset, &Sent)>::new();
     let mut ended = ended.into_iter().peekable();
     for (log, stretch, offset, send) in invoked {
         while let Some((log, stretch, offset, earlier)) = ended.next_if(|(.., earlier)| earlier.ended < send.invoked) {

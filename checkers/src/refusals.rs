@@ -1,9 +1,10 @@
 //! Promise: what nobody can do is refused, with the code that Kafka gives for it. Nothing is judged of an answer that tells
 //! of the state of the cluster instead, which any request may meet.
 
-use barnabas_history::{Call, Evidence, Outcome};
+use barnabas_history::{Call, Outcome};
 use barnabas_plan::{Action, Plan, WrongRequest};
 
+use crate::facts::Facts;
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -81,7 +82,8 @@ const fn expected(request: WrongRequest) -> &'static [&'static str] {
 }
 
 /// Judges every answer to what nobody can do.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     for view in evidence.calls() {
         let Call::Wrong { request } = view.call else { continue };

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::{Observation, Offset, RestartKind};
-use barnabas_history::Evidence;
 
+use crate::facts::Facts;
 use crate::observed::{Replica, clean_ends, honest, log_of, sights};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -28,7 +28,8 @@ struct Known {
 }
 
 /// Judges every start of a log that was there before.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let clean = clean_ends(evidence);
     let mut replicas = BTreeMap::<Replica, Known>::new();

@@ -12,9 +12,9 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::{Observation, Offset, ProducerEpoch, ProducerId, RestartKind};
-use barnabas_history::Evidence;
 use barnabas_plan::Plan;
 
+use crate::facts::Facts;
 use crate::lawful::longest_age_ms;
 use crate::observed::{Replica, honest, log_of, sights};
 use crate::verdict::Court;
@@ -63,7 +63,8 @@ struct Producer {
 }
 
 /// Judges every batch of an idempotent producer against the one before it.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     if longest_age_ms(evidence) >= EXPIRATION_MS {
         return court.verdict();

@@ -10,7 +10,7 @@ use barnabas_base::Observation;
 use barnabas_history::{Call, Evidence, Happening, Outcome, Step, What};
 use barnabas_plan::{ClientName, Plan};
 
-use crate::facts::whole;
+use crate::facts::{Facts, whole};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -27,7 +27,8 @@ fn promised(plan: &Plan) -> bool {
 }
 
 /// Judges everything of which the world says that it did not settle, and once that it came to the last read.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let mut healed = None;
     let mut refused = false;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::Offset;
-use barnabas_history::{Evidence, LogName};
+use barnabas_history::LogName;
 use barnabas_plan::{Action, Plan};
 
 use crate::facts::{Facts, survives};
@@ -24,9 +24,8 @@ fn has_trims(plan: &Plan) -> bool {
 }
 
 /// Judges every log of every poll of a reader that began after something was deleted.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let mut trims = BTreeMap::<LogName, Vec<(usize, Offset)>>::new();
     for (log, low_watermark, ended) in facts.trims() {
         trims.entry(log).or_default().push((ended, low_watermark));

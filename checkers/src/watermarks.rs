@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use barnabas_base::{Observation, Offset};
-use barnabas_history::Evidence;
 
-use crate::facts::always;
+use crate::facts::{Facts, always};
 use crate::observed::{Replica, sights, syncs_first};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -32,7 +31,8 @@ struct Bounds {
 }
 
 /// Judges every move of a bound and every answer to a Fetch.
-fn check(evidence: &Evidence) -> Verdict {
+fn check(facts: &Facts<'_>) -> Verdict {
+    let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let durable = syncs_first(&evidence.plan);
     let mut replicas = BTreeMap::<Replica, Bounds>::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use barnabas_history::{Content, Evidence};
+use barnabas_history::Content;
 
 use crate::facts::{Facts, always};
 use crate::verdict::{Court, shown};
@@ -17,11 +17,10 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Judges every record that was read and whose sender is known.
-fn check(evidence: &Evidence) -> Verdict {
-    let facts = Facts::new(evidence);
-    let mut court = Court::new(evidence);
+fn check(facts: &Facts<'_>) -> Verdict {
+    let mut court = Court::new(facts.evidence);
     let sent: BTreeMap<_, _> =
-        facts.sends().into_iter().map(|send| (send.value, (send.topic, send.partition, send.end))).collect();
+        facts.sends().iter().map(|send| (send.value, (send.topic, send.partition, send.end))).collect();
     for poll in facts.polls() {
         let Some(log) = poll.log else { continue };
         for seen in poll.records {

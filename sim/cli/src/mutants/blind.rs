@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use barnabas_base::Keyed;
@@ -23,8 +25,11 @@ const EXCLUDED_FUNCTIONS: &str = "::fmt ->";
 /// The tool and its release.
 const TOOL: &str = "cargo-mutants";
 const TOOL_VERSION: &str = "27.1.0";
-/// Builds of one mutant each: linking as a whole would cost more than it gives.
-const QUICK_BUILD: [&str; 2] = ["profile.release.lto=false", "profile.release.codegen-units=16"];
+/// Builds of one mutant each: what did not change is not compiled again, and nobody debugs them.
+const PROFILE: &str = "sim";
+const QUICK_BUILD: [&str; 2] = ["profile.sim.codegen-units=64", "profile.sim.debug=false"];
+/// Seeds of each lane before any lane goes on: most mutants die of one of the first, in a lane that nobody can tell.
+const FIRST_SEEDS: u64 = 10;
 /// Killed at least, of a hundred.
 const KILLED_PERCENT_MIN: usize = 70;
 
@@ -62,7 +67,6 @@ pub(crate) struct Blind {
 enum Fate {
     Killed { checker: String, lane: Lane, after: u64 },
     Survived,
-    DoesNotBuild,
 }
 
 impl Mutant {
@@ -130,49 +134,64 @@ pub(crate) fn run(blind: &Blind, root: &Path, folder: &Path, tools: &Path, out: 
         blind.count,
         blind.draw_seed
     )?;
-    let healthy = copy.build("release", &QUICK_BUILD)?;
+    let healthy = copy.build(PROFILE, &QUICK_BUILD)?;
     if let Fate::Killed { checker, lane, after } = judge(&Binary::new(healthy), blind.lane_seeds)? {
         anyhow::bail!("without any mutant, {checker} fails a seed of {lane} after {after}");
     }
     let mut tally = Tally::default();
-    for mutant in drawn(all, blind.draw_seed) {
-        if tally.built() == blind.count {
-            break;
+    // While one is judged, the next is built.
+    thread::scope(|scope| {
+        let (sender, built) = sync_channel(1);
+        let copy = &copy;
+        scope.spawn(move || build_all(copy, drawn(all, blind.draw_seed), folder, &sender));
+        while tally.built() < blind.count {
+            let Ok((mutant, binary)) = built.recv() else { break };
+            let Some(binary) = binary? else { continue };
+            let fate = judge(&Binary::new(binary.clone()), blind.lane_seeds)?;
+            std::fs::remove_file(&binary).with_context(|| binary.display().to_string())?;
+            tally.count(&mutant, fate, out)?;
         }
-        let fate = try_one(&copy, &mutant, blind.lane_seeds)?;
-        tally.count(&mutant, fate, out)?;
-    }
+        Ok::<(), anyhow::Error>(())
+    })?;
     tally.write(out)
 }
 
-/// Builds and runs one mutant, and takes it out again.
-fn try_one(copy: &WorkspaceCopy, mutant: &Mutant, lane_seeds: u64) -> Result<Fate> {
+/// A mutant with its runner, unless it does not build.
+type Built = (Mutant, Result<Option<PathBuf>>);
+
+/// Builds one mutant after the other until nobody wants any more.
+fn build_all(copy: &WorkspaceCopy, mutants: Vec<Mutant>, folder: &Path, sender: &SyncSender<Built>) {
+    for (number, mutant) in mutants.into_iter().enumerate() {
+        let binary = build_one(copy, &mutant, &folder.join(format!("mutant-{number}")));
+        if sender.send((mutant, binary)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Builds one mutant, and takes it out of the sources again. The next one is built over it: its runner goes to a place of
+/// its own.
+fn build_one(copy: &WorkspaceCopy, mutant: &Mutant, place: &Path) -> Result<Option<PathBuf>> {
     let before = copy.read(&mutant.file)?;
     copy.write(&mutant.file, &mutant.apply(&before)?)?;
-    let fate = match copy.build("release", &QUICK_BUILD) {
-        Ok(binary) => judge(&Binary::new(binary), lane_seeds),
-        Err(_) => Ok(Fate::DoesNotBuild),
-    };
+    let built = copy.build(PROFILE, &QUICK_BUILD);
     copy.write(&mutant.file, &before)?;
-    fate
+    let Ok(built) = built else { return Ok(None) };
+    std::fs::copy(&built, place).with_context(|| place.display().to_string())?;
+    Ok(Some(place.to_owned()))
 }
 
 /// All lanes, until a seed fails. The seeds are those that passed without a mutant.
 fn judge(arena: &dyn Arena, lane_seeds: u64) -> Result<Fate> {
     let mut after = 0;
-    for lane in Lane::ALL {
-        let range = Range {
-            lane: Some(*lane),
-            from: 0,
-            seeds: lane_seeds,
-            planted: &[],
-            is_black_box: false,
-            stops_at_first: true,
-        };
+    let first = FIRST_SEEDS.min(lane_seeds);
+    let every_lane = |from, seeds| Lane::ALL.iter().map(move |lane| (*lane, from, seeds));
+    for (lane, from, seeds) in every_lane(0, first).chain(every_lane(first, lane_seeds - first)) {
+        let range = Range { lane: Some(lane), from, seeds, planted: &[], is_black_box: false, stops_at_first: true };
         let chased = chase(arena, &range)?;
         after += chased.seeds_run;
         if let Some(failed) = chased.failed {
-            return Ok(Fate::Killed { checker: failed.checker, lane: *lane, after });
+            return Ok(Fate::Killed { checker: failed.checker, lane, after });
         }
         if let Some((seed, what)) = chased.interrupted.first() {
             anyhow::bail!("seed {seed:#x} of {lane} could not be run: {what}");
@@ -225,7 +244,6 @@ impl Tally {
 
     fn count(&mut self, mutant: &Mutant, fate: Fate, out: &mut dyn Write) -> Result<()> {
         match fate {
-            Fate::DoesNotBuild => {}
             Fate::Survived => {
                 writeln!(out, "SURVIVED  {}", mutant.name)?;
                 self.survivors.push(mutant.name.clone());
@@ -287,13 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn no_lane_goes_on_before_every_lane_had_its_first_seeds() {
+        let late = |_: &[String], lane, seed, _| {
+            let is_first = lane == Lane::ALL[0] && seed == FIRST_SEEDS;
+            (is_first || lane == Lane::Raw && seed == FIRST_SEEDS + 1).then_some("order")
+        };
+        let fate = judge(&Fake::new(late), FIRST_SEEDS + 2).expect("it runs");
+        let after = FIRST_SEEDS * Lane::ALL.len() as u64 + 1;
+        assert_eq!(fate, Fate::Killed { checker: "order".to_owned(), lane: Lane::ALL[0], after });
+    }
+
+    #[test]
     fn seven_of_ten_must_die() {
         let mutant = read_list(LIST.as_bytes()).expect("it is a list").remove(0);
         let tally = |killed: usize, survived: usize| {
             let (mut tally, mut out) = (Tally::default(), Vec::new());
             let kill = Fate::Killed { checker: "disk-log".to_owned(), lane: Lane::Raw, after: 1 };
-            let fates =
-                vec![kill; killed].into_iter().chain(vec![Fate::Survived; survived]).chain([Fate::DoesNotBuild]);
+            let fates = vec![kill; killed].into_iter().chain(vec![Fate::Survived; survived]);
             fates.for_each(|fate| tally.count(&mutant, fate, &mut out).expect("memory takes everything"));
             tally.write(&mut out).expect("memory takes everything")
         };
