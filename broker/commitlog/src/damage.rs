@@ -30,6 +30,27 @@ pub struct DamagedRange {
     pub to_position: u64,
 }
 
+impl DamagedRange {
+    /// Covers what `other`, of the same segment, covers as well.
+    fn take_in(&mut self, other: &Self) {
+        self.from = self.from.min(other.from);
+        self.to = self.to.max(other.to);
+        self.from_position = self.from_position.min(other.from_position);
+        self.to_position = self.to_position.max(other.to_position);
+    }
+}
+
+/// Makes one range of the two neighbours with the fewest offsets between them, which are not served from here on. False
+/// when no segment has two.
+fn fold_nearest(by_segment: &mut Vec<DamagedRange>) -> bool {
+    let neighbours = by_segment.windows(2).enumerate().filter(|(_, pair)| pair[0].segment == pair[1].segment);
+    let nearest = neighbours.min_by_key(|(_, pair)| pair[1].from.0 - pair[0].to.0);
+    let Some(first) = nearest.map(|(index, _)| index) else { return false };
+    let second = by_segment.remove(first + 1);
+    by_segment[first].take_in(&second);
+    true
+}
+
 /// The damaged ranges of a log, by offset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Damage {
@@ -41,30 +62,21 @@ impl Damage {
         &self.ranges
     }
 
-    /// Adds a range; one that overlaps or touches another in the same segment is merged with it.
+    /// Adds a range; one that overlaps or touches another in the same segment is merged with it. Those of two segments stay
+    /// apart, whatever offsets they claim: a walk steps over what is listed at the position where it stands.
     pub(crate) fn add(&mut self, range: DamagedRange) {
         assert!(range.from < range.to, "a damaged range has offsets");
         self.ranges.push(range);
-        self.ranges.sort_unstable();
+        self.ranges.sort_unstable_by_key(|range| (range.segment, *range));
         let mut merged: Vec<DamagedRange> = Vec::with_capacity(self.ranges.len());
         for range in self.ranges.drain(..) {
             match merged.last_mut() {
-                Some(last) if range.from <= last.to => {
-                    last.to = last.to.max(range.to);
-                    if last.segment == range.segment {
-                        last.from_position = last.from_position.min(range.from_position);
-                        last.to_position = last.to_position.max(range.to_position);
-                    }
-                }
+                Some(last) if last.segment == range.segment && range.from <= last.to => last.take_in(&range),
                 Some(_) | None => merged.push(range),
             }
         }
-        while merged.len() > DAMAGED_RANGES_MAX {
-            let last = merged.pop().expect("there are more than the bound");
-            let before = merged.last_mut().expect("the bound is above one");
-            before.to = last.to;
-            before.to_position = last.to_position;
-        }
+        while merged.len() > DAMAGED_RANGES_MAX && fold_nearest(&mut merged) {}
+        merged.sort_unstable();
         self.ranges = merged;
     }
 
@@ -173,6 +185,32 @@ mod tests {
         assert_eq!(Damage::parse(damage.to_text().as_bytes()), Ok(damage.clone()));
         assert!(damage.clip(Offset(30), Offset(100)));
         assert_eq!(damage.ranges().len(), 1);
+    }
+
+    #[test]
+    fn what_is_listed_of_one_segment_is_not_lost_in_that_of_another() {
+        let mut damage = Damage::default();
+        damage.add(range(0, 9, 0));
+        damage.add(DamagedRange { segment: Offset(7), ..range(8, 9, 162) });
+        assert_eq!(damage.at_position(Offset(7), 162).map(|range| range.to_position), Some(172));
+        assert_eq!(damage.at_position(Offset(0), 5).map(|range| range.to), Some(Offset(9)));
+        assert_eq!(Damage::parse(damage.to_text().as_bytes()), Ok(damage));
+    }
+
+    #[test]
+    fn too_many_ranges_become_fewer_and_cover_what_they_covered() {
+        let count = i64::try_from(DAMAGED_RANGES_MAX).expect("a small bound");
+        let mut damage = Damage::default();
+        damage.add(DamagedRange { segment: Offset(5), ..range(5, 6, 0) });
+        for number in 0..count {
+            damage.add(range(number * 10, number * 10 + 1, number.unsigned_abs() * 100));
+        }
+        assert_eq!(damage.ranges().len(), DAMAGED_RANGES_MAX);
+        assert!(damage.at_position(Offset(5), 3).is_some(), "the only one of its segment stays as it was");
+        for number in 0..count {
+            assert!(damage.at(Offset(number * 10)).is_some());
+            assert!(damage.at_position(Offset(0), number.unsigned_abs() * 100 + 9).is_some());
+        }
     }
 
     #[test]

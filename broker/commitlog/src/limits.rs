@@ -94,7 +94,7 @@ pub const INDEX_CACHE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Positions that a log remembers where readers stopped: a sequential reader needs no index.
 pub const READ_HINTS_MAX: usize = 8;
 
-/// Damaged ranges that one log lists. More are merged with their neighbour.
+/// Damaged ranges that one log lists, where its segments are not more. More are merged with their neighbour.
 pub const DAMAGED_RANGES_MAX: usize = 1024;
 
 /// Bytes of a small file (checkpoint, marker, metadata) that is read whole.

@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use barnabas_base::{Offset, RestartKind, TimestampMs};
-use barnabas_commitlog::{CleanupPolicy, LogConfig, OpenDirectoryError, ReadBound, ReadError};
+use barnabas_commitlog::{CleanupPolicy, FlushPolicy, LogConfig, OpenDirectoryError, ReadBound, ReadError};
 use support::*;
 
 fn small_segments() -> LogConfig {
@@ -226,6 +226,28 @@ fn a_bit_of_the_topic_id_that_flips_makes_no_other_topic() {
         assert_eq!(std::fs::read(&file).expect("a file"), sound, "it is written again");
         start.close().await;
     });
+}
+
+/// A power loss may take the name of the first segment and leave that of the next. Under `flush.policy=os` neither was
+/// promised, and the log is what stands before the gap: nothing. Where it was promised, it is damage.
+#[test]
+fn a_first_segment_that_nobody_was_promised_is_no_damage() {
+    for (name, flush_policy) in [("os_without_start", FlushPolicy::Os), ("ack_without_start", FlushPolicy::Ack)] {
+        let is_promised = flush_policy == FlushPolicy::Ack;
+        let path = folder(name);
+        let config = LogConfig { flush_policy, ..small_segments() };
+        written(&path, 12, config.clone(), false);
+        std::fs::remove_file(log_file(&path, 0)).expect("removable");
+        run(async move |env| {
+            let start = Start::new(&env, &path).await;
+            let (log, report) = start.open(config).await;
+            let left: Vec<i64> = if is_promised { (18..24).collect() } else { Vec::new() };
+            let first = offsets_from(&log, left.first().copied().unwrap_or(0)).await;
+            assert_eq!(report.damaged.is_empty(), !is_promised, "{name}: {:?}", report.damaged);
+            assert_eq!((first, report.start_offset), (left, Offset(0)), "{name}");
+            start.close().await;
+        });
+    }
 }
 
 /// Apache Kafka's cleaner leaves a segment of which it kept nothing empty, with empty indexes; the checksums of what it held

@@ -43,12 +43,17 @@ impl Log {
     }
 
     /// The start of a log is noted before the segments below it go. What is missing between it and the first segment
-    /// gets an empty one, so that it has a place.
+    /// gets an empty one, so that it has a place, or that the walk finds nothing there and cuts what follows.
     async fn list_missing_start(self: &Rc<Self>) -> io::Result<()> {
         let first = self.state.borrow().segments[0].base;
         let Some(start) = self.log_start_noted().filter(|start| *start < first) else { return Ok(()) };
         let (_, segment) = self.create_segment(start).await?;
         self.state.borrow_mut().segments.insert(0, segment);
+        // Apache Kafka's recovery point, where the journal says nothing, is no word on what was promised.
+        let is_promised = self.directory.found.points.get(&self.partition).is_none_or(|point| start < point.durable);
+        if !is_promised {
+            return Ok(());
+        }
         self.list_missing_range(start, 0, (start, first)).await
     }
 
