@@ -39,6 +39,7 @@ const SCHEMES: &[Scheme] = &[
     scheme(1, &[Family::Rot, Family::Misplaced, Family::Stop, Family::Kill], index_that_changed),
     in_records(scheme(2, &[Family::Rot, Family::Kill], heads_that_rot)),
     in_records(scheme(2, &[Family::Rot, Family::Kill], damage_before_a_false_head)),
+    in_records(scheme(3, &[Family::Rot, Family::Power], heads_and_their_indexes)),
     scheme(4, &[Family::Slow, Family::Kill], slow_start),
     scheme(3, &[Family::Slow], slow_names),
     scheme(3, &[Family::Slow, Family::Kill], late_open_after_a_start),
@@ -332,6 +333,24 @@ fn index_that_changed(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fau
 fn heads_that_rot(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
     let (died, down_ms) = (between_two_lives(dice, at_ms), at_ms + 50);
     vec![died, (at(down_ms), Fault::RotHeads { node: NODE, bits: few(dice, 24) })]
+}
+
+/// Heads and indexes rot between the same two lives, more than once: neither tells where the other is wrong, and damage comes
+/// to lie beside damage.
+fn heads_and_their_indexes(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let mut faults = Vec::new();
+    let mut lost_ms = at_ms / 3;
+    for _ in 0..dice.between(2, 4) {
+        let back_ms = 100 + soon(dice, BACK_MAX_MS);
+        let (indexes, heads) = (few(dice, 600), few(dice, 100));
+        faults.extend([
+            (at(lost_ms), Fault::PowerLoss { node: NODE, fate: Fate::Drawn, back_ms }),
+            (at(lost_ms + 50), Fault::Rot { node: NODE, file: FileClass::Index, bits: indexes }),
+            (at(lost_ms + 60), Fault::RotHeads { node: NODE, bits: heads }),
+        ]);
+        lost_ms += dice.between(2_000, 10_000);
+    }
+    faults
 }
 
 /// A batch rots, and the head of the one behind it, between two lives or once a log is open and nobody has read it: what
