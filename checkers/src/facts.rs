@@ -106,6 +106,7 @@ pub(crate) struct Facts<'a> {
     sends: Vec<Sent>,
     polls: Vec<Polled<'a>>,
     queries: Vec<Query>,
+    last_read: Option<LastRead>,
     /// Positions at which the lane allows what was acknowledged to vanish.
     pub losses: Vec<usize>,
 }
@@ -141,6 +142,7 @@ impl<'a> Facts<'a> {
             sends: Vec::new(),
             polls: Vec::new(),
             queries: Vec::new(),
+            last_read: None,
             losses: losses(evidence),
         };
         for view in &facts.calls {
@@ -164,6 +166,7 @@ impl<'a> Facts<'a> {
         facts.sends = facts.calls.iter().filter_map(|view| facts.sent(view)).collect();
         facts.polls = facts.find_polls();
         facts.queries = facts.find_queries();
+        facts.last_read = facts.find_last_read();
         facts
     }
 
@@ -336,7 +339,11 @@ impl<'a> Facts<'a> {
     }
 
     /// The last read, when there was one and it came to its end.
-    pub(crate) fn last_read(&self) -> Option<LastRead> {
+    pub(crate) const fn last_read(&self) -> Option<&LastRead> {
+        self.last_read.as_ref()
+    }
+
+    fn find_last_read(&self) -> Option<LastRead> {
         let start = self.evidence.final_read()?;
         let stuck = |step: &Step| matches!(step.what, What::Happened(Happening::Unsettled { .. }));
         if self.evidence.steps[start..].iter().any(stuck) {

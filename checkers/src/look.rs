@@ -40,7 +40,7 @@ fn check(facts: &Facts<'_>) -> Verdict {
             Some(Outcome::Failed(name)) if name == OUT_OF_RANGE => None,
             Some(_) | None => continue,
         };
-        let staying = stayings.entry(*log).or_insert_with(|| staying(facts, &read, *log, lawful.compacts(log.topic)));
+        let staying = stayings.entry(*log).or_insert_with(|| staying(facts, read, *log, lawful.compacts(log.topic)));
         let wrong = wrong(staying, *from, found);
         court.judge(wrong.is_some(), Some(facts.end_of(view)), Some(*log), || {
             format!("a fetch at {from} of {} {}", shown(*log), wrong.unwrap_or_default())

@@ -43,8 +43,8 @@ fn check(facts: &Facts<'_>) -> Verdict {
     let mut court = Court::new(facts.evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
     let mut known = acknowledged(facts);
-    known.extend(read_before(facts, &read));
-    let ways = Ways::new(facts, &read);
+    known.extend(read_before(facts, read));
+    let ways = Ways::new(facts, read);
     let holds = |known: &Known| read.value(known.log, known.offset) == Some(known.value);
     let mut survivors = BTreeMap::<(LogName, usize), Offset>::new();
     for record in known.iter().filter(|record| holds(record)) {

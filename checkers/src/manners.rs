@@ -23,9 +23,8 @@ fn has_tricks(plan: &Plan) -> bool {
 
 /// Judges every trick whose outcome is known.
 fn check(facts: &Facts<'_>) -> Verdict {
-    let evidence = facts.evidence;
-    let mut court = Court::new(evidence);
-    for view in evidence.calls() {
+    let mut court = Court::new(facts.evidence);
+    for view in &facts.calls {
         let Call::Raw { trick } = view.call else { continue };
         let broken = match view.outcome {
             Some(Outcome::Ok(_)) => None,

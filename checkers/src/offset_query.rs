@@ -30,7 +30,7 @@ fn asks(plan: &Plan) -> bool {
 fn check(facts: &Facts<'_>) -> Verdict {
     let mut court = Court::new(facts.evidence);
     let Some(read) = facts.last_read() else { return court.verdict() };
-    let stood = Stood::new(facts, &read);
+    let stood = Stood::new(facts, read);
     for query in facts.queries() {
         if facts.stretch(query.invoked, query.ended) != Some(facts.losses.len()) {
             continue;

@@ -33,7 +33,7 @@ fn check(facts: &Facts<'_>) -> Verdict {
     }
     let mut pass = |log: LogName, from: Offset, to: Offset, step| {
         let from = deleted.get(&log).map_or(from, |before| from.max(*before));
-        let skipped = skipped(&read, log, from, to);
+        let skipped = skipped(read, log, from, to);
         court.judge(skipped.is_some(), Some(step), Some(log), || {
             let at = skipped.unwrap_or(Offset::UNKNOWN);
             format!("a reader went from {from} to {to} of {} past the record at {at}", shown(log))

@@ -83,9 +83,8 @@ const fn expected(request: WrongRequest) -> &'static [&'static str] {
 
 /// Judges every answer to what nobody can do.
 fn check(facts: &Facts<'_>) -> Verdict {
-    let evidence = facts.evidence;
-    let mut court = Court::new(evidence);
-    for view in evidence.calls() {
+    let mut court = Court::new(facts.evidence);
+    for view in &facts.calls {
         let Call::Wrong { request } = view.call else { continue };
         let answered = match view.outcome {
             Some(Outcome::Ok(_)) => NO_ERROR,

@@ -48,7 +48,7 @@ fn check(facts: &Facts<'_>) -> Verdict {
         let never_began = evidence.final_read().is_none() && !refused;
         court.judge(never_began, healed, None, || "the last read never began".to_owned());
     }
-    judge_untold(evidence, &mut court);
+    judge_untold(facts, &mut court);
     court.verdict()
 }
 
@@ -66,11 +66,12 @@ const THE_BROKER: &str = "the broker: ";
 const LOAD_FAILED: &str = barnabas_base::mark::GROUP_LOAD_FAILED.name;
 
 /// Judges whether the readers of everything were told the committed offsets for which they asked.
-fn judge_untold(evidence: &Evidence, court: &mut Court<'_>) {
+fn judge_untold(facts: &Facts<'_>, court: &mut Court<'_>) {
     let said = |step: &Step| matches!(step.what, What::Observed { observation: Observation::Mark { name }, .. } if name == LOAD_FAILED);
+    let evidence = facts.evidence;
     let is_said = !whole(&evidence.plan) && evidence.steps.iter().any(said);
     let mut asked = BTreeMap::<_, (usize, bool)>::new();
-    for view in evidence.calls() {
+    for view in &facts.calls {
         let (Call::Committed { group, topic }, true) = (view.call, view.by.client == READER) else { continue };
         let (at, told) = asked.entry((view.by.life, *group, *topic)).or_default();
         *at = view.invoked;
