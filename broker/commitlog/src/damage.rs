@@ -51,7 +51,7 @@ fn fold_nearest(by_segment: &mut Vec<DamagedRange>) -> bool {
     true
 }
 
-/// The damaged ranges of a log, by offset.
+/// The damaged ranges of a log, by segment and offset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Damage {
     ranges: Vec<DamagedRange>,
@@ -76,7 +76,6 @@ impl Damage {
             }
         }
         while merged.len() > DAMAGED_RANGES_MAX && fold_nearest(&mut merged) {}
-        merged.sort_unstable();
         self.ranges = merged;
     }
 
@@ -87,7 +86,7 @@ impl Damage {
 
     /// Where the first range above `offset` begins.
     pub(crate) fn next_from(&self, offset: Offset) -> Option<Offset> {
-        self.ranges.iter().map(|range| range.from).find(|from| *from > offset)
+        self.ranges.iter().map(|range| range.from).filter(|from| *from > offset).min()
     }
 
     /// The range whose bytes hold `position` of a segment.

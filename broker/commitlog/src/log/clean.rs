@@ -109,7 +109,7 @@ impl Log {
     fn judge(&self, facts: &[SegmentFacts], now: TimestampMs) -> Cleanable {
         let state = self.state.borrow();
         // A damaged segment is not read for rewriting, nor is anything behind it.
-        let damaged = state.damage.ranges().iter().map(|range| range.segment).min();
+        let damaged = state.damage.ranges().first().map(|range| range.segment);
         let facts = LogFacts {
             segments: facts,
             log_start: state.log_start,
