@@ -116,6 +116,39 @@ impl Sums {
     }
 }
 
+/// A bit of a head that is not as it was summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlippedBit {
+    /// Which of the heads.
+    pub(crate) head: usize,
+    /// The bit in its base offset; 0 when it is one of the leader epoch.
+    pub(crate) offset_mask: i64,
+}
+
+impl FlippedBit {
+    /// The one bit in `count` heads that, flipped back, makes one checksum of places the other; `None` when no single bit
+    /// does. A bit of the last byte changes a CRC in a way of its own, and each byte behind it turns that on as it turns
+    /// any CRC on: walking back from the last byte costs eight steps a byte.
+    pub(crate) fn find(count: usize, read: u32, summed: u32) -> Option<Self> {
+        const OFFSET_BYTES: usize = 8;
+        const PLACE_BYTES: usize = OFFSET_BYTES + 4;
+        let changed = |by: u8| crc32c(&[by]) ^ crc32c(&[0]);
+        let low_bytes: Vec<u32> = (0..=u8::MAX).map(changed).collect();
+        let mut changes: [u32; 8] = std::array::from_fn(|bit| changed(1 << bit));
+        for byte in (0..count * PLACE_BYTES).rev() {
+            if let Some(bit) = changes.iter().position(|change| *change == read ^ summed) {
+                let above = (OFFSET_BYTES - 1).checked_sub(byte % PLACE_BYTES);
+                let offset_mask = above.map_or(0, |above| 1_i64 << (above * 8 + bit));
+                return Some(Self { head: byte / PLACE_BYTES, offset_mask });
+            }
+            for change in &mut changes {
+                *change = (*change >> 8) ^ low_bytes[(*change & 0xff) as usize];
+            }
+        }
+        None
+    }
+}
+
 /// One range of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
@@ -357,6 +390,33 @@ mod tests {
         assert_eq!(resumed.to_bytes(Offset(7)), all.to_bytes(Offset(7)));
         let known: Vec<bool> = resumed.ranges(0, u64::MAX).map(|range| range.is_known).collect();
         assert_eq!(known, [false, false, true], "the range that goes on was not compared");
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_in_whichever_head_it_is() {
+        let heads: Vec<(i64, i32)> = (0..20).map(|head| (head * 37, 5)).collect();
+        let places = |heads: &[(i64, i32)]| {
+            let mut sums = Sums::default();
+            heads.iter().for_each(|(base, epoch)| sums.place(Offset(*base), LeaderEpoch(*epoch)));
+            sums.places
+        };
+        let summed = places(&heads);
+        assert_eq!(FlippedBit::find(heads.len(), summed, summed), None);
+        for head in 0..heads.len() {
+            for bit in 0..96 {
+                let mut read = heads.clone();
+                let offset_mask = if bit < 64 { 1_i64 << bit } else { 0 };
+                read[head].0 ^= offset_mask;
+                read[head].1 ^= if bit < 64 { 0 } else { 1_i32 << (bit - 64) };
+                assert_eq!(
+                    FlippedBit::find(heads.len(), places(&read), summed),
+                    Some(FlippedBit { head, offset_mask })
+                );
+            }
+        }
+        let mut twice = heads.clone();
+        (twice[3].0, twice[11].0) = (twice[3].0 ^ 4, twice[11].0 ^ 64);
+        assert_eq!(FlippedBit::find(heads.len(), places(&twice), summed), None);
     }
 
     #[test]

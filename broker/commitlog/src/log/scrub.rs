@@ -13,7 +13,7 @@ use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES, crc32c};
 use super::Log;
 use super::locate::read_some;
 use crate::check::{Checksums, Range, Sums};
-use crate::confirm::{Content, Piece, Wrong, confirmed, wrong};
+use crate::confirm::{Content, Piece, Placed, Wrong, confirmed, wrong};
 use crate::damage::DamagedRange;
 use crate::limits::CHECK_RANGE_BYTES;
 use crate::name::{FileKind, SegmentFile};
@@ -144,15 +144,17 @@ impl Log {
     /// Gives the checksum of the places of what is left.
     ///
     /// What does not pass its own checksum is damage. The rest is sound when all of it claims the places it was written
-    /// to, in which case another program has rewritten records; only when it does not, neighbours and the leader epochs
-    /// have to confirm each batch.
+    /// to, in which case another program has rewritten records. When it does not, their checksum names the head in which
+    /// one bit has changed; where it was more, neighbours and the leader epochs have to confirm each batch.
     async fn inspect(self: &Rc<Self>, base: Offset, range: &Range, layout: u64) -> io::Result<(bool, u32)> {
         let walk = self.walk_range(base, range).await?;
         if !self.state.borrow().is_unchanged(layout) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let are_placed = walk.sums.places == range.sums.places;
-        let confirmed = confirmed(&walk.pieces, Some(walk.before), walk.after, are_placed);
+        let has_gaps = self.state.borrow().config.cleanup.compact;
+        let sums = (walk.sums.places, range.sums.places);
+        let placed = Placed::of(&walk.pieces, &walk.heads(range.start), sums, has_gaps);
+        let confirmed = confirmed(&walk.pieces, (Some(walk.before), walk.after), placed);
         let runs = wrong(&walk.pieces, &confirmed, (walk.before, self.end_of_segment(base)));
         for run in &runs {
             if run.from >= self.end_of_segment(base) {
@@ -408,6 +410,13 @@ impl Walk {
     /// Where the last piece ends.
     fn end(&self) -> Offset {
         self.pieces.last().map_or(self.before, |piece| piece.content.end_offset().unwrap_or(self.before))
+    }
+
+    /// The pieces whose heads are in `sums`.
+    fn heads(&self, range_start: u64) -> Vec<usize> {
+        let is_head =
+            |piece: &Piece| piece.from_position >= range_start && !matches!(piece.content, Content::Listed { .. });
+        self.pieces.iter().enumerate().filter(|(_, piece)| is_head(piece)).map(|(index, _)| index).collect()
     }
 
     /// Adds a piece; one that lies before the range only says what comes next.
