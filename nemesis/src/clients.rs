@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use barnabas_base::Keyed;
 use barnabas_plan::{ClientName, Lane, Plan, PlannedClient, PlannedTopic, TopicName, Workload};
 
 use crate::dice::Dice;
@@ -11,6 +12,8 @@ use crate::draw::Swarm;
 const CLIENTS_MAX: u64 = 6;
 /// Most topics that exist from the start.
 const TOPICS_MAX: u64 = 3;
+/// One run in so many is crowded.
+const CROWDED_ONE_IN: u64 = 4;
 
 pub(crate) fn draw(dice: &mut Dice, swarm: &Swarm, plan: &mut Plan) {
     let topics = dice.between(1, TOPICS_MAX);
@@ -29,6 +32,16 @@ pub(crate) fn draw(dice: &mut Dice, swarm: &Swarm, plan: &mut Plan) {
         let name = ClientName(u16::try_from(index).expect("few clients"));
         let client = draw_client(dice, plan.lane, name);
         plan.clients.push(client);
+    }
+}
+
+/// Leaves one partition of one topic to the clients of a crowded run: what takes two things in one log hardly comes about
+/// where a run spreads over many. Dice of its own leave the plans of other runs as they are.
+pub(crate) fn crowd(plan: &mut Plan) {
+    let mut dice = Dice::new(Keyed::new(plan.seed, "crowd").with(plan.lane as u64).bits());
+    if dice.chance(1, CROWDED_ONE_IN) {
+        let topic = dice.pick(&plan.topics).clone();
+        plan.topics = vec![PlannedTopic { name: TopicName(0), partitions: 1, ..topic }];
     }
 }
 

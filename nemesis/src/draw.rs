@@ -45,6 +45,7 @@ pub fn draw(seed: u64, lane: Lane) -> Plan {
     }
     knobs::draw(&mut dice, &mut plan);
     clients::draw(&mut dice, &swarm, &mut plan);
+    clients::crowd(&mut plan);
     operations::draw(&mut dice, &swarm, &mut plan);
     faults::draw(&mut dice, &swarm, &mut plan);
     plan.quiet = draw_quiet(&mut dice, lane);

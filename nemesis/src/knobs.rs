@@ -23,7 +23,7 @@ const WORLD: &[(&str, &[u64])] = &[
 
 const BROKER: &[(&str, &[u64])] = &[
     ("broker.barnabas.tail.cache.bytes", &[0, 4_096, 65_536, 33_554_432]),
-    ("broker.log.index.interval.bytes", &[0, 512, 4_096]),
+    (INDEX_INTERVAL, &[0, 512, 4_096]),
     ("broker.log.segment.delete.delay.ms", &[0, 1_000, 60_000]),
     ("broker.log.retention.check.interval.ms", &[1_000, 10_000, 300_000]),
     ("broker.log.cleaner.backoff.ms", &[100, 1_000, 15_000]),
@@ -56,6 +56,7 @@ const BOUNDS: &[(&str, &[u64])] = &[
 const MANNERS: &[(&str, &[u64])] =
     &[("broker.max.connections", &[40, 1_000]), ("broker.max.connection.creation.rate", &[20, 1_000])];
 
+const INDEX_INTERVAL: &str = "broker.log.index.interval.bytes";
 const SCRUB_INTERVAL: &str = "broker.log.scrub.interval.ms";
 const SCRUB_INTERVALS_MS: &[u64] = &[500, 5_000, 60_000];
 
@@ -125,7 +126,14 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
             plan.knobs.set("broker.log.retention.check.interval.ms", *dice.pick(&[500, 1_000, 5_000]));
         }
         // Indexes with entries to be wrong.
-        Lane::Caches => plan.knobs.set("broker.log.index.interval.bytes", *dice.pick(&[0, 0, 512])),
+        Lane::Caches => plan.knobs.set(INDEX_INTERVAL, *dice.pick(&[0, 0, 512])),
+        // Reads that may end at any batch, and bytes that come from the device.
+        Lane::Rot => {
+            plan.knobs.set(INDEX_INTERVAL, *dice.pick(&[0, 512, 4_096]));
+            plan.knobs.set("world.cold_read_one_in", *dice.pick(&[1, 1, 8]));
+        }
+        // Cleaned while clients are at work.
+        Lane::Compacted => plan.knobs.set("broker.log.cleaner.backoff.ms", *dice.pick(&[100, 1_000, 1_000])),
         Lane::Clock => {
             plan.knobs.set("broker.offsets.retention.check.interval.ms", *dice.pick(&[500, 1_000, 10_000]));
             plan.knobs.set("broker.producer.id.expiration.check.interval.ms", *dice.pick(&[500, 1_000, 10_000]));
@@ -136,15 +144,7 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
                 plan.knobs.set("broker.delete.topic.enable", "false");
             }
         }
-        Lane::Durable
-        | Lane::PageCache
-        | Lane::Acks
-        | Lane::Groups
-        | Lane::Compacted
-        | Lane::Admin
-        | Lane::Device
-        | Lane::Rot
-        | Lane::Replaced => {}
+        Lane::Durable | Lane::PageCache | Lane::Acks | Lane::Groups | Lane::Admin | Lane::Device | Lane::Replaced => {}
     }
 }
 

@@ -40,6 +40,7 @@ const SCHEMES: &[Scheme] = &[
     in_records(scheme(2, &[Family::Rot, Family::Kill], heads_that_rot)),
     in_records(scheme(2, &[Family::Rot, Family::Kill], damage_before_a_false_head)),
     in_records(scheme(3, &[Family::Rot, Family::Power], heads_and_their_indexes)),
+    in_records(scheme(3, &[Family::Rot], heads_of_a_living_broker)),
     scheme(4, &[Family::Slow, Family::Kill], slow_start),
     scheme(3, &[Family::Slow], slow_names),
     scheme(3, &[Family::Slow, Family::Kill], late_open_after_a_start),
@@ -349,6 +350,19 @@ fn heads_and_their_indexes(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger
             (at(lost_ms + 60), Fault::RotHeads { node: NODE, bits: heads }),
         ]);
         lost_ms += dice.between(2_000, 10_000);
+    }
+    faults
+}
+
+/// Heads rot below a broker that goes on: what reads them next is a consumer or the cleaner. Mostly one at a time, for the
+/// first that is no likely offset ends what is made of a log.
+fn heads_of_a_living_broker(dice: &mut Dice, _: Lane, at_ms: u64) -> Vec<(Trigger, Fault)> {
+    let mut rots_ms = at_ms / 2;
+    let mut faults = Vec::new();
+    for _ in 0..dice.between(1, 4) {
+        let bits = *dice.pick(&[1, 1, 1, 2, 16]);
+        faults.push((at(rots_ms), Fault::RotHeads { node: NODE, bits }));
+        rots_ms += dice.between(500, 8_000);
     }
     faults
 }

@@ -57,7 +57,10 @@ impl Session {
             OffsetSpec::Timestamp => {
                 let now = self.env.wall();
                 let (first, last) = self.known(topic, partition).sent.unwrap_or((now, now));
-                first.0.midpoint(last.0).max(0)
+                // Wall clocks jump: the last may be the earlier. Just outside is asked for, too.
+                let (from, to) = (first.min(last).0 - 1, first.max(last).0 + 1);
+                let drawn = self.env.entropy.next_u64() % (to.abs_diff(from) + 1);
+                from.saturating_add_unsigned(drawn).max(0)
             }
         }
     }
