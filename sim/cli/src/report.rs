@@ -51,6 +51,9 @@ pub(crate) fn summary(ran: &Ran) -> String {
         ran.hash()
     );
     let _ = writeln!(text, "  {}", ran.reached().count());
+    if !plan.planted.is_empty() {
+        let _ = writeln!(text, "  planted {}: reached {} times", plan.planted.join(" "), ran.planted_hits);
+    }
     let _ = write!(text, "  {verdict}");
     text
 }
