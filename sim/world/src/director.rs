@@ -230,7 +230,9 @@ impl<'a> Director<'a> {
             Cue::Launch(_) => self.launch(),
             Cue::Kill(_, life) => {
                 if self.lives.get() == life && self.is_up {
-                    self.broker.machine().crash();
+                    // A stop that is cut short is none.
+                    let back_ms = self.back_ms.take().unwrap_or(1);
+                    self.take_down(back_ms, |machine| machine.crash());
                 }
             }
             Cue::Rebirth(name) => self.crew.begin_life(name),
