@@ -12,6 +12,7 @@
 mod aborted_read;
 mod ack_after_sync;
 mod answers;
+mod believed;
 mod bounds;
 mod committed;
 mod compacted;
@@ -128,6 +129,7 @@ pub const ALL: &[Promise] = &[
     ack_after_sync::PROMISE,
     prompt::PROMISE,
     restart::PROMISE,
+    believed::PROMISE,
     bounds::PROMISE,
     epochs::PROMISE,
     sequences::PROMISE,
