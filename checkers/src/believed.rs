@@ -43,9 +43,8 @@ const DISBELIEF: &[Mark] = &[
 
 /// A stop that finds no room, or no device, leaves less than it would.
 fn has_room(plan: &Plan) -> bool {
-    let takes_room = |fault: &Fault| {
-        matches!(fault, Fault::DiskFull { .. } | Fault::DiskError { .. } | Fault::ShortWrite { .. })
-    };
+    let takes_room =
+        |fault: &Fault| matches!(fault, Fault::DiskFull { .. } | Fault::DiskError { .. } | Fault::ShortWrite { .. });
     keeps_caches(plan) && !plan.faults.iter().any(|planned| takes_room(&planned.fault))
 }
 
