@@ -12,7 +12,7 @@ impl Promise {
         let works = |workload| lane.workloads().contains(&workload);
         match self.name {
             "committed" | "one-owner" | "stale-commit" => works(Workload::Group),
-            "compacted" => works(Workload::Compacted),
+            "compacted" | "disk-keys" => works(Workload::Compacted),
             "trimmed" => works(Workload::Retention),
             "manners" | "refusals" => works(Workload::Raw),
             "dead-topic" => works(Workload::Admin),
@@ -56,6 +56,7 @@ mod tests {
                 "dead-topic",
                 "manners",
                 "refusals",
+                "disk-keys",
                 "disk-index",
                 "disk-snapshot",
                 "disk-offsets"
