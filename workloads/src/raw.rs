@@ -239,6 +239,24 @@ impl RawClient {
         self.receive().await
     }
 
+    /// Sends a request and returns the answer in its own type; nothing else is in flight.
+    ///
+    /// # Errors
+    /// Why there is no answer within `limit`.
+    ///
+    /// # Panics
+    /// As [`RawClient::send`].
+    pub async fn ask_within<R>(&mut self, limit: Duration, version: i16, request: R) -> Result<R::Response, NoAnswer>
+    where
+        R: Request + Into<RequestBody>,
+    {
+        assert!(self.in_flight.is_empty(), "one request at a time");
+        let correlation_id = self.send(version, request).await?;
+        let frame = self.frame_within(limit).await?;
+        self.in_flight.pop_front();
+        decode::<R>(version, correlation_id, frame)
+    }
+
     /// Sends a request that has to be answered, and returns the answer in its own type.
     ///
     /// # Panics
@@ -247,13 +265,7 @@ impl RawClient {
     where
         R: Request + Into<RequestBody>,
     {
-        let frame = match self.send(version, request).await {
-            Ok(_) => self.frame().await,
-            Err(error) => Err(error),
-        };
-        let due = self.in_flight.pop_front();
-        let outcome = frame.and_then(|frame| decode::<R>(version, due.map_or(0, |due| due.correlation_id), frame));
-        match outcome {
+        match self.ask_within(ANSWER_MAX, version, request).await {
             Ok(response) => response,
             Err(error) => panic!("{} v{version}: {error}", R::NAME),
         }

@@ -75,6 +75,20 @@ words! {
         NoSuchVersion = "no-such-version",
         /// A frame whose rest never comes, on a connection that stays.
         StalledFrame = "stalled-frame",
+        /// A topic and a group that nobody else configures, described after each change.
+        Configured = "configured",
+        /// Settings of a topic that nobody else names, each followed by a record.
+        ObeyedSettings = "obeyed-settings",
+        /// A topic that nobody else names, from its creation to its end.
+        ManagedTopic = "managed-topic",
+        /// A log that nobody else writes to, asked for all that is told of logs.
+        KnownLog = "known-log",
+        /// A group of one member, from its first word to its deletion.
+        LoneMember = "lone-member",
+        /// A group that a second member joins and leaves.
+        TwoMembers = "two-members",
+        /// A member that does not come when its group changes, dynamic or static.
+        AbsentMember = "absent-member",
     }
 }
 

@@ -1,17 +1,14 @@
 //! A topic of the trick's own that goes while a group has committed offsets in it.
 
-use barnabas_wire::message::create_topics::CreatableTopic;
-use barnabas_wire::message::delete_topics::DeleteTopicState;
 use barnabas_wire::message::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use barnabas_wire::message::offset_fetch::OffsetFetchRequestTopic;
-use barnabas_wire::message::{
-    CreateTopicsRequest, DeleteTopicsRequest, OffsetCommitRequest, OffsetFetchRequest, OffsetFetchResponse,
-};
+use barnabas_wire::message::{OffsetCommitRequest, OffsetFetchRequest, OffsetFetchResponse};
 use barnabas_wire::{ErrorCode, RequestBody, ResponseBody};
 
 use super::groups::{COMMIT_VERSION, LOOKUP_PAUSE, LOOKUPS_MAX};
+use super::own::{creation, deletion_by_name};
 use super::wrong::{CREATE_TOPICS_VERSION, DELETE_TOPICS_VERSION};
-use super::{ANSWER_MAX, Stage, TIMEOUT_MS, Trouble, code_of, refusal_in};
+use super::{ANSWER_MAX, Stage, Trouble, code_of, refusal_in};
 use crate::RawClient;
 
 /// Names one group, and topics by name.
@@ -23,12 +20,12 @@ impl Stage<'_> {
     pub(super) async fn commit_then_drop(&mut self) -> Result<(), Trouble> {
         let mut raw = self.coordinator().await?;
         let topic = format!("dropped-{}", self.group());
-        done(&mut raw, CREATE_TOPICS_VERSION, create(&topic), "a topic that is made").await?;
+        done(&mut raw, CREATE_TOPICS_VERSION, creation(&topic, 1).into(), "a topic that is made").await?;
         done(&mut raw, COMMIT_VERSION, self.commit_in(&topic), "a commit").await?;
-        done(&mut raw, DELETE_TOPICS_VERSION, delete(&topic), "a topic that is deleted").await?;
-        done(&mut raw, CREATE_TOPICS_VERSION, create(&topic), "a topic that is made again").await?;
+        done(&mut raw, DELETE_TOPICS_VERSION, deletion_by_name(&topic).into(), "a topic that is deleted").await?;
+        done(&mut raw, CREATE_TOPICS_VERSION, creation(&topic, 1).into(), "a topic that is made again").await?;
         let left = self.wait_until_forgotten(&mut raw, &topic).await;
-        done(&mut raw, DELETE_TOPICS_VERSION, delete(&topic), "a topic that is deleted again").await?;
+        done(&mut raw, DELETE_TOPICS_VERSION, deletion_by_name(&topic).into(), "a topic that is deleted again").await?;
         left
     }
 
@@ -76,15 +73,4 @@ fn committed(response: &OffsetFetchResponse) -> Option<i64> {
     let partition = response.topics.iter().flat_map(|topic| &topic.partitions).next()?;
     let is_told = [response.error_code, partition.error_code].map(code_of) == [ErrorCode::None; 2];
     is_told.then_some(partition.committed_offset)
-}
-
-fn create(topic: &str) -> RequestBody {
-    let topic =
-        CreatableTopic { name: topic.to_owned(), num_partitions: 1, replication_factor: 1, ..Default::default() };
-    CreateTopicsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS, validate_only: false }.into()
-}
-
-fn delete(topic: &str) -> RequestBody {
-    let topics = vec![DeleteTopicState { name: Some(topic.to_owned()), ..Default::default() }];
-    DeleteTopicsRequest { topics, timeout_ms: TIMEOUT_MS, ..Default::default() }.into()
 }

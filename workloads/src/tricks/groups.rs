@@ -25,7 +25,7 @@ const HEARTBEAT_VERSION: i16 = 3;
 pub(super) const COMMIT_VERSION: i16 = 8;
 pub(super) const FIND_COORDINATOR_VERSION: i16 = 3;
 pub(super) const DELETE_GROUPS_VERSION: i16 = 2;
-const OFFSET_DELETE_VERSION: i16 = 0;
+pub(super) const OFFSET_DELETE_VERSION: i16 = 0;
 /// How often a coordinator is asked for, and the pause between.
 pub(super) const LOOKUPS_MAX: u32 = 20;
 pub(super) const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
@@ -34,7 +34,7 @@ pub(super) const SESSION_MS: i32 = 10_000;
 const REBALANCE_MS: i32 = 1_000;
 const LATE_BY: Duration = Duration::from_secs(3);
 /// A join waits for the group's first rebalance.
-const JOIN_MAX: Duration = Duration::from_secs(20);
+pub(super) const JOIN_MAX: Duration = Duration::from_secs(20);
 /// The offset that no commit of the past may leave behind.
 const STALE_OFFSET: i64 = 1_000_000;
 
@@ -67,7 +67,7 @@ impl Stage<'_> {
     }
 
     /// `ConsumerProtocolSubscription`, version 0, to the trick's topic.
-    fn subscription(&self) -> Bytes {
+    pub(super) fn subscription(&self) -> Bytes {
         let topic = self.log.topic.to_string();
         let mut bytes = BytesMut::new();
         bytes.put_i16(0);

@@ -1,9 +1,15 @@
 //! What a raw client does to the broker, and what the broker must make of it. A trick fails only when the broker was seen
 //! to break a promise; a broken connection or silence proves nothing, because the plan breaks and silences as well.
 
+mod configured;
 mod connection;
 mod dropped;
 mod groups;
+mod known;
+mod managed;
+mod members;
+mod obeyed;
+mod own;
 mod producer;
 mod reading;
 mod wrong;
@@ -145,6 +151,13 @@ impl Stage<'_> {
             RawTrick::CommitThenDrop => self.commit_then_drop().await,
             RawTrick::NoSuchVersion => self.no_such_version().await,
             RawTrick::StalledFrame => self.stalled_frame().await,
+            RawTrick::Configured => self.configured().await,
+            RawTrick::ManagedTopic => self.managed_topic().await,
+            RawTrick::ObeyedSettings => self.obeyed_settings().await,
+            RawTrick::KnownLog => self.known_log().await,
+            RawTrick::LoneMember => self.lone_member().await,
+            RawTrick::TwoMembers => self.two_members().await,
+            RawTrick::AbsentMember => self.absent_member().await,
         }
     }
 
