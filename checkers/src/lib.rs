@@ -18,6 +18,7 @@ mod committed;
 mod compacted;
 mod counters;
 mod dead_topic;
+mod disk_check;
 mod disk_index;
 mod disk_keys;
 mod disk_log;
@@ -135,6 +136,7 @@ pub const ALL: &[Promise] = &[
     sequences::PROMISE,
     disk_keys::PROMISE,
     disk_log::PROMISE,
+    disk_check::PROMISE,
     disk_index::PROMISE,
     disk_snapshot::PROMISE,
     disk_offsets::PROMISE,

@@ -21,7 +21,7 @@ impl Promise {
             "gap-justified" => works(Workload::Log),
             "disk-offsets" => works(Workload::Group) && !lane.promises().final_power_loss,
             // Caches of a broker that lost power are made anew when they are read.
-            "disk-index" | "disk-snapshot" => !lane.promises().final_power_loss && lane != Lane::Caches,
+            "disk-check" | "disk-index" | "disk-snapshot" => !lane.promises().final_power_loss && lane != Lane::Caches,
             _ => true,
         }
     }
@@ -57,6 +57,7 @@ mod tests {
                 "manners",
                 "refusals",
                 "disk-keys",
+                "disk-check",
                 "disk-index",
                 "disk-snapshot",
                 "disk-offsets"

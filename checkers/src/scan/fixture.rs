@@ -104,6 +104,27 @@ pub(crate) fn snapshot(entries: &[(i64, i16, i32, i64, i32)]) -> Vec<u8> {
     bytes
 }
 
+/// The checksums of a segment of one range: its bytes, the base offset and the epoch of each batch, and its offset index.
+pub(crate) fn segment_check(base: i64, segment: &[u8], places: &[(i64, i32)], index: &[u8]) -> Vec<u8> {
+    let number = |bytes: usize| u32::try_from(bytes).expect("small").to_be_bytes();
+    let mut covered = base.to_be_bytes().to_vec();
+    covered.extend((segment.len() as u64).to_be_bytes());
+    covered.extend(number(1024 * 1024));
+    covered.extend(b"barnabas\0\0\0\0\0\0\0\0");
+    covered.extend(number(index.len()));
+    covered.extend(crc32c(index).to_be_bytes());
+    covered.extend(number(0));
+    covered.extend(crc32c(&[]).to_be_bytes());
+    covered.extend(crc32c(segment).to_be_bytes());
+    let heads = places.iter().flat_map(|(offset, epoch)| [&offset.to_be_bytes()[..], &epoch.to_be_bytes()].concat());
+    covered.extend(crc32c(&heads.collect::<Vec<u8>>()).to_be_bytes());
+    let mut file = b"BARNCHCK".to_vec();
+    file.extend(3_u32.to_be_bytes());
+    file.extend(crc32c(&covered).to_be_bytes());
+    file.extend(covered);
+    file
+}
+
 /// A record that commits a position of `g0` on partition 0 of `t0`, or deletes it.
 pub(crate) fn committed(offset: Option<i64>) -> Pair {
     let mut key = 1_i16.to_be_bytes().to_vec();

@@ -16,6 +16,10 @@ pub(crate) struct ScannedSegment<'a> {
     pub torn_bytes: usize,
     pub offset_index: Option<&'a [u8]>,
     pub time_index: Option<&'a [u8]>,
+    /// The file of checksums.
+    pub check: Option<&'a [u8]>,
+    /// The whole file.
+    pub bytes: &'a [u8],
 }
 
 /// A log as it stands on a disk.
@@ -60,10 +64,12 @@ fn scan<'a>(folder: &'a str, files: &[(&'a str, &'a [u8])]) -> Option<ScannedLog
     let (_, metadata) = files.iter().find(|(file, _)| *file == "partition.metadata")?;
     let topic_id = TopicId(topic_id(std::str::from_utf8(metadata).ok()?)?);
     let (offset_indexes, time_indexes) = (of_kind("index"), of_kind("timeindex"));
+    let checks = of_kind("barnabas-check");
     let segment = |(base, bytes): (Offset, &'a [u8])| {
         let (batches, torn_bytes) = batches(bytes);
         let (offset_index, time_index) = (offset_indexes.get(&base).copied(), time_indexes.get(&base).copied());
-        ScannedSegment { base, batches, torn_bytes, offset_index, time_index }
+        let check = checks.get(&base).copied();
+        ScannedSegment { base, batches, torn_bytes, offset_index, time_index, check, bytes }
     };
     let segments = of_kind("log").into_iter().map(segment).collect();
     let snapshots = of_kind("snapshot").into_iter().collect();

@@ -2,6 +2,7 @@
 //! uses nothing of the broker's: an oracle that shares code with what it judges is blind to its bugs.
 
 mod batch;
+mod check;
 mod crc;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -11,6 +12,7 @@ mod offsets;
 mod snapshot;
 
 pub(crate) use batch::Batch;
+pub(crate) use check::{IndexCheck, range_sums, segment_check};
 pub(crate) use index::{offset_entries, time_entries};
 pub(crate) use log::{ScannedLog, ScannedSegment, logs};
 pub(crate) use offsets::offset_record;
