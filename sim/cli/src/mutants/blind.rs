@@ -30,6 +30,8 @@ const PROFILE: &str = "sim";
 const QUICK_BUILD: [&str; 2] = ["profile.sim.codegen-units=64", "profile.sim.debug=false"];
 /// Seeds of each lane before any lane goes on: most mutants die of one of the first, in a lane that nobody can tell.
 const FIRST_SEEDS: u64 = 10;
+/// What the names of runners begin with.
+const RUNNER: &str = "mutant-";
 /// Killed at least, of a hundred.
 const KILLED_PERCENT_MIN: usize = 70;
 
@@ -56,6 +58,8 @@ struct Mutant {
 pub(crate) struct Blind {
     /// Mutants that build.
     pub(crate) count: usize,
+    /// The place in the draw of the first one.
+    pub(crate) from: usize,
     /// Which ones.
     pub(crate) draw_seed: u64,
     /// Seeds of each lane.
@@ -128,11 +132,12 @@ pub(crate) fn run(blind: &Blind, root: &Path, folder: &Path, tools: &Path, out: 
     let all = list(&install(tools)?, copy.source())?;
     writeln!(
         out,
-        "{} mutants of {}; {} are drawn by {:#x}",
+        "{} mutants of {}; {} are drawn by {:#x}, from place {} on",
         all.len(),
         PACKAGES.join(", "),
         blind.count,
-        blind.draw_seed
+        blind.draw_seed,
+        blind.from
     )?;
     let healthy = copy.build(PROFILE, &QUICK_BUILD)?;
     if let Fate::Killed { checker, lane, after } = judge(&Binary::new(healthy), blind.lane_seeds)? {
@@ -143,30 +148,48 @@ pub(crate) fn run(blind: &Blind, root: &Path, folder: &Path, tools: &Path, out: 
     thread::scope(|scope| {
         let (sender, built) = sync_channel(1);
         let copy = &copy;
-        scope.spawn(move || build_all(copy, drawn(all, blind.draw_seed), folder, &sender));
+        let drawn = drawn(all, blind.draw_seed).into_iter().enumerate().skip(blind.from);
+        scope.spawn(move || build_all(copy, drawn, folder, &sender));
         while tally.built() < blind.count {
-            let Ok((mutant, binary)) = built.recv() else { break };
+            let Ok((place, mutant, binary)) = built.recv() else { break };
             let Some(binary) = binary? else { continue };
             let fate = judge(&Binary::new(binary.clone()), blind.lane_seeds)?;
             std::fs::remove_file(&binary).with_context(|| binary.display().to_string())?;
-            tally.count(&mutant, fate, out)?;
+            tally.count(place, &mutant, fate, out)?;
         }
         Ok::<(), anyhow::Error>(())
     })?;
+    remove_runners(folder)?;
     tally.write(out)
 }
 
-/// A mutant with its runner, unless it does not build.
-type Built = (Mutant, Result<Option<PathBuf>>);
+/// A mutant with its place in the draw and its runner, unless it does not build.
+type Built = (usize, Mutant, Result<Option<PathBuf>>);
 
 /// Builds one mutant after the other until nobody wants any more.
-fn build_all(copy: &WorkspaceCopy, mutants: Vec<Mutant>, folder: &Path, sender: &SyncSender<Built>) {
-    for (number, mutant) in mutants.into_iter().enumerate() {
-        let binary = build_one(copy, &mutant, &folder.join(format!("mutant-{number}")));
-        if sender.send((mutant, binary)).is_err() {
+fn build_all(
+    copy: &WorkspaceCopy,
+    mutants: impl Iterator<Item = (usize, Mutant)>,
+    folder: &Path,
+    sender: &SyncSender<Built>,
+) {
+    for (place, mutant) in mutants {
+        let binary = build_one(copy, &mutant, &folder.join(format!("{RUNNER}{place}")));
+        if sender.send((place, mutant, binary)).is_err() {
             return;
         }
     }
+}
+
+/// What was built and is judged by nobody, because the sample is complete.
+fn remove_runners(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(RUNNER) {
+            std::fs::remove_file(entry.path()).with_context(|| entry.path().display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Builds one mutant, and takes it out of the sources again. The next one is built over it: its runner goes to a place of
@@ -242,14 +265,14 @@ impl Tally {
         self.killed + self.survivors.len()
     }
 
-    fn count(&mut self, mutant: &Mutant, fate: Fate, out: &mut dyn Write) -> Result<()> {
+    fn count(&mut self, place: usize, mutant: &Mutant, fate: Fate, out: &mut dyn Write) -> Result<()> {
         match fate {
             Fate::Survived => {
-                writeln!(out, "SURVIVED  {}", mutant.name)?;
+                writeln!(out, "{place:>4} SURVIVED  {}", mutant.name)?;
                 self.survivors.push(mutant.name.clone());
             }
             Fate::Killed { checker, lane, after } => {
-                writeln!(out, "killed    {} by {checker} in {lane} after {after} seeds", mutant.name)?;
+                writeln!(out, "{place:>4} killed    {} by {checker} in {lane} after {after} seeds", mutant.name)?;
                 self.killed += 1;
                 *self.by.entry(checker).or_default() += 1;
             }
@@ -322,7 +345,7 @@ mod tests {
             let (mut tally, mut out) = (Tally::default(), Vec::new());
             let kill = Fate::Killed { checker: "disk-log".to_owned(), lane: Lane::Raw, after: 1 };
             let fates = vec![kill; killed].into_iter().chain(vec![Fate::Survived; survived]);
-            fates.for_each(|fate| tally.count(&mutant, fate, &mut out).expect("memory takes everything"));
+            fates.for_each(|fate| tally.count(0, &mutant, fate, &mut out).expect("memory takes everything"));
             tally.write(&mut out).expect("memory takes everything")
         };
         assert!(tally(7, 3) && !tally(6, 4) && !tally(0, 0));

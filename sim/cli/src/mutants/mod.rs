@@ -70,6 +70,9 @@ pub(crate) struct MutantsOptions {
     /// A blind sample of so many mutants of cargo-mutants instead of planted bugs.
     #[arg(long, value_name = "N")]
     blind: Option<usize>,
+    /// Begin at this place of the draw: a long sample is taken in several runs.
+    #[arg(long, default_value_t = 0, value_name = "PLACE", requires = "blind")]
+    blind_from: usize,
     /// Seeds of each lane that a blind mutant is given.
     #[arg(long, default_value_t = 100, value_name = "N")]
     blind_seeds: u64,
@@ -90,7 +93,8 @@ pub(crate) fn run(options: &MutantsOptions) -> Result<()> {
     }
     let folder = root().join("target/planted");
     if let Some(count) = options.blind {
-        let blind = Blind { count, draw_seed: options.draw_seed, lane_seeds: options.blind_seeds };
+        let (from, draw_seed, lane_seeds) = (options.blind_from, options.draw_seed, options.blind_seeds);
+        let blind = Blind { count, from, draw_seed, lane_seeds };
         let passed = blind::run(&blind, root(), &folder.join("blind"), &root().join("target/tools"), out)?;
         ensure!(passed, "too many blind mutants survived");
         return Ok(());
