@@ -81,6 +81,8 @@ words! {
         ObeyedSettings = "obeyed-settings",
         /// A topic that nobody else names, from its creation to its end.
         ManagedTopic = "managed-topic",
+        /// Where each leader epoch ends, held against the batches of the log.
+        EpochEnds = "epoch-ends",
         /// A log that nobody else writes to, asked for all that is told of logs.
         KnownLog = "known-log",
         /// A group of one member, from its first word to its deletion.

@@ -9,7 +9,7 @@ use barnabas_wire::message::describe_log_dirs::DescribableLogDirTopic;
 use barnabas_wire::message::describe_producers::{ProducerState, TopicRequest};
 use barnabas_wire::message::fetch::PartitionData;
 use barnabas_wire::message::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
-use barnabas_wire::message::offset_for_leader_epoch::{EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopic};
+use barnabas_wire::message::offset_for_leader_epoch::EpochEndOffset;
 use barnabas_wire::message::{
     DeleteRecordsRequest, DescribeLogDirsRequest, DescribeProducersRequest, ListOffsetsRequest,
     OffsetForLeaderEpochRequest,
@@ -19,6 +19,7 @@ use barnabas_wire::record::{
 };
 use bytes::Bytes;
 
+use super::epochs::end_of_epoch;
 use super::own::{OwnTopic, ask, is_due};
 use super::{Stage, TIMEOUT_MS, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
@@ -229,15 +230,11 @@ impl Stage<'_> {
         &mut self,
         raw: &mut RawClient,
         log: &KnownLog,
-        current_leader_epoch: i32,
-        leader_epoch: i32,
+        current: i32,
+        asked: i32,
     ) -> Result<EpochEndOffset, Trouble> {
-        let partitions = vec![OffsetForLeaderPartition { partition: 0, current_leader_epoch, leader_epoch }];
-        let topics = vec![OffsetForLeaderTopic { topic: log.topic.name.clone(), partitions }];
         let version = self.any_version::<OffsetForLeaderEpochRequest>();
-        let response = ask(raw, version, OffsetForLeaderEpochRequest { replica_id: -1, topics }).await?;
-        let first = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        first.ok_or_else(|| Trouble::Broken("OffsetForLeaderEpoch is answered without its partition".to_owned()))
+        end_of_epoch(raw, version, (&log.topic.name, 0), (current, asked)).await
     }
 
     async fn sizes_are_told(&mut self, raw: &mut RawClient, log: &KnownLog) -> Result<(), Trouble> {

@@ -4,6 +4,7 @@
 mod configured;
 mod connection;
 mod dropped;
+mod epochs;
 mod groups;
 mod known;
 mod managed;
@@ -154,6 +155,7 @@ impl Stage<'_> {
             RawTrick::Configured => self.configured().await,
             RawTrick::ManagedTopic => self.managed_topic().await,
             RawTrick::ObeyedSettings => self.obeyed_settings().await,
+            RawTrick::EpochEnds => self.epoch_ends().await,
             RawTrick::KnownLog => self.known_log().await,
             RawTrick::LoneMember => self.lone_member().await,
             RawTrick::TwoMembers => self.two_members().await,

@@ -2,24 +2,22 @@
 
 use std::fmt::Debug;
 
-use barnabas_base::Uuid;
+use barnabas_base::{Offset, Uuid};
 use barnabas_wire::message::create_topics::CreatableTopic;
 use barnabas_wire::message::delete_topics::DeleteTopicState;
-use barnabas_wire::message::fetch::{FetchPartition, FetchTopic, PartitionData};
+use barnabas_wire::message::fetch::PartitionData;
 use barnabas_wire::message::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
 use barnabas_wire::message::{CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ProduceRequest};
 use barnabas_wire::{ErrorCode, Records, Request, RequestBody};
 use bytes::Bytes;
 
 use super::groups::{LOOKUP_PAUSE, LOOKUPS_MAX};
+use super::reading::fetch_request;
 use super::wrong::{CREATE_TOPICS_VERSION, DELETE_TOPICS_VERSION};
 use super::{
     ANSWER_MAX, FETCH_VERSION, PRODUCE_VERSION, Stage, TIMEOUT_MS, Trouble, code_of, must_be_accepted, produced,
 };
 use crate::RawClient;
-
-/// More than any topic of a trick holds.
-const FETCH_BYTES: i32 = 1024 * 1024;
 
 /// A topic of a trick's own.
 #[derive(Clone, Debug)]
@@ -77,20 +75,8 @@ impl Stage<'_> {
         own: &OwnTopic,
         from: i64,
     ) -> Result<PartitionData, Trouble> {
-        const NO_SESSION_EPOCH: i32 = -1;
-        let partition =
-            FetchPartition { partition: 0, fetch_offset: from, partition_max_bytes: FETCH_BYTES, ..Default::default() };
-        let topic = FetchTopic { topic: own.name.clone(), topic_id: own.id, partitions: vec![partition] };
-        let request = FetchRequest {
-            max_bytes: FETCH_BYTES,
-            session_epoch: NO_SESSION_EPOCH,
-            topics: vec![topic],
-            ..Default::default()
-        };
-        let response = ask(raw, FETCH_VERSION, request).await?;
-        must_be_accepted("a fetch", code_of(response.error_code))?;
-        let first = response.responses.into_iter().flat_map(|topic| topic.partitions).next();
-        first.ok_or_else(|| Trouble::Broken("Fetch is answered without its partition".to_owned()))
+        let request = fetch_request((own.name.clone(), own.id), 0, Offset(from));
+        fetched_partition(raw, request).await
     }
 
     /// A version of `R` that is advertised, any of them.
@@ -159,6 +145,14 @@ where
     R: Request + Into<RequestBody>,
 {
     Ok(raw.ask_within(ANSWER_MAX, version, request).await?)
+}
+
+/// Sends a fetch of one partition; what it is told of it.
+pub(super) async fn fetched_partition(raw: &mut RawClient, request: FetchRequest) -> Result<PartitionData, Trouble> {
+    let response = ask(raw, FETCH_VERSION, request).await?;
+    must_be_accepted("a fetch", code_of(response.error_code))?;
+    let first = response.responses.into_iter().flat_map(|topic| topic.partitions).next();
+    first.ok_or_else(|| Trouble::Broken("Fetch is answered without its partition".to_owned()))
 }
 
 pub(super) fn creation(name: &str, num_partitions: i32) -> CreateTopicsRequest {

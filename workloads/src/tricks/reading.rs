@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use barnabas_base::Offset;
+use barnabas_base::{Offset, Uuid};
 use barnabas_wire::message::fetch::{FetchPartition, FetchTopic};
 use barnabas_wire::message::{FetchRequest, FetchResponse};
 use barnabas_wire::record::{Tail, batches};
@@ -27,26 +27,13 @@ const DEAF_FETCHES: u32 = 24;
 const DEAF_FOR: Duration = Duration::from_secs(1);
 
 impl Stage<'_> {
-    fn fetch(&self, offset: Offset, session_id: i32, session_epoch: i32) -> FetchRequest {
-        let partition = FetchPartition {
-            partition: partition_index(self.log.partition).0,
-            fetch_offset: offset.0,
-            partition_max_bytes: FETCH_BYTES,
-            ..Default::default()
-        };
-        let (topic, topic_id) = (self.log.topic.to_string(), self.log.id);
-        FetchRequest {
-            max_wait_ms: 0,
-            min_bytes: 1,
-            max_bytes: FETCH_BYTES,
-            session_id,
-            session_epoch,
-            topics: vec![FetchTopic { topic, topic_id, partitions: vec![partition] }],
-            ..Default::default()
-        }
+    pub(super) fn fetch(&self, offset: Offset, session_id: i32, session_epoch: i32) -> FetchRequest {
+        let partition = partition_index(self.log.partition).0;
+        let topic = (self.log.topic.to_string(), self.log.id);
+        FetchRequest { session_id, session_epoch, ..fetch_request(topic, partition, offset) }
     }
 
-    async fn end_of_log(&self, raw: &mut RawClient) -> Result<Offset, Trouble> {
+    pub(super) async fn end_of_log(&self, raw: &mut RawClient) -> Result<Offset, Trouble> {
         raw.send(LIST_OFFSETS_VERSION, self.latest()).await?;
         let answer = raw.receive_within(ANSWER_MAX).await?;
         let ResponseBody::ListOffsets(response) = answer else {
@@ -174,6 +161,21 @@ impl Stage<'_> {
             None if from >= end => Ok(()),
             None => Err(Trouble::Broken(format!("nothing of {from} to {end} was sent"))),
         }
+    }
+}
+
+/// A fetch of one partition, outside of any session.
+pub(super) fn fetch_request((topic, topic_id): (String, Uuid), partition: i32, offset: Offset) -> FetchRequest {
+    const NO_SESSION_EPOCH: i32 = -1;
+    let partition =
+        FetchPartition { partition, fetch_offset: offset.0, partition_max_bytes: FETCH_BYTES, ..Default::default() };
+    FetchRequest {
+        max_wait_ms: 0,
+        min_bytes: 1,
+        max_bytes: FETCH_BYTES,
+        session_epoch: NO_SESSION_EPOCH,
+        topics: vec![FetchTopic { topic, topic_id, partitions: vec![partition] }],
+        ..Default::default()
     }
 }
 
