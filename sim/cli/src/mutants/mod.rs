@@ -40,7 +40,7 @@ pub(crate) struct MutantsOptions {
     /// Only these bugs.
     #[arg(long, value_delimiter = ',', value_name = "ID")]
     only: Vec<String>,
-    /// So many bugs, drawn by the draw seed.
+    /// So many bugs, drawn by the draw seed from those that sweeps find more than seldom.
     #[arg(long, value_name = "N", conflicts_with = "only")]
     sample: Option<usize>,
     /// Which bugs or mutants are drawn.
@@ -119,7 +119,7 @@ fn chosen(bugs: Vec<Bug>, options: &MutantsOptions) -> Result<Vec<Bug>> {
     }
     if let Some(count) = options.sample {
         let draw = Keyed::new(options.draw_seed, "sample of planted bugs");
-        let mut drawn = bugs;
+        let mut drawn: Vec<Bug> = bugs.into_iter().filter(|bug| bug.seldom.is_none()).collect();
         drawn.sort_by_cached_key(|bug| draw.with(barnabas_base::keyed_hash(0, bug.id.as_bytes())).below(u64::MAX));
         drawn.truncate(count);
         drawn.sort_by(|one, other| one.id.cmp(&other.id));
@@ -142,6 +142,9 @@ fn list(out: &mut dyn Write, bugs: &[Bug]) -> Result<()> {
         )?;
         if !bug.knobs.is_empty() {
             writeln!(out, "      likely with {}", bug.knobs)?;
+        }
+        if let Some(why) = &bug.seldom {
+            writeln!(out, "      found seldom: {why}")?;
         }
     }
     Ok(())
@@ -313,6 +316,9 @@ mod tests {
             |seed: &str| ids(chosen(bugs(), &options(&["--sample", "2", "--draw-seed", seed])).expect("it draws"));
         assert_eq!((drawn("1").len(), drawn("1")), (2, drawn("1")));
         assert!((0..20).any(|seed| drawn(&seed.to_string()) != drawn("1")));
+        let mut seldom = bugs();
+        seldom.iter_mut().skip(1).for_each(|bug| bug.seldom = Some("it takes two".to_owned()));
+        assert_eq!(ids(chosen(seldom, &options(&["--sample", "2"])).expect("it draws")), ["M25"]);
     }
 
     #[test]

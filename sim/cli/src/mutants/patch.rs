@@ -89,6 +89,8 @@ pub(crate) struct Bug {
     pub(crate) expects: Vec<String>,
     /// What makes it likely, for people.
     pub(crate) knobs: String,
+    /// Why sweeps find it seldom, if they do.
+    pub(crate) seldom: Option<String>,
     pub(crate) edits: Vec<Edit>,
 }
 
@@ -123,6 +125,7 @@ impl Bug {
             lanes: lanes.collect::<Result<_, _>>()?,
             expects: words(take("expects").context("`expects` is missing")?),
             knobs: take("knobs").unwrap_or_default().to_owned(),
+            seldom: take("seldom").map(str::to_owned),
             edits,
         };
         ensure!(!bug.lanes.is_empty(), "a bug has a lane");
