@@ -146,12 +146,14 @@ impl Broker {
         self.failure().map_or(Ok(()), Err)
     }
 
+    /// What it was set up with stands in a file, as people do it; what it is told later wins over that.
     fn config(&self) -> BrokerConfig {
         let own = [("listeners", format!("PLAINTEXT://0.0.0.0:{PORT}")), ("log.dirs", DATA.to_owned())];
-        let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
-        let told = self.told.borrow();
-        let overrides = own.chain(self.setup.overrides.iter().chain(told.iter()).cloned()).collect();
-        let sources = ConfigSources { overrides, ..ConfigSources::default() };
+        let own = own.iter().map(|(key, value)| (*key, value.as_str()));
+        let set_up = self.setup.overrides.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let text: String = own.chain(set_up).map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let file = Some(("server.properties".to_owned(), text));
+        let sources = ConfigSources { file, overrides: self.told.borrow().clone(), ..ConfigSources::default() };
         match BrokerConfig::from_sources(&sources) {
             Ok((config, _)) => config,
             Err(problems) => panic!("the scenario's configuration is refused: {}", problems[0]),
