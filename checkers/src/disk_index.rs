@@ -22,7 +22,7 @@ fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     // What a power loss tore is made anew when somebody needs it.
-    let exact = |image: &&DiskImage| image.stopped_cleanly && !lost_power(evidence);
+    let exact = |image: &&DiskImage| image.stopped_cleanly && !lost_power(evidence, image.after_step);
     for image in evidence.disks.iter().filter(exact) {
         for log in logs(image) {
             for segment in &log.segments {

@@ -26,19 +26,25 @@ const EXPIRATION_MS: u64 = 6 * 24 * 60 * 60 * 1000;
 
 type Positions = BTreeMap<(String, String, i32), Offset>;
 
-/// Judges every position that was answered after the last clean stop and that nobody could have changed since.
+/// Judges every position that was answered after a clean stop and that nobody could have changed since.
 fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
     let mut court = Court::new(evidence);
     let shorter = evidence.plan.knobs.iter().any(|(name, _)| name == "broker.offsets.retention.minutes");
-    let Some(image) = evidence.disks.iter().rfind(|image| image.stopped_cleanly) else { return court.verdict() };
-    if shorter
-        || longest_age_ms(evidence) >= EXPIRATION_MS
-        || facts.calls.iter().any(|call| changes(facts, call, image))
-    {
+    if shorter || longest_age_ms(evidence) >= EXPIRATION_MS {
         return court.verdict();
     }
-    let Some(positions) = replay(image) else { return court.verdict() };
+    // Only behind the last stop after which nobody changed anything can be told what is to be answered.
+    let unchanged = |image: &&DiskImage| !facts.calls.iter().any(|call| changes(facts, call, image));
+    for image in evidence.disks.iter().filter(|image| image.stopped_cleanly).filter(unchanged) {
+        judge_after(&mut court, facts, image);
+    }
+    court.verdict()
+}
+
+/// Judges every position that was answered after `image` was left.
+fn judge_after(court: &mut Court<'_>, facts: &Facts<'_>, image: &DiskImage) {
+    let Some(positions) = replay(image) else { return };
     for view in facts.calls.iter().filter(|view| view.invoked > image.after_step) {
         let (Call::Committed { group, topic }, Some(Outcome::Ok(Reply::Committed { offsets }))) =
             (view.call, view.outcome)
@@ -55,7 +61,6 @@ fn check(facts: &Facts<'_>) -> Verdict {
             format!("{group} on {topic}: {answered:?} was answered where the log says {replayed:?}")
         });
     }
-    court.verdict()
 }
 
 /// Whether a call may have changed a position after the image was taken.

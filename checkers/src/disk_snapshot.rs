@@ -39,7 +39,9 @@ fn check(facts: &Facts<'_>) -> Verdict {
             let name = || format!("{}-{}, snapshot {offset}", log.topic, log.partition.partition);
             let Some(entries) = snapshot(bytes) else {
                 // A cache that a power loss tore is made anew when somebody needs it.
-                court.judge(!lost_power(evidence), Some(image.after_step), None, || format!("{} is damaged", name()));
+                court.judge(!lost_power(evidence, image.after_step), Some(image.after_step), None, || {
+                    format!("{} is damaged", name())
+                });
                 continue;
             };
             let found: BTreeMap<_, _> = entries.iter().map(|entry| (entry.producer_id, *entry)).collect();

@@ -121,9 +121,10 @@ pub(crate) fn whole(plan: &Plan) -> bool {
     !plan.lane.promises().detection_only
 }
 
-/// Whether a machine lost power: caches that were not synced may be torn until somebody needs them.
-pub(crate) fn lost_power(evidence: &Evidence) -> bool {
-    evidence.steps.iter().any(|step| matches!(step.what, What::Happened(Happening::PowerLost { .. })))
+/// Whether a machine lost power before `step`: caches that were not synced may be torn until somebody needs them.
+pub(crate) fn lost_power(evidence: &Evidence, step: usize) -> bool {
+    let before = evidence.steps.iter().take(step);
+    before.into_iter().any(|step| matches!(step.what, What::Happened(Happening::PowerLost { .. })))
 }
 
 /// For every plan.

@@ -23,6 +23,7 @@ mod disk_index;
 mod disk_keys;
 mod disk_log;
 mod disk_offsets;
+mod disk_points;
 mod disk_snapshot;
 mod duplicate;
 mod edn;
@@ -138,6 +139,7 @@ pub const ALL: &[Promise] = &[
     disk_log::PROMISE,
     disk_check::PROMISE,
     disk_index::PROMISE,
+    disk_points::PROMISE,
     disk_snapshot::PROMISE,
     disk_offsets::PROMISE,
 ];

@@ -28,6 +28,12 @@ impl Recorder {
         self.evidence.borrow_mut().push((self.now)(), what);
     }
 
+    /// How many steps there are so far.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.evidence.borrow().steps.len()
+    }
+
     /// Whether a step so far is as `is_wanted` has it.
     #[must_use]
     pub fn any(&self, is_wanted: impl Fn(&Step) -> bool) -> bool {

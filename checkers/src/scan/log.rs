@@ -24,18 +24,28 @@ pub(crate) struct ScannedSegment<'a> {
 
 /// A log as it stands on a disk.
 pub(crate) struct ScannedLog<'a> {
+    /// What stands before the name of its folder.
+    pub directory: &'a str,
     /// Name of the topic.
     pub topic: &'a str,
     pub partition: TopicPartition,
     pub segments: Vec<ScannedSegment<'a>>,
     /// Producer snapshots by their offsets.
     pub snapshots: Vec<(Offset, &'a [u8])>,
+    /// The checkpoint of leader epochs.
+    pub epochs: Option<&'a [u8]>,
 }
 
 impl<'a> ScannedLog<'a> {
     /// Every batch in order.
     pub(crate) fn batches(&self) -> impl Iterator<Item = &Batch<'a>> {
         self.segments.iter().flat_map(|segment| segment.batches.iter().map(|(_, batch)| batch))
+    }
+
+    /// Behind the last offset that was given out, also where cleaning has taken it away since.
+    pub(crate) fn end(&self) -> Offset {
+        let last = self.batches().last().map_or(Offset(0), |batch| batch.last_offset.plus(1));
+        self.segments.last().map_or(last, |segment| segment.base.max(last))
     }
 }
 
@@ -61,7 +71,8 @@ fn scan<'a>(folder: &'a str, files: &[(&'a str, &'a [u8])]) -> Option<ScannedLog
         });
         of_kind.collect::<BTreeMap<Offset, &'a [u8]>>()
     };
-    let (_, metadata) = files.iter().find(|(file, _)| *file == "partition.metadata")?;
+    let named = |name: &str| files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| *bytes);
+    let metadata = named("partition.metadata")?;
     let topic_id = TopicId(topic_id(std::str::from_utf8(metadata).ok()?)?);
     let (offset_indexes, time_indexes) = (of_kind("index"), of_kind("timeindex"));
     let checks = of_kind("barnabas-check");
@@ -73,7 +84,17 @@ fn scan<'a>(folder: &'a str, files: &[(&'a str, &'a [u8])]) -> Option<ScannedLog
     };
     let segments = of_kind("log").into_iter().map(segment).collect();
     let snapshots = of_kind("snapshot").into_iter().collect();
-    Some(ScannedLog { topic, partition: TopicPartition { topic_id, partition }, segments, snapshots })
+    let (directory, epochs) = (folder.strip_suffix(name)?, named("leader-epoch-checkpoint"));
+    let partition = TopicPartition { topic_id, partition };
+    Some(ScannedLog { directory, topic, partition, segments, snapshots, epochs })
+}
+
+/// The lines of one of Kafka's checkpoints, which says its version and how many they are.
+pub(crate) fn counted_lines(file: &[u8]) -> Option<Vec<&str>> {
+    let mut lines = std::str::from_utf8(file).ok()?.lines();
+    let count: usize = lines.next().filter(|version| *version == "0").and_then(|_| lines.next())?.parse().ok()?;
+    let lines: Vec<&str> = lines.collect();
+    (lines.len() == count).then_some(lines)
 }
 
 fn topic_id(metadata: &str) -> Option<Uuid> {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_base::Monotonic;
-use barnabas_history::{Happening, What};
+use barnabas_history::{self as history, Happening, What};
 use barnabas_plan::{Fault, Machine, NodeName, Plan, Trigger};
 use barnabas_runtime_madsim::{DiskImage, Node as MachineOf, World};
 use barnabas_workloads::Recorder;
@@ -16,6 +16,7 @@ use crate::Broker;
 use crate::agenda::{Agenda, Cue};
 use crate::crew::Crew;
 use crate::disk_rules::DiskRules;
+use crate::execute::left_disk;
 use crate::watch::SharedWatch;
 
 /// A broker that ended without having been asked to starts again after this long, as a service manager has it.
@@ -26,6 +27,9 @@ const RESTARTS_MAX: u64 = 10_000;
 const REBIRTH_MS: u64 = 200;
 /// Old disks are kept at this interval, when the plan has a use for them.
 const IMAGE_EVERY_MS: u64 = 2_000;
+
+/// Disks that clean stops have left are kept for the checkers, the last so many: each is a copy.
+const LEFT_DISKS_MAX: usize = 3;
 
 /// The only broker of a run.
 pub(crate) const NODE: NodeName = NodeName(0);
@@ -53,6 +57,10 @@ pub(crate) struct Director<'a> {
     /// Whether the broker's process is expected to run.
     pub(crate) is_up: bool,
     was_serving: bool,
+    /// Whether the last life of the broker ended by a clean stop.
+    ended_cleanly: bool,
+    /// What clean stops have left, as the next life found it.
+    pub(crate) left: VecDeque<history::DiskImage>,
     /// Kills that the plan asked for; a process that ends otherwise did so by itself.
     pub(crate) asked_to_stop: bool,
 }
@@ -80,6 +88,8 @@ impl<'a> Director<'a> {
             back_ms: None,
             is_up: false,
             was_serving: false,
+            ended_cleanly: false,
+            left: VecDeque::new(),
             asked_to_stop: false,
         }
     }
@@ -198,6 +208,7 @@ impl<'a> Director<'a> {
             self.is_up = false;
             let clean = self.asked_to_stop && self.broker.failure().is_none();
             self.happened(Happening::Ended { node: NODE, clean });
+            self.ended_cleanly = clean;
             let back_ms = if self.asked_to_stop { self.back_ms.take() } else { Some(self.restart_ms()) };
             if let Some(back_ms) = back_ms {
                 self.agenda.add(self.later(back_ms), Cue::Launch(NODE));
@@ -273,6 +284,12 @@ impl<'a> Director<'a> {
         if self.is_up {
             return;
         }
+        if std::mem::take(&mut self.ended_cleanly) {
+            self.left.push_back(left_disk(self.broker, self.recorder.steps()));
+            if self.left.len() > LEFT_DISKS_MAX {
+                self.left.pop_front();
+            }
+        }
         self.lives.set(self.lives.get() + 1);
         self.is_up = true;
         self.asked_to_stop = false;
@@ -284,6 +301,7 @@ impl<'a> Director<'a> {
     /// The broker goes down by `kill` and comes back after `back_ms`.
     pub(crate) fn take_down(&mut self, back_ms: u64, kill: impl FnOnce(&MachineOf)) {
         kill(self.broker.machine());
+        self.ended_cleanly = false;
         if self.is_up {
             self.is_up = false;
             self.asked_to_stop = false;

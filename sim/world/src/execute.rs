@@ -96,10 +96,11 @@ fn run(world: &World, plan: Plan) -> RunReport {
         director.happened(Happening::Unsettled { what });
     }
     let damaged = director.rules.borrow().damaged().map(|path| path.display().to_string()).collect();
+    let left = std::mem::take(&mut director.left);
     drop(director);
     // Taken, not copied: what machines still say while the world ends is nobody's evidence.
     let mut evidence = evidence.replace(Evidence::new(plan));
-    evidence.disks = disks(&broker, &evidence);
+    evidence.disks = left.into_iter().chain([left_disk(&broker, evidence.steps.len())]).collect();
     evidence.damaged = damaged;
     RunReport {
         evidence,
@@ -305,7 +306,7 @@ fn spare_snapshots(paths: &[PathBuf]) -> u64 {
 }
 
 /// The files of the broker as its last process left them.
-fn disks(broker: &Broker, evidence: &Evidence) -> Vec<DiskImage> {
+pub(crate) fn left_disk(broker: &Broker, after_step: usize) -> DiskImage {
     let relative = |path: PathBuf| path.to_str().and_then(|path| path.strip_prefix(DATA)).map(str::to_owned);
     let files: BTreeMap<String, Vec<u8>> = broker
         .machine()
@@ -314,5 +315,5 @@ fn disks(broker: &Broker, evidence: &Evidence) -> Vec<DiskImage> {
         .filter_map(|(path, content)| Some((relative(path)?, content.to_vec())))
         .collect();
     let stopped_cleanly = !broker.machine().is_running() && broker.failure().is_none();
-    vec![DiskImage { node: NODE.0, after_step: evidence.steps.len(), stopped_cleanly, files }]
+    DiskImage { node: NODE.0, after_step, stopped_cleanly, files }
 }
