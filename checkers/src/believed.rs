@@ -3,10 +3,9 @@
 
 use barnabas_base::{Mark, Observation, mark};
 use barnabas_history::{Happening, What};
-use barnabas_plan::{Fault, Plan};
 
 use crate::facts::Facts;
-use crate::observed::keeps_caches;
+use crate::observed::has_room;
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -40,13 +39,6 @@ const DISBELIEF: &[Mark] = &[
     mark::WENT_ON_BEHIND_GARBAGE,
     mark::SEGMENT_MADE_WHERE_NONE,
 ];
-
-/// A stop that finds no room, or no device, leaves less than it would.
-fn has_room(plan: &Plan) -> bool {
-    let takes_room =
-        |fault: &Fault| matches!(fault, Fault::DiskFull { .. } | Fault::DiskError { .. } | Fault::ShortWrite { .. });
-    keeps_caches(plan) && !plan.faults.iter().any(|planned| takes_room(&planned.fault))
-}
 
 /// Judges every start, and what is observed after it, until a life ends otherwise than by a clean stop.
 fn check(facts: &Facts<'_>) -> Verdict {

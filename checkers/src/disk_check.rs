@@ -1,9 +1,7 @@
 //! Promise: after a clean stop every segment has its checksums beside it, and they are those of what it holds: what a batch's
 //! own checksum leaves out is found to have rotted by them alone.
 
-use barnabas_history::DiskImage;
-
-use crate::facts::{Facts, lost_power};
+use crate::facts::{Facts, exact_disks};
 use crate::observed::keeps_caches;
 use crate::scan::{ScannedSegment, logs, range_sums, segment_check};
 use crate::verdict::Court;
@@ -21,9 +19,7 @@ pub(crate) const PROMISE: Promise = Promise {
 fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    // What a power loss tore is made anew when somebody needs it.
-    let exact = |image: &&DiskImage| image.stopped_cleanly && !lost_power(evidence, image.after_step);
-    for image in evidence.disks.iter().filter(exact) {
+    for image in exact_disks(evidence) {
         for log in logs(image) {
             for segment in log.segments.iter().filter(|segment| !segment.batches.is_empty()) {
                 let wrong = wrong(segment);

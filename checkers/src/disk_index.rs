@@ -1,9 +1,8 @@
 //! Promise: after a clean stop the indexes say what a scan of the segment says (I15).
 
 use barnabas_base::Offset;
-use barnabas_history::DiskImage;
 
-use crate::facts::{Facts, lost_power};
+use crate::facts::{Facts, exact_disks};
 use crate::observed::keeps_caches;
 use crate::scan::{ScannedSegment, logs, offset_entries, time_entries};
 use crate::verdict::Court;
@@ -21,9 +20,7 @@ pub(crate) const PROMISE: Promise = Promise {
 fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    // What a power loss tore is made anew when somebody needs it.
-    let exact = |image: &&DiskImage| image.stopped_cleanly && !lost_power(evidence, image.after_step);
-    for image in evidence.disks.iter().filter(exact) {
+    for image in exact_disks(evidence) {
         for log in logs(image) {
             for segment in &log.segments {
                 for wrong in [wrong_offset(segment), wrong_time(segment)].into_iter().flatten() {

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use barnabas_base::{LeaderEpoch, Offset};
 use barnabas_history::DiskImage;
-use barnabas_plan::{Fault, Lane, Plan};
 
 use crate::facts::Facts;
-use crate::observed::honest;
+use crate::observed::has_room;
 use crate::scan::{ScannedLog, counted_lines, logs};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -26,13 +25,6 @@ const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// It has a directory, and a way to recover, of its own.
 const METADATA_TOPIC: &str = "__cluster_metadata";
-
-/// A stop that finds no room, or no device, leaves less than it would.
-fn has_room(plan: &Plan) -> bool {
-    let takes_room =
-        |fault: &Fault| matches!(fault, Fault::DiskFull { .. } | Fault::DiskError { .. } | Fault::ShortWrite { .. });
-    honest(plan) && plan.lane != Lane::Caches && !plan.faults.iter().any(|planned| takes_room(&planned.fault))
-}
 
 /// Judges every log of a broker that stopped cleanly.
 fn check(facts: &Facts<'_>) -> Verdict {

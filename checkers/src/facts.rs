@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_base::{Offset, TimestampMs, Uuid};
 use barnabas_history::{
-    Call, CallView, ClientLife, Evidence, Happening, LogName, Membership, Outcome, Reply, Seen, Step, Value, What,
+    Call, CallView, ClientLife, DiskImage, Evidence, Happening, LogName, Membership, Outcome, Reply, Seen, Step, Value,
+    What,
 };
 use barnabas_plan::{Fault, OffsetSpec, Plan, TopicName};
 
@@ -125,6 +126,11 @@ pub(crate) fn whole(plan: &Plan) -> bool {
 pub(crate) fn lost_power(evidence: &Evidence, step: usize) -> bool {
     let before = evidence.steps.iter().take(step);
     before.into_iter().any(|step| matches!(step.what, What::Happened(Happening::PowerLost { .. })))
+}
+
+/// Disks whose caches are what a clean stop wrote: what a power loss tore is made anew when somebody needs it.
+pub(crate) fn exact_disks(evidence: &Evidence) -> impl Iterator<Item = &DiskImage> {
+    evidence.disks.iter().filter(|image| image.stopped_cleanly && !lost_power(evidence, image.after_step))
 }
 
 /// For every plan.

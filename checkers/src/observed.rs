@@ -31,6 +31,13 @@ pub(crate) fn keeps_caches(plan: &Plan) -> bool {
     honest(plan) && plan.lane != Lane::Caches
 }
 
+/// Whether, beside that, the device has room and takes what it is given: a stop that finds none leaves less than it would.
+pub(crate) fn has_room(plan: &Plan) -> bool {
+    let takes_room =
+        |fault: &Fault| matches!(fault, Fault::DiskFull { .. } | Fault::DiskError { .. } | Fault::ShortWrite { .. });
+    keeps_caches(plan) && !plan.faults.iter().any(|planned| takes_room(&planned.fault))
+}
+
 /// Whether what is acknowledged is durable first.
 pub(crate) fn syncs_first(plan: &Plan) -> bool {
     plan.knobs.get("broker.flush.policy") != Some("os")
