@@ -21,7 +21,7 @@ fn check(facts: &Facts<'_>) -> Verdict {
     let mut court = Court::new(evidence);
     for image in exact_disks(evidence) {
         for log in logs(image) {
-            for segment in log.segments.iter().filter(|segment| !segment.batches.is_empty()) {
+            for segment in log.living(image).filter(|segment| !segment.batches.is_empty()) {
                 let wrong = wrong(segment);
                 court.judge(wrong.is_some(), Some(image.after_step), None, || {
                     let reason = wrong.unwrap_or_default();
@@ -73,6 +73,14 @@ mod tests {
         durable().disk(image(0, "t0-0", &files))
     }
 
+    /// Of two segments without checksums, the second of which is empty.
+    fn disk_that_begins_at(start: i64) -> Piece {
+        let (first, second) = (file(0, "log"), file(4, "log"));
+        let mut image = image(0, "t0-0", &[(&first, segment()), (&second, Vec::new())]);
+        image.files.insert("log-start-offset-checkpoint".to_owned(), format!("0\n1\nt0 0 {start}\n").into_bytes());
+        durable().disk(image)
+    }
+
     /// Of two batches, with a say in each part of it.
     fn sound(change: impl FnOnce(&mut Vec<(i64, i32)>, &mut Vec<u8>)) -> Vec<u8> {
         let (mut places, mut bytes) = (vec![(0, 0), (2, 0)], segment());
@@ -83,7 +91,7 @@ mod tests {
     #[test]
     fn accepts_checksums_of_what_is_there() {
         accepts(&PROMISE, [disk(segment(), Some(sound(|_, _| {})))]);
-        passes_over(&PROMISE, [disk(Vec::new(), None)]);
+        passes_over(&PROMISE, [disk(Vec::new(), None), disk_that_begins_at(4)]);
     }
 
     #[test]
@@ -98,6 +106,7 @@ mod tests {
             &PROMISE,
             [
                 disk(segment(), None),
+                disk_that_begins_at(3),
                 disk(segment(), Some(torn(sound(|_, _| {})))),
                 disk(segment(), Some(sound(|_, bytes| last(bytes)))),
                 disk(segment(), Some(sound(|_, bytes| bytes.truncate(bytes.len() - 1)))),

@@ -1,14 +1,12 @@
 //! Promise: after a clean stop Kafka's text files say where each log begins, ends, and changes its leader epoch. The broker
 //! itself knows better from its journals and segments; Kafka, its tools, and the next start rely on these.
 
-use std::collections::BTreeMap;
-
 use barnabas_base::{LeaderEpoch, Offset};
 use barnabas_history::DiskImage;
 
 use crate::facts::Facts;
 use crate::observed::has_room;
-use crate::scan::{ScannedLog, counted_lines, logs};
+use crate::scan::{LOG_STARTS, ScannedLog, counted_lines, logs};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
 
@@ -22,7 +20,6 @@ pub(crate) const PROMISE: Promise = Promise {
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
-const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// It has a directory, and a way to recover, of its own.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
@@ -46,26 +43,19 @@ fn check(facts: &Facts<'_>) -> Verdict {
 fn wrong_point(image: &DiskImage, log: &ScannedLog<'_>) -> Option<String> {
     let end = log.end();
     for file in [RECOVERY_POINTS, HIGH_WATERMARKS] {
-        let point = said(image, log, file);
+        let point = log.checkpointed(image, file);
         if point != Some(end) {
             return Some(format!("{file} has {point:?} where the log ends at {end}"));
         }
     }
     let first = log.segments.first().map_or(end, |segment| segment.base);
-    let start = said(image, log, LOG_STARTS).unwrap_or(first);
+    let start = log.checkpointed(image, LOG_STARTS).unwrap_or(first);
     (start < first || start > end).then(|| format!("it is said to begin at {start}, and is of {first} to {end}"))
-}
-
-/// What a checkpoint says of a log.
-fn said(image: &DiskImage, log: &ScannedLog<'_>, file: &str) -> Option<Offset> {
-    let path = format!("{}{file}", log.directory);
-    let name = (log.topic.to_owned(), log.partition.partition.0);
-    offsets(image.files.get(&path)?)?.get(&name).copied()
 }
 
 /// The first batch whose epoch is not the one that is said to have begun last. Nothing is said of what was deleted.
 fn wrong_epoch(image: &DiskImage, log: &ScannedLog<'_>) -> Option<String> {
-    let start = said(image, log, LOG_STARTS).unwrap_or(Offset(0));
+    let start = log.checkpointed(image, LOG_STARTS).unwrap_or(Offset(0));
     let Some(begun) = log.epochs.and_then(epochs) else {
         let is_empty = log.batches().next().is_none();
         return (!is_empty).then(|| "there are no epochs".to_owned());
@@ -75,16 +65,6 @@ fn wrong_epoch(image: &DiskImage, log: &ScannedLog<'_>) -> Option<String> {
         [batch.base_offset, batch.last_offset].into_iter().any(|offset| epoch_at(offset) != Some(batch.leader_epoch))
     })?;
     Some(format!("the batch at {} is of epoch {}, and epochs are {begun:?}", wrong.base_offset, wrong.leader_epoch))
-}
-
-/// Offsets by topic and partition.
-fn offsets(file: &[u8]) -> Option<BTreeMap<(String, i32), Offset>> {
-    let mut offsets = BTreeMap::new();
-    for line in counted_lines(file)? {
-        let [topic, partition, offset] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
-        offsets.insert((topic.to_owned(), partition.parse().ok()?), Offset(offset.parse().ok()?));
-    }
-    Some(offsets)
 }
 
 /// Epochs and where they begin, both in order.

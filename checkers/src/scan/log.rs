@@ -7,6 +7,9 @@ use barnabas_history::DiskImage;
 
 use super::Batch;
 
+/// Kafka's checkpoint of where logs begin.
+pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+
 /// A segment with its caches.
 pub(crate) struct ScannedSegment<'a> {
     pub base: Offset,
@@ -40,6 +43,21 @@ impl<'a> ScannedLog<'a> {
     /// Every batch in order.
     pub(crate) fn batches(&self) -> impl Iterator<Item = &Batch<'a>> {
         self.segments.iter().flat_map(|segment| segment.batches.iter().map(|(_, batch)| batch))
+    }
+
+    /// What one of Kafka's checkpoints says of the log.
+    pub(crate) fn checkpointed(&self, image: &DiskImage, file: &str) -> Option<Offset> {
+        let lines = counted_lines(image.files.get(&format!("{}{file}", self.directory))?)?;
+        let of_log = format!("{} {} ", self.topic, self.partition.partition);
+        lines.into_iter().find_map(|line| line.strip_prefix(&of_log)?.parse().ok().map(Offset))
+    }
+
+    /// The segments in which the log stands; files of deleted ones may be there for a while.
+    pub(crate) fn living(&self, image: &DiskImage) -> impl Iterator<Item = &ScannedSegment<'a>> {
+        let start = self.checkpointed(image, LOG_STARTS).unwrap_or(Offset(0));
+        let next = self.segments.iter().skip(1).map(|segment| segment.base).map(Some).chain([None]);
+        let living = self.segments.iter().zip(next).filter(move |(_, next)| next.is_none_or(|next| next > start));
+        living.map(|(segment, _)| segment)
     }
 
     /// Behind the last offset that was given out, also where cleaning has taken it away since.
