@@ -1,8 +1,8 @@
-//! Promise: after a clean stop every segment has its checksums beside it, and they are those of what it holds: what a batch's
-//! own checksum leaves out is found to have rotted by them alone.
+//! Promise: after clean stops alone every segment has its checksums beside it, and they are those of what it holds: what a
+//! batch's own checksum leaves out is found to have rotted by them alone.
 
-use crate::facts::{Facts, exact_disks};
-use crate::observed::keeps_caches;
+use crate::facts::{Facts, whole_disks};
+use crate::observed::has_room;
 use crate::scan::{ScannedSegment, logs, range_sums, segment_check};
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -11,15 +11,15 @@ pub(crate) const PROMISE: Promise = Promise {
     name: "disk-check",
     words: "the checksums beside a segment are those of what it holds",
     kind: Kind::WhiteBox,
-    applies: keeps_caches,
+    applies: has_room,
     check,
 };
 
-/// Judges every segment of a broker that stopped cleanly.
+/// Judges every segment of a broker that never ended otherwise.
 fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    for image in exact_disks(evidence) {
+    for image in whole_disks(evidence) {
         for log in logs(image) {
             for segment in log.living(image).filter(|segment| !segment.batches.is_empty()) {
                 let wrong = wrong(segment);

@@ -133,6 +133,15 @@ pub(crate) fn exact_disks(evidence: &Evidence) -> impl Iterator<Item = &DiskImag
     evidence.disks.iter().filter(|image| image.stopped_cleanly && !lost_power(evidence, image.after_step))
 }
 
+/// Disks that nothing but clean stops had a hand in: what a death leaves half done is finished when somebody needs it.
+pub(crate) fn whole_disks(evidence: &Evidence) -> impl Iterator<Item = &DiskImage> {
+    let is_death = |step: &Step| {
+        matches!(step.what, What::Happened(Happening::Ended { clean: false, .. } | Happening::PowerLost { .. }))
+    };
+    let first_death = evidence.steps.iter().position(is_death).unwrap_or(usize::MAX);
+    evidence.disks.iter().filter(move |image| image.stopped_cleanly && image.after_step <= first_death)
+}
+
 /// For every plan.
 pub(crate) const fn always(_: &Plan) -> bool {
     true
