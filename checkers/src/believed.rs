@@ -4,7 +4,7 @@
 use barnabas_base::{Mark, Observation, mark};
 use barnabas_history::{Happening, What};
 
-use crate::facts::Facts;
+use crate::facts::{Facts, first_death};
 use crate::observed::has_room;
 use crate::verdict::Court;
 use crate::{Kind, Promise, Verdict};
@@ -44,9 +44,8 @@ const DISBELIEF: &[Mark] = &[
 fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    for (step, placed) in evidence.steps.iter().enumerate() {
+    for (step, placed) in evidence.steps.iter().enumerate().take(first_death(evidence)) {
         match &placed.what {
-            What::Happened(Happening::Ended { clean: false, .. } | Happening::PowerLost { .. }) => break,
             What::Happened(Happening::Serving { .. }) => court.judge(false, Some(step), None, String::new),
             What::Observed { node, observation: Observation::Mark { name }, .. } => {
                 let found = DISBELIEF.iter().find(|mark| mark.name == *name);

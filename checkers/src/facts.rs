@@ -133,12 +133,17 @@ pub(crate) fn exact_disks(evidence: &Evidence) -> impl Iterator<Item = &DiskImag
     evidence.disks.iter().filter(|image| image.stopped_cleanly && !lost_power(evidence, image.after_step))
 }
 
-/// Disks that nothing but clean stops had a hand in: what a death leaves half done is finished when somebody needs it.
-pub(crate) fn whole_disks(evidence: &Evidence) -> impl Iterator<Item = &DiskImage> {
+/// The step at which a life first ended otherwise than by a clean stop; behind the last one if none did.
+pub(crate) fn first_death(evidence: &Evidence) -> usize {
     let is_death = |step: &Step| {
         matches!(step.what, What::Happened(Happening::Ended { clean: false, .. } | Happening::PowerLost { .. }))
     };
-    let first_death = evidence.steps.iter().position(is_death).unwrap_or(usize::MAX);
+    evidence.steps.iter().position(is_death).unwrap_or(evidence.steps.len())
+}
+
+/// Disks that nothing but clean stops had a hand in: what a death leaves half done is finished when somebody needs it.
+pub(crate) fn whole_disks(evidence: &Evidence) -> impl Iterator<Item = &DiskImage> {
+    let first_death = first_death(evidence);
     evidence.disks.iter().filter(move |image| image.stopped_cleanly && image.after_step <= first_death)
 }
 

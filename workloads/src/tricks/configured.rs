@@ -11,7 +11,7 @@ use barnabas_wire::message::{
     alter_configs as legacy,
 };
 
-use super::own::{Seen, ask};
+use super::own::{Seen, ask, first_code};
 use super::{Stage, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
 
@@ -265,7 +265,7 @@ impl Stage<'_> {
         let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only };
         let version = self.any_version::<IncrementalAlterConfigsRequest>();
         let response = ask(raw, version, request).await?;
-        Ok(response.responses.first().map_or(ErrorCode::UnknownServerError, |one| code_of(one.error_code)))
+        Ok(first_code(response.responses.iter().map(|one| one.error_code)))
     }
 
     async fn replace(
@@ -286,7 +286,7 @@ impl Stage<'_> {
         let request = AlterConfigsRequest { resources: vec![resource], validate_only: false };
         let version = self.any_version::<AlterConfigsRequest>();
         let response = ask(raw, version, request).await?;
-        Ok(response.responses.first().map_or(ErrorCode::UnknownServerError, |one| code_of(one.error_code)))
+        Ok(first_code(response.responses.iter().map(|one| one.error_code)))
     }
 }
 

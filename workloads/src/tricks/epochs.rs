@@ -29,16 +29,15 @@ impl Stage<'_> {
             let told = end_of_epoch(&mut raw, version, (&topic, partition), (-1, epoch)).await?;
             must_be_accepted("a question for the end of an epoch", code_of(told.error_code))?;
             let later = begun.iter().find(|(_, begun)| begun.0 > epoch).map(|(base, _)| *base);
-            let (seen, is_right) = match later {
-                Some(base) => (told.end_offset, told.end_offset == base.0),
+            let is_right = match later {
+                Some(base) => told.end_offset == base.0,
                 // The last one of which there is a record ends there, or goes on.
-                None => (told.end_offset, told.end_offset >= end.0),
+                None => told.end_offset >= end.0,
             };
             if !is_right || told.leader_epoch > epoch {
-                let due = later.unwrap_or(end);
-                let told = told.leader_epoch;
+                let (seen, within, due) = (told.end_offset, told.leader_epoch, later.unwrap_or(end));
                 return Err(Trouble::Broken(format!(
-                    "epoch {epoch} is told to end at {seen}, in epoch {told}, where {due} is due"
+                    "epoch {epoch} is told to end at {seen}, in epoch {within}, where {due} is due"
                 )));
             }
         }

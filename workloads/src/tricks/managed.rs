@@ -3,15 +3,13 @@
 use barnabas_base::Uuid;
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::create_partitions::{CreatePartitionsAssignment, CreatePartitionsTopic};
-use barnabas_wire::message::create_topics::CreatableTopicResult;
 use barnabas_wire::message::describe_topic_partitions::{Cursor, TopicRequest};
 use barnabas_wire::message::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use barnabas_wire::message::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeTopicPartitionsRequest, MetadataRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DescribeTopicPartitionsRequest, MetadataRequest,
 };
 
-use super::own::{OwnTopic, Seen, ask, creation, deletion_by_id, deletion_by_name, is_due};
-use super::wrong::{CREATE_TOPICS_VERSION, DELETE_TOPICS_VERSION};
+use super::own::{OwnTopic, Seen, ask, create, creation, delete, deletion_by_id, deletion_by_name, first_code, is_due};
 use super::{Stage, TIMEOUT_MS, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
 
@@ -43,7 +41,7 @@ impl Stage<'_> {
         self.nothing_is_created(&mut raw).await?;
         let own = self.make_own(&mut raw, FEW).await?;
         self.is_shown(&mut raw, &own, FEW).await?;
-        let again = self.create(&mut raw, creation(&own.name, FEW)).await?;
+        let again = create(&mut raw, creation(&own.name, FEW)).await?;
         let expected = [ErrorCode::TopicAlreadyExists];
         must_be_refused("a topic that is there already", code_of(again.error_code), &expected)?;
         self.grows(&mut raw, &own).await?;
@@ -54,23 +52,13 @@ impl Stage<'_> {
     async fn nothing_is_created(&mut self, raw: &mut RawClient) -> Result<(), Trouble> {
         let name = self.own_name();
         let trial = CreateTopicsRequest { validate_only: true, ..creation(&name, FEW) };
-        let tried = self.create(raw, trial).await?;
+        let tried = create(raw, trial).await?;
         must_be_accepted("the trial of a topic", code_of(tried.error_code))?;
         let mut twice = creation(&name, FEW);
         twice.topics.extend(twice.topics.clone());
-        let refused = self.create(raw, twice).await?;
+        let refused = create(raw, twice).await?;
         must_be_refused("a topic named twice", code_of(refused.error_code), &[ErrorCode::InvalidRequest])?;
         self.is_gone(raw, Named::ByName(&name), "a topic was only tried").await
-    }
-
-    async fn create(
-        &mut self,
-        raw: &mut RawClient,
-        request: CreateTopicsRequest,
-    ) -> Result<CreatableTopicResult, Trouble> {
-        let response = ask(raw, CREATE_TOPICS_VERSION, request).await?;
-        let first = response.topics.into_iter().next();
-        first.ok_or_else(|| Trouble::Broken("CreateTopics is answered without its topic".to_owned()))
     }
 
     async fn grows(&mut self, raw: &mut RawClient, own: &OwnTopic) -> Result<(), Trouble> {
@@ -99,32 +87,27 @@ impl Stage<'_> {
         let request = CreatePartitionsRequest { topics, timeout_ms: TIMEOUT_MS, validate_only };
         let version = self.any_version::<CreatePartitionsRequest>();
         let response = ask(raw, version, request).await?;
-        Ok(response.results.first().map_or(ErrorCode::UnknownServerError, |one| code_of(one.error_code)))
+        Ok(first_code(response.results.iter().map(|one| one.error_code)))
     }
 
     /// Named twice it stays, named once it goes.
     async fn goes(&mut self, raw: &mut RawClient, own: &OwnTopic) -> Result<(), Trouble> {
         let mut twice = deletion_by_name(&own.name);
         twice.topics.extend(twice.topics.clone());
-        let code = self.delete(raw, twice).await?;
+        let code = delete(raw, twice).await?;
         if code == ErrorCode::TopicDeletionDisabled {
             return Ok(());
         }
         must_be_refused("the deletion of a topic named twice", code, &[ErrorCode::InvalidRequest])?;
         self.is_shown(raw, own, MORE).await?;
         let deletion = if self.below(2) == 0 { deletion_by_id(own.id) } else { deletion_by_name(&own.name) };
-        must_be_accepted("the deletion of a topic", self.delete(raw, deletion).await?)?;
+        must_be_accepted("the deletion of a topic", delete(raw, deletion).await?)?;
         self.is_gone(raw, Named::ByName(&own.name), "a topic was deleted").await?;
         self.is_gone(raw, Named::ById(own.id), "a topic was deleted").await?;
-        let code = self.delete(raw, deletion_by_name(&own.name)).await?;
+        let code = delete(raw, deletion_by_name(&own.name)).await?;
         must_be_refused("a second deletion", code, &[ErrorCode::UnknownTopicOrPartition])?;
-        let code = self.delete(raw, deletion_by_id(own.id)).await?;
+        let code = delete(raw, deletion_by_id(own.id)).await?;
         must_be_refused("a second deletion by id", code, &[ErrorCode::UnknownTopicId])
-    }
-
-    async fn delete(&mut self, raw: &mut RawClient, request: DeleteTopicsRequest) -> Result<ErrorCode, Trouble> {
-        let response = ask(raw, DELETE_TOPICS_VERSION, request).await?;
-        Ok(response.responses.first().map_or(ErrorCode::UnknownServerError, |one| code_of(one.error_code)))
     }
 
     /// Every way to ask shows the topic with so many partitions, each led by the only replica.

@@ -1,7 +1,7 @@
 //! Members of a group of the trick's own: one that comes and goes, and two that share it. What they are told, and what is
 //! told of them.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use barnabas_base::Monotonic;
 use barnabas_wire::message::describe_groups::{DescribedGroup, DescribedGroupMember};
@@ -22,13 +22,12 @@ use barnabas_wire::{ErrorCode, ResponseBody};
 use bytes::Bytes;
 
 use super::groups::{DELETE_GROUPS_VERSION, JOIN_MAX, LOOKUP_PAUSE, LOOKUPS_MAX, OFFSET_DELETE_VERSION};
-use super::own::{Seen, ask, is_due};
+use super::own::{Seen, ask, first_code, is_due};
 use super::{Stage, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
 use crate::record::partition_index;
 
 /// Long enough that nobody is taken for dead between two requests, but for the slowest machines.
-const SESSION: Duration = Duration::from_secs(30);
 const SESSION_MS: i32 = 30_000;
 /// The first JoinGroup that wants a member to ask for its id first, as a dynamic one.
 const JOIN_SINCE: i16 = 5;
@@ -104,7 +103,7 @@ impl Stage<'_> {
         }
         let request = DeleteGroupsRequest { groups_names: vec![seat.group.clone()] };
         let response = ask(&mut seat.raw, DELETE_GROUPS_VERSION, request).await?;
-        let code = response.results.first().map_or(ErrorCode::UnknownServerError, |one| code_of(one.error_code));
+        let code = first_code(response.results.iter().map(|one| one.error_code));
         must_be_accepted("the deletion of an empty group", code)?;
         self.is_dead(seat, "a group that was deleted").await?;
         self.is_committed(seat, -1).await
@@ -127,11 +126,9 @@ impl Stage<'_> {
             (next, next)
         })?;
         is_due("the leader of two members", &(&one.leader, &other.leader), &(&alone.leader, &alone.leader))?;
-        let mut ids: Vec<&str> = one.members.iter().map(|member| member.member_id.as_str()).collect();
-        ids.sort_unstable();
-        let mut both = vec![first.member_id.as_str(), second.member_id.as_str()];
-        both.sort_unstable();
-        is_due("the members that a leader is told of", &ids, &both)?;
+        let both = BTreeSet::from([first.member_id.as_str(), second.member_id.as_str()]);
+        is_due("the members that a leader is told of", &told_members(&one), &both)?;
+        is_due("how many members a leader is told of", &one.members.len(), &both.len())?;
         is_due("the members that a follower is told of", &other.members.len(), &0)?;
         let shares = [
             (first.member_id.clone(), Bytes::from_static(b"the first half")),
@@ -164,12 +161,10 @@ impl Stage<'_> {
         absent.is_in_time(self.session.env.now())?;
         is_due("the generation without an absent member", &joined.generation_id, &(alone.generation_id + 1))?;
         is_due("the leader in the place of an absent one", &joined.leader, &second.member_id)?;
-        let mut ids: Vec<&str> = joined.members.iter().map(|member| member.member_id.as_str()).collect();
-        ids.sort_unstable();
-        let mut due = vec![second.member_id.as_str()];
+        let mut due = BTreeSet::from([second.member_id.as_str()]);
         due.extend(absent.instance_id.is_some().then_some(absent.member_id.as_str()));
-        due.sort_unstable();
-        is_due("the members that a new leader is told of", &ids, &due)?;
+        is_due("the members that a new leader is told of", &told_members(&joined), &due)?;
+        is_due("how many members a new leader is told of", &joined.members.len(), &due.len())?;
         let (member_id, generation) = (absent.member_id.clone(), absent.generation);
         let code = self.beat(&mut absent, &member_id, generation).await?;
         let expected =
@@ -334,8 +329,8 @@ impl Stage<'_> {
         let version = self.any_version::<OffsetCommitRequest>();
         let response = ask(&mut seat.raw, version, request).await?;
         seat.is_in_time(self.session.env.now())?;
-        let code = response.topics.iter().flat_map(|topic| &topic.partitions).next();
-        Ok(code.map_or(ErrorCode::UnknownServerError, |partition| code_of(partition.error_code)))
+        let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        Ok(first_code(partitions.map(|partition| partition.error_code)))
     }
 
     /// Whether this is what is committed; -1 for nothing.
@@ -379,8 +374,8 @@ impl Stage<'_> {
         let request = OffsetDeleteRequest { group_id: seat.group.clone(), topics };
         let response = ask(&mut seat.raw, OFFSET_DELETE_VERSION, request).await?;
         must_be_accepted("the deletion of an offset", code_of(response.error_code))?;
-        let told = response.topics.iter().flat_map(|topic| &topic.partitions).next();
-        let code = told.map_or(ErrorCode::UnknownServerError, |partition| code_of(partition.error_code));
+        let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let code = first_code(partitions.map(|partition| partition.error_code));
         must_be_accepted("the deletion of an offset", code)?;
         self.is_committed(seat, -1).await
     }
@@ -392,7 +387,7 @@ impl Stage<'_> {
         let response = ask(&mut seat.raw, version, request).await?;
         seat.is_in_time(self.session.env.now())?;
         must_be_accepted("an answer to who leaves", code_of(response.error_code))?;
-        Ok(response.members.first().map_or(ErrorCode::UnknownServerError, |member| code_of(member.error_code)))
+        Ok(first_code(response.members.iter().map(|member| member.error_code)))
     }
 
     async fn describe_seat(&mut self, seat: &mut Seat) -> Result<(ErrorCode, DescribedGroup), Trouble> {
@@ -470,7 +465,7 @@ impl Stage<'_> {
 impl Seat {
     /// Nothing is promised to a member that was silent for as long as its session.
     fn is_in_time(&self, now: Monotonic) -> Result<(), Trouble> {
-        if now >= self.spoke_at.after(SESSION) {
+        if now >= self.spoke_at.after_ms(i64::from(SESSION_MS)) {
             return Err(Trouble::Unclear("the member may have been taken for dead".to_owned()));
         }
         Ok(())
@@ -499,6 +494,11 @@ impl Seat {
         };
         is_due("the members that a leader is told of", &joined.members, &vec![own])
     }
+}
+
+/// Whom a leader is told of.
+fn told_members(joined: &JoinGroupResponse) -> BTreeSet<&str> {
+    joined.members.iter().map(|member| member.member_id.as_str()).collect()
 }
 
 async fn joined(raw: &mut RawClient) -> Result<JoinGroupResponse, Trouble> {

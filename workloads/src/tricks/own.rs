@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use barnabas_base::{Offset, Uuid};
-use barnabas_wire::message::create_topics::CreatableTopic;
+use barnabas_wire::message::create_topics::{CreatableTopic, CreatableTopicResult};
 use barnabas_wire::message::delete_topics::DeleteTopicState;
 use barnabas_wire::message::fetch::PartitionData;
 use barnabas_wire::message::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
@@ -36,10 +36,7 @@ impl Stage<'_> {
     /// Makes a topic under a name that was never given before.
     pub(super) async fn make_own(&mut self, raw: &mut RawClient, partitions: i32) -> Result<OwnTopic, Trouble> {
         let name = self.own_name();
-        let response = ask(raw, CREATE_TOPICS_VERSION, creation(&name, partitions)).await?;
-        let Some(made) = response.topics.first() else {
-            return Err(Trouble::Broken("CreateTopics is answered without its topic".to_owned()));
-        };
+        let made = create(raw, creation(&name, partitions)).await?;
         must_be_accepted("a topic of one's own", code_of(made.error_code))?;
         Ok(OwnTopic { name, id: made.topic_id })
     }
@@ -47,9 +44,7 @@ impl Stage<'_> {
     /// Deletes it, where topics can be deleted, by a connection of which nothing is left to read.
     pub(super) async fn drop_own(&self, own: &OwnTopic) -> Result<(), Trouble> {
         let mut raw = self.connect().await?;
-        let response = ask(&mut raw, DELETE_TOPICS_VERSION, deletion_by_id(own.id)).await?;
-        let code = response.responses.first().map_or(ErrorCode::UnknownServerError, |one| code_of(one.error_code));
-        match code {
+        match delete(&mut raw, deletion_by_id(own.id)).await? {
             ErrorCode::TopicDeletionDisabled => Ok(()),
             code => must_be_accepted("the deletion of a topic of one's own", code),
         }
@@ -145,6 +140,24 @@ where
     R: Request + Into<RequestBody>,
 {
     Ok(raw.ask_within(ANSWER_MAX, version, request).await?)
+}
+
+/// The first code of an answer that has one for each thing asked for. One that has none is wrong.
+pub(super) fn first_code(codes: impl IntoIterator<Item = i16>) -> ErrorCode {
+    codes.into_iter().next().map_or(ErrorCode::UnknownServerError, code_of)
+}
+
+/// Asks for topics; what it is told of the first.
+pub(super) async fn create(raw: &mut RawClient, request: CreateTopicsRequest) -> Result<CreatableTopicResult, Trouble> {
+    let response = ask(raw, CREATE_TOPICS_VERSION, request).await?;
+    let first = response.topics.into_iter().next();
+    first.ok_or_else(|| Trouble::Broken("CreateTopics is answered without its topic".to_owned()))
+}
+
+/// Has topics deleted; the code of the first.
+pub(super) async fn delete(raw: &mut RawClient, request: DeleteTopicsRequest) -> Result<ErrorCode, Trouble> {
+    let response = ask(raw, DELETE_TOPICS_VERSION, request).await?;
+    Ok(first_code(response.responses.iter().map(|one| one.error_code)))
 }
 
 /// Sends a fetch of one partition; what it is told of it.
