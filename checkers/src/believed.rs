@@ -24,6 +24,7 @@ const DISBELIEF: &[Mark] = &[
     mark::INDEXES_UNCONFIRMED,
     mark::INDEXES_REBUILT,
     mark::CHECKPOINT_DISBELIEVED,
+    mark::EPOCHS_FOUND_AGAIN,
     mark::JOURNAL_RESTORED,
     mark::JOURNAL_PIECE_THERE,
     mark::JOURNAL_GAP,

@@ -81,6 +81,7 @@ marks! {
     TAIL_WRITTEN_AGAIN = "tail-written-again", "A start wrote what is in the page cache once more, so that a sync covers it.";
     END_SAID_AGAIN = "end-said-again", "A start said again where the active segment ends, so that a sync covers an earlier cut.";
     CHECKPOINT_DISBELIEVED = "checkpoint-disbelieved", "A recovery point spoke of an earlier topic of the same name and was left aside.";
+    EPOCHS_FOUND_AGAIN = "epochs-found-again", "The checkpoint of leader epochs could not be read, and a start found them in the batches.";
     TOPIC_ID_WRITTEN_AGAIN = "topic-id-written-again", "A folder without a readable topic id got one.";
     FOLDER_OF_OTHER_TOPIC = "folder-of-other-topic", "A folder belonged to another topic of the same name.";
     FINISHED_SWAP = "finished-swap", "A start put a cleaned segment in its place that a crash had kept from it.";

@@ -5,7 +5,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use barnabas_base::{Offset, RestartKind, TimestampMs};
+use barnabas_base::{LeaderEpoch, Offset, RestartKind, TimestampMs};
 use barnabas_commitlog::{CleanupPolicy, FlushPolicy, LogConfig, OpenDirectoryError, ReadBound, ReadError};
 use support::*;
 
@@ -476,4 +476,83 @@ fn a_directory_of_another_cluster_or_node_is_refused() {
         let refused = barnabas_commitlog::DirectoryOwner::open(&env, &path, 0, &options()).await;
         assert!(matches!(refused, Err(OpenDirectoryError::NotFormatted)));
     });
+}
+
+/// A log that stopped cleanly in epoch 2 and died in epoch 3, several segments later; the power took back all that was
+/// written to the checkpoint of epochs since that stop.
+fn died_in_a_later_epoch(path: &Path) -> PathBuf {
+    let path = path.to_owned();
+    let checkpoint = log_folder(&path).join("leader-epoch-checkpoint");
+    let life = |epoch: i32, time: i64, clean: bool| {
+        let path = path.clone();
+        run(async move |env| {
+            let start = Start::new(&env, &path).await;
+            let (log, _) = start.open(small_segments()).await;
+            log.begin_epoch(LeaderEpoch(epoch)).expect("a later one");
+            for batch_index in 0..25 {
+                let records = batch(2, 1_000, time + batch_index);
+                let appended = append_in(&log, records, LeaderEpoch(epoch)).await.expect("accepted");
+                log.wait_high_watermark(appended.end_offset).await.expect("the directory works");
+            }
+            if clean {
+                start.close().await;
+            }
+        });
+    };
+    life(2, 1_000, true);
+    let kept = std::fs::read(&checkpoint).expect("a file");
+    life(3, 2_000, false);
+    std::fs::write(&checkpoint, kept).expect("writable");
+    checkpoint
+}
+
+/// Starts on it, and dies right after the next checkpoint.
+fn checkpointed(path: &Path) {
+    let path = path.to_owned();
+    run(async move |env| {
+        let mut start = Start::new(&env, &path).await;
+        let _log = start.open(small_segments()).await;
+        let reports = vec![start.directory.report()];
+        start.owner.checkpoint(reports).await.expect("there is room");
+    });
+}
+
+#[test]
+fn no_recovery_point_passes_an_epoch_that_is_in_memory_alone() {
+    let path = folder("epochs_in_memory");
+    died_in_a_later_epoch(&path);
+    checkpointed(&path);
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, report) = start.open(small_segments()).await;
+        assert_eq!((report.kind, report.end_offset), (RestartKind::Unclean, Offset(100)));
+        assert_eq!(log.epoch_end_offset(LeaderEpoch(2)), Some((LeaderEpoch(2), Offset(50))));
+        assert_eq!(log.epoch_of(Offset(50)), Some(LeaderEpoch(3)));
+        start.close().await;
+    });
+}
+
+#[test]
+fn epochs_whose_checkpoint_cannot_be_read_are_found_in_the_batches() {
+    for (name, clean) in [("epochs_unreadable", false), ("epochs_unreadable_clean", true)] {
+        let path = folder(name);
+        let checkpoint = died_in_a_later_epoch(&path);
+        if clean {
+            let path = path.clone();
+            run(async move |env| {
+                let start = Start::new(&env, &path).await;
+                start.open(small_segments()).await;
+                start.close().await;
+            });
+        }
+        std::fs::write(&checkpoint, "0\n3\n2 0\n").expect("writable");
+        run(async move |env| {
+            let start = Start::new(&env, &path).await;
+            let (log, report) = start.open(small_segments()).await;
+            assert_eq!((report.end_offset, report.damaged, report.cut_bytes), (Offset(100), vec![], 0), "{name}");
+            assert_eq!(log.epoch_end_offset(LeaderEpoch(2)), Some((LeaderEpoch(2), Offset(50))), "{name}");
+            start.close().await;
+        });
+        assert_eq!(std::fs::read_to_string(&checkpoint).expect("a file"), "0\n2\n2 0\n3 50\n", "{name}");
+    }
 }

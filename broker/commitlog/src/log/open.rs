@@ -197,6 +197,7 @@ impl Log {
             first_dirty,
             is_cleaning: false,
             epochs_on_disk: None,
+            epochs_written_to: Offset::ZERO,
             is_replacing: false,
             changes: 0,
             layout: 0,
@@ -285,9 +286,9 @@ impl Log {
         let disk = &*self.env.disk;
         let epochs = if listing.has(LEADER_EPOCH_CHECKPOINT) {
             let bytes = small_file::read(disk, &self.folder.join(LEADER_EPOCH_CHECKPOINT)).await?.unwrap_or_default();
-            std::str::from_utf8(&bytes).ok().and_then(|text| EpochCache::from_text(text).ok()).unwrap_or_default()
+            std::str::from_utf8(&bytes).ok().and_then(|text| EpochCache::from_text(text).ok())
         } else {
-            EpochCache::new()
+            None
         };
         if listing.has(DAMAGE_LIST) {
             let bytes = small_file::read(disk, &self.folder.join(DAMAGE_LIST)).await?.unwrap_or_default();

@@ -54,7 +54,13 @@ enum Ended {
 }
 
 impl Log {
-    pub(crate) async fn recover(self: &Rc<Self>, listing: &Listing, epochs: EpochCache) -> io::Result<LoadReport> {
+    /// Recovers with the leader epochs of the checkpoint; with none where it cannot be read, and then from the first
+    /// segment on: only the batches know them.
+    pub(crate) async fn recover(
+        self: &Rc<Self>,
+        listing: &Listing,
+        epochs: Option<EpochCache>,
+    ) -> io::Result<LoadReport> {
         let plan = self.plan();
         let mut segments: Vec<Segment> = listing
             .files
@@ -72,10 +78,14 @@ impl Log {
         self.list_missing(listing, (plan.kind, plan.durable)).await?;
         let first = self.state.borrow().segments[0].base;
         self.load_aborted(listing).await?;
-        let (from, producers) = self.usable_snapshot(listing, plan.settled, first).await?;
-        let mut fold = LogFold::resume(from, producers, epochs);
+        let trusted = if epochs.is_some() { plan.settled } else { first };
+        let (from, producers) = self.usable_snapshot(listing, trusted, first).await?;
+        barnabas_base::sometimes!(self.env, EPOCHS_FOUND_AGAIN, epochs.is_none() && plan.settled > first);
+        let mut fold = LogFold::resume(from, producers, epochs.unwrap_or_default());
         let walked = self.walk_all(&plan, listing, &mut fold, from).await?;
         self.finish(&plan, fold, log_start, walked.last_end).await?;
+        // What the walk found may be in memory alone.
+        self.state.borrow_mut().epochs_written_to = from;
         self.resume_checks().await?;
         self.remove_strays(listing, plan.settled).await?;
         Ok(self.report_of(plan.kind, walked.scanned_bytes, walked.cut_bytes))

@@ -264,19 +264,23 @@ impl Log {
     /// takes ended where it began, and the epoch that a start begins says the same of the epochs before it.
     pub(crate) async fn write_epochs(self: &Rc<Self>) -> io::Result<()> {
         let _replacement = self.begin_replacement().await?;
-        let text = {
+        let (text, end) = {
             let mut state = self.state.borrow_mut();
             let text = Bytes::from(state.fold.epochs().to_text());
+            let end = state.fold.committed_end();
             if state.epochs_on_disk.as_ref() == Some(&text) {
+                state.epochs_written_to = end;
                 return Ok(());
             }
             // Until the replacement has succeeded, what stands there is either of the two.
             state.epochs_on_disk = None;
-            text
+            (text, end)
         };
         let path = self.folder.join(crate::name::LEADER_EPOCH_CHECKPOINT);
         small_file::replace(&*self.env.disk, &path, text.clone()).await?;
-        self.state.borrow_mut().epochs_on_disk = Some(text);
+        let mut state = self.state.borrow_mut();
+        state.epochs_on_disk = Some(text);
+        state.epochs_written_to = end;
         Ok(())
     }
 

@@ -201,6 +201,8 @@ pub(crate) struct State {
     pub(crate) is_cleaning: bool,
     /// The checkpoint of leader epochs, once this run has made it durable.
     pub(crate) epochs_on_disk: Option<Bytes>,
+    /// That checkpoint has every epoch that begins below.
+    pub(crate) epochs_written_to: Offset,
     /// Whether a small file is being replaced.
     pub(crate) is_replacing: bool,
     /// How many are changing names or caches in the folder.
@@ -271,14 +273,22 @@ impl State {
     }
 
     /// From where Apache Kafka would have to recover: it knows nothing of the journal, and takes the indexes below for
-    /// complete, as we do. A time index that lost its end to a power loss reads like a sound one and hides records.
+    /// complete, as we do. A time index that lost its end to a power loss reads like a sound one and hides records; so
+    /// does a checkpoint of leader epochs that lacks one of them.
     pub(crate) fn kafka_recovery_point(&self) -> Offset {
         let in_file = self.in_file();
         if self.is_closed {
             return in_file;
         }
         let settled = self.settling.settled.map_or(Offset::ZERO, |(offset, ..)| offset);
-        in_file.min(self.indexed_to().max(settled))
+        in_file.min(self.indexed_to().max(settled)).min(self.first_unwritten_epoch())
+    }
+
+    /// Where the first leader epoch begins that may not be in its checkpoint on disk.
+    fn first_unwritten_epoch(&self) -> Offset {
+        let entries = self.fold.epochs().entries();
+        let written = entries.partition_point(|entry| entry.start_offset < self.epochs_written_to);
+        entries.get(written).map_or(Offset(i64::MAX), |entry| entry.start_offset)
     }
 
     /// The first segment whose indexes are not durable: an unsealed one's never are.

@@ -124,6 +124,7 @@ impl Log {
             state.retain_tail(|batch| batch.end_offset <= offset);
             state.settling.armed = None;
             state.settling.settled = state.settling.settled.filter(|(settled, ..)| *settled <= offset);
+            state.epochs_written_to = state.epochs_written_to.min(offset);
             let start = state.log_start;
             state.damage.clip(start, offset);
             if state.high_watermark > offset {

@@ -121,8 +121,17 @@ pub(crate) fn keyed(records: &[(&str, Option<&str>)]) -> Bytes {
 }
 
 pub(crate) async fn append(log: &Rc<Log>, records: Bytes) -> Result<Appended, AppendError> {
+    append_in(log, records, EPOCH).await
+}
+
+/// Appends in a leader epoch.
+pub(crate) async fn append_in(
+    log: &Rc<Log>,
+    records: Bytes,
+    leader_epoch: LeaderEpoch,
+) -> Result<Appended, AppendError> {
     let origin = AppendOrigin::Client { produce_version: 11 };
-    log.append(records, AppendOptions { origin, leader_epoch: EPOCH }).await
+    log.append(records, AppendOptions { origin, leader_epoch }).await
 }
 
 /// Appends and waits until it would be acknowledged.
