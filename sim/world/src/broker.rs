@@ -50,6 +50,8 @@ struct State {
     serving: Cell<bool>,
     stop: RefCell<Rc<Notify>>,
     node: RefCell<Option<Node>>,
+    /// Why the life before the one that starts ended, when it said so.
+    failed_before: RefCell<Option<String>>,
 }
 
 impl Broker {
@@ -105,6 +107,12 @@ impl Broker {
         self.state.node.borrow().as_ref().and_then(|node| node.outcome().failure())
     }
 
+    /// Why it does not serve: one that is started again and again may be in the middle of the next attempt.
+    #[must_use]
+    pub fn why_down(&self) -> Option<String> {
+        self.failure().or_else(|| self.state.failed_before.borrow().clone())
+    }
+
     /// Asks the broker to stop, as SIGTERM does.
     pub fn ask_to_stop(&self) {
         self.state.stop.borrow().notify();
@@ -121,6 +129,7 @@ impl Broker {
         let state = Rc::clone(&self.state);
         state.serving.set(false);
         *state.stop.borrow_mut() = Rc::new(Notify::new());
+        *state.failed_before.borrow_mut() = self.failure();
         *state.node.borrow_mut() = Some(node.clone());
         let controller = self.setup.data_shards;
         let running = Rc::clone(&state);

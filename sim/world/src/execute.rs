@@ -256,7 +256,7 @@ fn settle(director: &mut Director<'_>) -> Result<(), String> {
     }
     let mut pending = director.crew.pending();
     if !director.broker.is_serving() {
-        pending.push(format!("the broker: {}", director.broker.failure().unwrap_or_else(|| "not serving".to_owned())));
+        pending.push(format!("the broker: {}", director.broker.why_down().unwrap_or_else(|| "not serving".to_owned())));
     }
     Err(pending.join(", "))
 }
