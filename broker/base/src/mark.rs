@@ -207,6 +207,7 @@ marks! {
     METADATA_SNAPSHOT_FAILED = "metadata-snapshot-failed", "A snapshot of the metadata log could not be written.";
     METADATA_STAGED_REMOVED = "metadata-staged-removed", "A start removed a file of the metadata log that a crash had kept from its name.";
     PENDING_DROPPED = "pending-dropped", "A decision of the controller was not written, and the view that rests on it was dropped.";
+    STOP_AWAITED_DECISIONS = "stop-awaited-decisions", "A clean stop waited until every shard had acted on what was decided.";
     DECISION_REFUSED_WITH_LOST = "decision-refused-with-lost", "A decision was refused, because it rests on one that was not written.";
     TOPIC_FOLDER_SET_ASIDE = "topic-folder-set-aside", "A start found the folder of a deleted topic under a name that is used again.";
     EMPTIED_BY_OTHERS = "emptied-by-others", "A start found a segment of a compacted log empty beside checksums of what it held, and took it for cleaned by Apache Kafka.",

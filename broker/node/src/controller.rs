@@ -150,6 +150,19 @@ impl Controller {
         }
     }
 
+    /// Takes no more decisions, and returns once every shard has acted on those before: a log that is about to be made, or
+    /// to be led, while its directory closes would leave a stop that is not a clean one.
+    pub(crate) async fn retire(&self, shard: &Rc<Shard>) {
+        drop(shard.controller.take());
+        barnabas_base::sometimes!(self.env, STOP_AWAITED_DECISIONS, self.core.borrow().in_flight() > 0);
+        let (done, outcome) = oneshot::channel();
+        let last = Commit { republishes: false, appended: None, drops: self.drops.get(), done };
+        if self.committing.send(last).await.is_ok() {
+            // A drop that came between leaves nothing to wait for either.
+            let _ = outcome.await;
+        }
+    }
+
     fn append(&self, records: &[MetadataRecord]) -> AppendTicket {
         let batch = encode_batch(records, self.env.wall());
         let size = u64::try_from(batch.len()).expect("a size fits 64 bits");

@@ -185,6 +185,7 @@ impl Running {
     /// Closes everything in the opposite order, so that a clean start needs to read nothing again.
     async fn stop(self, shard: &Rc<Shard>) -> StartResult<()> {
         let owners = self.checkpointer.stop().await;
+        self.controller.retire(shard).await;
         shard.on_all(stop_serving).await;
         // Nobody writes any more, so that the room serves what closing has to write.
         for owner in &owners {
