@@ -490,9 +490,7 @@ fn died_in_a_later_epoch(path: &Path) -> PathBuf {
             let (log, _) = start.open(small_segments()).await;
             log.begin_epoch(LeaderEpoch(epoch)).expect("a later one");
             for batch_index in 0..25 {
-                let records = batch(2, 1_000, time + batch_index);
-                let appended = append_in(&log, records, LeaderEpoch(epoch)).await.expect("accepted");
-                log.wait_high_watermark(appended.end_offset).await.expect("the directory works");
+                acked_in(&log, batch(2, 1_000, time + batch_index), LeaderEpoch(epoch)).await;
             }
             if clean {
                 start.close().await;

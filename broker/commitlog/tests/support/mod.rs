@@ -136,7 +136,12 @@ pub(crate) async fn append_in(
 
 /// Appends and waits until it would be acknowledged.
 pub(crate) async fn acked(log: &Rc<Log>, records: Bytes) -> Appended {
-    let appended = append(log, records).await.expect("accepted");
+    acked_in(log, records, EPOCH).await
+}
+
+/// The same in a leader epoch.
+pub(crate) async fn acked_in(log: &Rc<Log>, records: Bytes, leader_epoch: LeaderEpoch) -> Appended {
+    let appended = append_in(log, records, leader_epoch).await.expect("accepted");
     log.wait_high_watermark(appended.end_offset).await.expect("the directory works");
     appended
 }
