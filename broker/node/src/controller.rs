@@ -116,6 +116,7 @@ impl Controller {
         &self,
         decide: impl FnOnce(&mut ControllerCore, &mut dyn FnMut() -> Uuid) -> Decision<T>,
     ) -> Result<T, ErrorCode> {
+        let Some(place) = self.committing.reserve().await else { return Err(ErrorCode::NotController) };
         let env = self.env.clone();
         let Decision { records, response, rests_on_pending } =
             decide(&mut self.core.borrow_mut(), &mut || env.random_uuid());
@@ -132,7 +133,8 @@ impl Controller {
         let end = self.pending_end.get().plus(i64::try_from(records.len()).expect("a decision has few records"));
         let appended = (!records.is_empty()).then(|| (self.append(&records), records));
         self.pending_end.set(end);
-        if self.committing.send(Commit { republishes: false, appended, drops: self.drops.get(), done }).await.is_err() {
+        // Nothing is awaited between the decision and its place behind those before it.
+        if place.put(Commit { republishes: false, appended, drops: self.drops.get(), done }).is_err() {
             return Err(ErrorCode::NotController);
         }
         outcome.await.unwrap_or(Err(ErrorCode::NotController))?;
@@ -224,6 +226,7 @@ impl Controller {
         let appended = ticket.await.map_err(|error| error.code())?;
         let durable = self.log.wait_high_watermark(appended.end_offset).await;
         durable.map_err(|_| ErrorCode::KafkaStorageError)?;
+        assert!(appended.end_offset > shard.metadata_offset.get(), "decisions are committed in the order of the log");
         let last = Offset(appended.end_offset.0 - 1);
         let (image, delta) = self.core.borrow_mut().commit(last, self.epoch, records);
         self.env.observe(&Observation::MetadataApplied { offset: last, epoch: self.epoch });

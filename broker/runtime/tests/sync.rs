@@ -96,6 +96,49 @@ fn a_queue_ends_with_its_last_sender_or_its_receiver() {
 }
 
 #[test]
+fn nobody_overtakes_who_waits_for_a_place() {
+    let (first_bell, second_bell) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+    let (sender, mut receiver) = queue::bounded(2);
+    assert_eq!((sender.try_send(1), sender.try_send(2)), (Ok(()), Ok(())));
+    let (mut first, mut second) = (pin!(sender.send(3)), pin!(sender.send(4)));
+    assert!(poll(first.as_mut(), &first_bell).is_pending());
+    assert!(poll(second.as_mut(), &second_bell).is_pending());
+    assert_eq!(receiver.try_receive(), Some(1));
+    assert_eq!((first_bell.rung(), second_bell.rung()), (1, 0), "one place wakes the one whose turn it is");
+    assert_eq!(sender.try_send(5), Err(5), "the place is waited for");
+    assert!(poll(second.as_mut(), &second_bell).is_pending(), "the second waits behind the first");
+    assert_eq!(poll(first.as_mut(), &first_bell), Poll::Ready(Ok(())));
+    assert_eq!(receiver.try_receive(), Some(2));
+    assert_eq!(poll(second.as_mut(), &second_bell), Poll::Ready(Ok(())));
+    assert_eq!((receiver.try_receive(), receiver.try_receive()), (Some(3), Some(4)));
+}
+
+#[test]
+fn who_gives_up_passes_the_turn_on() {
+    let bell = Arc::new(Bell::default());
+    let (sender, mut receiver) = queue::bounded(1);
+    assert_eq!(sender.try_send(1), Ok(()));
+    let mut first = Box::pin(sender.reserve());
+    let mut second = pin!(sender.reserve());
+    assert!(poll(first.as_mut(), &Arc::new(Bell::default())).is_pending());
+    assert!(poll(second.as_mut(), &bell).is_pending());
+    assert_eq!(receiver.try_receive(), Some(1));
+    assert_eq!(bell.rung(), 0);
+    drop(first);
+    assert_eq!(bell.rung(), 1, "a turn that nobody takes is the next one's");
+    let Poll::Ready(Some(place)) = poll(second, &bell) else { panic!("there is room") };
+    assert_eq!(sender.try_send(2), Err(2), "a place that is kept is taken");
+    drop(place);
+    assert_eq!(sender.try_send(2), Ok(()), "and free again when it is given back");
+
+    let mut third = pin!(sender.reserve());
+    assert_eq!(receiver.try_receive(), Some(2));
+    let Poll::Ready(Some(place)) = poll(third.as_mut(), &bell) else { panic!("there is room") };
+    drop(receiver);
+    assert_eq!(place.put(3), Err(queue::Closed(3)), "the item comes back");
+}
+
+#[test]
 fn a_notification_between_look_and_wait_is_not_lost() {
     let bell = Arc::new(Bell::default());
     let notify = Notify::new();

@@ -1,18 +1,44 @@
-//! A FIFO queue between tasks of one shard: many senders, one receiver, with a bound the sender may ask about.
+//! A FIFO queue between tasks of one shard: many senders, one receiver, with a bound the sender may ask about. Who waits
+//! for room gets it in the order of asking: nobody overtakes.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 struct Shared<T> {
     items: VecDeque<T>,
     capacity: usize,
+    /// Places given out and not filled yet.
+    reserved: usize,
     senders: usize,
     receiver_alive: bool,
     receiver: Option<Waker>,
-    waiting_senders: VecDeque<Waker>,
+    tickets: u64,
+    /// Who waits for a place, by ticket.
+    waiting: BTreeMap<u64, Waker>,
+}
+
+impl<T> Shared<T> {
+    fn has_room(&self) -> bool {
+        self.items.len() + self.reserved < self.capacity
+    }
+
+    /// The one whose turn it is, if there is room for it.
+    fn next_waiting(&self) -> Option<Waker> {
+        let (_, waker) = self.waiting.first_key_value()?;
+        self.has_room().then(|| waker.clone())
+    }
+}
+
+fn wake_next<T>(shared: &RefCell<Shared<T>>) {
+    let waker = shared.borrow().next_waiting();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
 /// Creates a queue that holds at most `capacity` items.
@@ -22,10 +48,12 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Rc::new(RefCell::new(Shared {
         items: VecDeque::new(),
         capacity,
+        reserved: 0,
         senders: 1,
         receiver_alive: true,
         receiver: None,
-        waiting_senders: VecDeque::new(),
+        tickets: 0,
+        waiting: BTreeMap::new(),
     }));
     (Sender { shared: Rc::clone(&shared) }, Receiver { shared })
 }
@@ -42,29 +70,21 @@ pub struct Closed<T>(pub T);
 impl<T> Sender<T> {
     /// Waits for room and puts `item` in.
     pub async fn send(&self, item: T) -> Result<(), Closed<T>> {
-        let mut item = Some(item);
-        std::future::poll_fn(|context| {
-            let mut shared = self.shared.borrow_mut();
-            let value = item.take().expect("polled until ready, once");
-            if !shared.receiver_alive {
-                return Poll::Ready(Err(Closed(value)));
-            }
-            if shared.items.len() >= shared.capacity {
-                item = Some(value);
-                shared.waiting_senders.push_back(context.waker().clone());
-                return Poll::Pending;
-            }
-            shared.items.push_back(value);
-            wake_receiver(shared);
-            Poll::Ready(Ok(()))
-        })
-        .await
+        match self.reserve().await {
+            Some(place) => place.put(item),
+            None => Err(Closed(item)),
+        }
     }
 
-    /// Puts `item` in if there is room; gives it back otherwise.
+    /// Waits for room and keeps it, for what is only made once there is room. `None` when the receiver has gone.
+    pub fn reserve(&self) -> Reserve<'_, T> {
+        Reserve { shared: &self.shared, ticket: None }
+    }
+
+    /// Puts `item` in if there is room that nobody waits for; gives it back otherwise.
     pub fn try_send(&self, item: T) -> Result<(), T> {
         let mut shared = self.shared.borrow_mut();
-        if !shared.receiver_alive || shared.items.len() >= shared.capacity {
+        if !shared.receiver_alive || !shared.has_room() || !shared.waiting.is_empty() {
             return Err(item);
         }
         shared.items.push_back(item);
@@ -82,6 +102,75 @@ impl<T> Sender<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Waits for a place; gives up its turn when dropped.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Reserve<'a, T> {
+    shared: &'a RefCell<Shared<T>>,
+    ticket: Option<u64>,
+}
+
+impl<'a, T> Future for Reserve<'a, T> {
+    type Output = Option<Place<'a, T>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut shared = self.shared.borrow_mut();
+        if !shared.receiver_alive {
+            return Poll::Ready(None);
+        }
+        let first = shared.waiting.first_key_value().map(|(&ticket, _)| ticket);
+        if shared.has_room() && first.is_none_or(|first| Some(first) == self.ticket) {
+            if let Some(ticket) = first {
+                shared.waiting.remove(&ticket);
+            }
+            shared.reserved += 1;
+            drop(shared);
+            self.ticket = None;
+            wake_next(self.shared);
+            return Poll::Ready(Some(Place { shared: self.shared }));
+        }
+        let ticket = self.ticket.unwrap_or(shared.tickets);
+        shared.tickets = shared.tickets.max(ticket + 1);
+        shared.waiting.insert(ticket, context.waker().clone());
+        drop(shared);
+        self.ticket = Some(ticket);
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Reserve<'_, T> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        self.shared.borrow_mut().waiting.remove(&ticket);
+        wake_next(self.shared);
+    }
+}
+
+/// Room for one item, given back when dropped.
+#[must_use = "a place that is dropped stays empty"]
+pub struct Place<'a, T> {
+    shared: &'a RefCell<Shared<T>>,
+}
+
+impl<T> Place<'_, T> {
+    /// Puts `item` in. It comes back when the receiver has gone meanwhile.
+    pub fn put(self, item: T) -> Result<(), Closed<T>> {
+        let mut shared = self.shared.borrow_mut();
+        if !shared.receiver_alive {
+            return Err(Closed(item));
+        }
+        shared.items.push_back(item);
+        wake_receiver(shared);
+        Ok(())
+    }
+}
+
+impl<T> Drop for Place<'_, T> {
+    fn drop(&mut self) {
+        self.shared.borrow_mut().reserved -= 1;
+        wake_next(self.shared);
     }
 }
 
@@ -136,12 +225,8 @@ impl<T> Receiver<T> {
     pub fn try_receive(&mut self) -> Option<T> {
         let mut shared = self.shared.borrow_mut();
         let item = shared.items.pop_front()?;
-        // All of them: the first may belong to a send that was dropped while it waited.
-        let waiting = std::mem::take(&mut shared.waiting_senders);
         drop(shared);
-        for waker in waiting {
-            waker.wake();
-        }
+        wake_next(&self.shared);
         Some(item)
     }
 }
@@ -151,10 +236,10 @@ impl<T> Drop for Receiver<T> {
         let mut shared = self.shared.borrow_mut();
         shared.receiver_alive = false;
         let items = std::mem::take(&mut shared.items);
-        let waiting = std::mem::take(&mut shared.waiting_senders);
+        let waiting = std::mem::take(&mut shared.waiting);
         drop(shared);
         drop(items);
-        for waker in waiting {
+        for waker in waiting.into_values() {
             waker.wake();
         }
     }
@@ -163,6 +248,18 @@ impl<T> Drop for Receiver<T> {
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("len", &self.len()).finish()
+    }
+}
+
+impl<T> fmt::Debug for Reserve<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserve").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Place<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").finish_non_exhaustive()
     }
 }
 
