@@ -52,6 +52,12 @@ pub const JOURNAL_WARM_BYTES: u64 = 1024 * 1024;
 /// Pause between two such writes, in milliseconds.
 pub const JOURNAL_WARM_PAUSE_MS: i64 = 5;
 
+/// Entries that a queue of cached batches or unsettled logs may hold whether they are needed or not.
+pub const RING_ENTRIES_MIN: usize = 4 * TAIL_BATCHES_MAX;
+
+/// Pause before what lacked room or descriptors is tried again, in milliseconds.
+pub const AGAIN_MS: i64 = 100;
+
 /// Journal files that must fit the device beside everything else, or none is written ahead.
 pub const JOURNAL_WARM_ROOM_FILES: u64 = 64;
 

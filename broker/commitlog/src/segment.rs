@@ -45,6 +45,8 @@ pub(crate) struct Segment {
     pub(crate) file: Option<Rc<dyn File>>,
     /// Whether the file was used since it was last looked at for closing.
     pub(crate) was_used: bool,
+    /// The file goes by another name than its own for a moment: it stays open.
+    pub(crate) is_pinned: bool,
     /// Always there for the active segment.
     pub(crate) indexes: Option<Indexes>,
     /// Bytes since the last index entry.
@@ -76,6 +78,7 @@ impl Segment {
             allocated_to: 0,
             file: None,
             was_used: false,
+            is_pinned: false,
             indexes: Some(Indexes::new(base)),
             unindexed_bytes: 0,
             largest: Some(TimestampOffset { timestamp: TimestampMs::NONE, offset: base }),

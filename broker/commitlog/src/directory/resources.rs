@@ -3,13 +3,13 @@
 //! as owners of what it counts.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::{Rc, Weak};
 
 use barnabas_base::{Account, Budget, Charge, Offset};
 
 use super::ShardOptions;
-use crate::limits::INDEX_CACHE_BYTES_MAX;
+use crate::limits::{INDEX_CACHE_BYTES_MAX, RING_ENTRIES_MIN};
 use crate::log::Log;
 
 /// The shared bounds.
@@ -18,15 +18,43 @@ pub(crate) struct Resources {
     handles_max: usize,
     /// Open segment files, oldest first, for the second-chance rule.
     handles: RefCell<VecDeque<(Weak<Log>, Offset)>>,
-    /// One entry a cached batch, oldest first.
-    tails: RefCell<VecDeque<Weak<Log>>>,
+    /// Where cached batches begin, oldest first. Of those that their logs gave up by themselves an entry may stand here
+    /// until the next tidying.
+    tails: RefCell<Ring<(Weak<Log>, Offset)>>,
     /// Loaded indexes of sealed segments, oldest first, with their bytes.
     indexes: RefCell<VecDeque<(Weak<Log>, Offset, u64)>>,
     index_bytes: Cell<u64>,
     /// Logs with bytes past their settled point, longest unsettled first.
-    unsettled: RefCell<VecDeque<Weak<Log>>>,
+    unsettled: RefCell<Ring<Weak<Log>>>,
     unsettled_bytes: Cell<u64>,
     unsettled_bytes_max: u64,
+}
+
+/// A queue whose entries may lose their use without a word. It is looked through once it holds twice as many as were needed
+/// the last time, so that it stays in proportion to them and a push costs the same on average.
+struct Ring<T> {
+    entries: VecDeque<T>,
+    tidy_at: usize,
+}
+
+impl<T> Ring<T> {
+    fn push(&mut self, entry: T, is_needed: impl FnMut(&T) -> bool) {
+        if self.entries.len() >= self.tidy_at {
+            self.entries.retain(is_needed);
+            self.tidy_at = RING_ENTRIES_MIN.max(2 * self.entries.len());
+        }
+        self.entries.push_back(entry);
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.entries.pop_front()
+    }
+}
+
+impl<T> Default for Ring<T> {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), tidy_at: RING_ENTRIES_MIN }
+    }
 }
 
 impl Resources {
@@ -60,20 +88,23 @@ impl Resources {
         }
     }
 
-    /// Takes room for a batch in the tail cache, from the oldest batches when need be. `None` when the account is too
-    /// small for it.
-    pub(crate) fn charge_tail(&self, log: &Rc<Log>, bytes: u64) -> Option<Charge> {
+    /// Takes room for the batch at `offset` in the tail cache, from the oldest batches when need be. `None` when the account
+    /// is too small for it.
+    pub(crate) fn charge_tail(&self, log: &Rc<Log>, offset: Offset, bytes: u64) -> Option<Charge> {
         if bytes > self.budget.limit_bytes(Account::TailCache) {
             return None;
         }
         loop {
             if let Some(charge) = self.budget.try_charge(Account::TailCache, bytes) {
-                self.tails.borrow_mut().push_back(Rc::downgrade(log));
+                let is_needed = |(owner, offset): &(Weak<Log>, Offset)| {
+                    owner.upgrade().is_some_and(|owner| owner.holds_tail(*offset))
+                };
+                self.tails.borrow_mut().push((Rc::downgrade(log), offset), is_needed);
                 return Some(charge);
             }
-            let oldest = self.tails.borrow_mut().pop_front()?;
-            if let Some(owner) = oldest.upgrade() {
-                owner.evict_tail();
+            let (owner, oldest) = self.tails.borrow_mut().pop()?;
+            if let Some(owner) = owner.upgrade() {
+                owner.evict_tail(oldest);
             }
         }
     }
@@ -106,14 +137,17 @@ impl Resources {
     pub(crate) fn unsettled(&self, log: &Rc<Log>, bytes: u64, is_first: bool) -> Option<Rc<Log>> {
         let mut unsettled = self.unsettled.borrow_mut();
         if is_first {
-            unsettled.push_back(Rc::downgrade(log));
+            let mut seen = BTreeSet::new();
+            unsettled.push(Rc::downgrade(log), |owner| {
+                owner.upgrade().is_some_and(|owner| owner.is_unsettled() && seen.insert(owner.number()))
+            });
         }
         self.unsettled_bytes.set(self.unsettled_bytes.get() + bytes);
         if self.unsettled_bytes.get() <= self.unsettled_bytes_max {
             return None;
         }
         loop {
-            match unsettled.pop_front()?.upgrade() {
+            match unsettled.pop()?.upgrade() {
                 Some(log) => return Some(log),
                 None => continue,
             }
@@ -123,5 +157,23 @@ impl Resources {
     /// Takes back what a log had counted.
     pub(crate) fn settled(&self, bytes: u64) {
         self.unsettled_bytes.set(self.unsettled_bytes.get().saturating_sub(bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_forgets_what_nobody_needs() {
+        let mut ring = Ring::default();
+        let pushed = 100 * RING_ENTRIES_MIN;
+        for entry in 0..pushed {
+            ring.push(entry, |kept| kept % 1_000 == 0 || *kept + 10 > entry);
+            assert!(ring.entries.len() <= RING_ENTRIES_MIN.max(4 * (entry / 1_000 + 11)), "at {entry}");
+        }
+        let kept: Vec<usize> = std::iter::from_fn(|| ring.pop()).collect();
+        assert!(kept.is_sorted(), "the oldest comes first");
+        assert!((0..pushed).step_by(1_000).all(|entry| kept.binary_search(&entry).is_ok()), "what is needed stays");
     }
 }

@@ -172,7 +172,8 @@ impl Log {
                 let appended = Appended {
                     base_offset: before.first_offset(),
                     end_offset: before.last_offset.plus(1),
-                    log_append_time: validated.log_append_time(),
+                    // When what is there was appended, not when it came once more.
+                    log_append_time: validated.log_append_time().map(|_| before.timestamp),
                     duplicate: true,
                 };
                 barnabas_base::sometimes!(
@@ -552,7 +553,7 @@ impl Log {
     }
 
     fn cache_tail(self: &Rc<Self>, mut batch: TailBatch, pieces: Vec<Bytes>) {
-        batch.bytes = self.directory.resources.charge_tail(self, batch.size).map(|charge| {
+        batch.bytes = self.directory.resources.charge_tail(self, batch.base_offset, batch.size).map(|charge| {
             // A small batch is a small part of the frame it came in, and would pin all of it.
             let is_small = batch.size <= TAIL_COPY_BYTES_MAX;
             let kept = if is_small { vec![Bytes::from(pieces.concat())] } else { pieces };

@@ -117,21 +117,28 @@ impl Log {
         Ok(file)
     }
 
-    /// Closes the file of a segment unless it was used since the last look; true when nothing is left to close.
+    /// Closes the file of a segment unless it was used since the last look or may not be opened again just now; true when
+    /// nothing is left to close.
     pub(crate) fn try_close_file(&self, base: Offset) -> bool {
         // A log that is being looked at is in use.
         let Ok(mut state) = self.state.try_borrow_mut() else { return false };
+        let is_written = state.is_writing && state.active().base == base;
         let Some(segment) = state.segment_mut(base) else { return true };
-        if std::mem::take(&mut segment.was_used) {
+        if std::mem::take(&mut segment.was_used) || segment.is_pinned || is_written {
             return false;
         }
         segment.file = None;
         true
     }
 
-    /// Gives up the oldest cached batch.
-    pub(crate) fn evict_tail(&self) {
-        self.state.borrow_mut().evict_tail();
+    /// Gives up the bytes of the cached batch at `offset`.
+    pub(crate) fn evict_tail(&self, offset: Offset) {
+        self.state.borrow_mut().evict_tail(offset);
+    }
+
+    /// Whether the batch at `offset` is cached.
+    pub(crate) fn holds_tail(&self, offset: Offset) -> bool {
+        self.state.borrow().holds_tail(offset)
     }
 
     /// Gives up the loaded indexes of a sealed segment.

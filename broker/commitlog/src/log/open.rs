@@ -187,7 +187,6 @@ impl Log {
             safe_waiters: Waiters::default(),
             high_watermark_waiters: Waiters::default(),
             tail: VecDeque::new(),
-            tail_evicted: 0,
             hints: VecDeque::new(),
             damage: Damage::default(),
             settling: Settling::default(),

@@ -24,6 +24,11 @@ impl Log {
         self.directory.committer.note(&self.directory, self, Note::Point);
     }
 
+    /// Whether it holds bytes past its settled point.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.state.borrow().settling.unsettled_bytes > 0
+    }
+
     /// Counts written bytes; the log of this shard that is longest unsettled is settled when there are too many.
     pub(crate) fn count_unsettled(self: &Rc<Self>, bytes: u64) {
         let is_first = {

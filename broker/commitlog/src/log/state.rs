@@ -97,7 +97,7 @@ impl Uncommitted {
     }
 }
 
-fn note_file(files: &mut SegmentFiles, segment: Offset, file: &Rc<dyn File>) {
+pub(super) fn note_file(files: &mut SegmentFiles, segment: Offset, file: &Rc<dyn File>) {
     match files.last() {
         Some((last, open)) if *last == segment && Rc::ptr_eq(open, file) => {}
         Some(_) | None => files.push((segment, Rc::clone(file))),
@@ -185,8 +185,6 @@ pub(crate) struct State {
     pub(crate) safe_waiters: Waiters,
     pub(crate) high_watermark_waiters: Waiters,
     pub(crate) tail: VecDeque<TailBatch>,
-    /// So many batches at the front of `tail` have no bytes any more.
-    pub(crate) tail_evicted: usize,
     pub(crate) hints: VecDeque<Hint>,
     pub(crate) damage: Damage,
     pub(crate) settling: Settling,
@@ -344,28 +342,30 @@ impl State {
         }
         self.hints.push_back(hint);
     }
-
-    /// Gives up the bytes of the oldest batch that still has them. Batches without bytes gather at the front, where they
-    /// stay as hints for readers; looking through them anew each time would cost more than the eviction.
-    pub(crate) fn evict_tail(&mut self) {
-        let known = self.tail_evicted.min(self.tail.len());
-        let bare = self.tail.range(known..).take_while(|batch| batch.bytes.is_none()).count();
-        if let Some(oldest) = self.tail.get_mut(known + bare) {
-            oldest.bytes = None;
+    /// Gives up the bytes of the batch at `offset`; where it is stays known, as a hint for readers.
+    pub(crate) fn evict_tail(&mut self, offset: Offset) {
+        if let Some(batch) = self.tail_at(offset).and_then(|at| self.tail.get_mut(at)) {
+            batch.bytes = None;
         }
-        self.tail_evicted = (known + bare + 1).min(self.tail.len());
+    }
+
+    /// Whether the bytes of the batch at `offset` are in memory.
+    pub(crate) fn holds_tail(&self, offset: Offset) -> bool {
+        self.tail_at(offset).and_then(|at| self.tail.get(at)).is_some_and(|batch| batch.bytes.is_some())
+    }
+
+    fn tail_at(&self, offset: Offset) -> Option<usize> {
+        self.tail.binary_search_by_key(&offset, |batch| batch.base_offset).ok()
     }
 
     /// Keeps the batches that `keeps` names.
     pub(crate) fn retain_tail(&mut self, keeps: impl Fn(&TailBatch) -> bool) {
         self.tail.retain(keeps);
-        self.tail_evicted = 0;
     }
 
     pub(crate) fn push_tail(&mut self, batch: TailBatch) {
         if self.tail.len() >= TAIL_BATCHES_MAX {
             self.tail.pop_front();
-            self.tail_evicted = self.tail_evicted.saturating_sub(1);
         }
         self.tail.push_back(batch);
     }
