@@ -111,6 +111,10 @@ marks! {
     JOURNAL_HAS_NO_ROOM = "journal-has-no-room", "An entry found no room in the journal, whose other file was still needed.";
     JOURNAL_CANNOT_GROW = "journal-cannot-grow", "The device had no room for an entry of the journal.";
     JOURNAL_ROOM_AWAITED = "journal-room-awaited", "A commit waited for a checkpoint to free a journal file.";
+    JOURNAL_SWITCH_FAILED = "journal-switch-failed", "The journal could not go on in its other file, for lack of room or of descriptors.";
+    COMMIT_GIVEN_BACK = "commit-given-back", "A commit that lacked room or descriptors before its sync was tried again.";
+    CLEANED_GIVEN_UP = "cleaned-given-up", "A cleaning took away what it had written and could not put in place.";
+    SWAP_AWAITED_ROOM = "swap-awaited-room", "A cleaned segment waited for room or descriptors half way into its place.";
     NOTES_REFUSED = "notes-refused", "What only the journal can say was refused for lack of room.";
     COMMIT_OF_BOTH_KINDS = "commit-of-both-kinds", "One commit took some logs through the journal and synced the files of others.";
     FILESYSTEM_SYNCED = "filesystem-synced", "More files than are synced one by one were synced by one call for the file system.";

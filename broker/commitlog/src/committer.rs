@@ -16,10 +16,10 @@ use barnabas_runtime::{Env, File, Local, join_all};
 use bytes::Bytes;
 
 use crate::StorageError;
-use crate::directory::{CommitLimits, LogDirectory, Worker};
+use crate::directory::{CommitLimits, LogDirectory, Worker, is_passing};
 use crate::journal::Journal;
 use crate::journal::format::{EntryBuilder, Part, Place};
-use crate::limits::{JOURNAL_PARTS_MAX, JOURNAL_WARM_PAUSE_MS, JOURNAL_WARM_ROOM_FILES};
+use crate::limits::{AGAIN_MS, JOURNAL_PARTS_MAX, JOURNAL_WARM_PAUSE_MS, JOURNAL_WARM_ROOM_FILES};
 use crate::log::Log;
 
 /// Bytes that stand for the parts of one log beside its batches, when room is asked for.
@@ -97,6 +97,8 @@ pub(crate) struct Committer {
     bound: RefCell<BTreeSet<u32>>,
     is_running: Cell<bool>,
     checkpoints: Cell<usize>,
+    /// Why logs were given back what they have to commit, until they are asked for it again.
+    given_back: Cell<Option<io::Error>>,
     is_closing: Cell<bool>,
     idle: Notify,
 }
@@ -112,6 +114,7 @@ impl Committer {
             bound: RefCell::default(),
             is_running: Cell::new(false),
             checkpoints: Cell::new(0),
+            given_back: Cell::new(None),
             is_closing: Cell::new(false),
             idle: Notify::new(),
         }
@@ -174,14 +177,17 @@ impl Committer {
             }
             let answers = match self.commit(directory, waiting).await {
                 Ok(answers) => answers,
-                // Only what the journal alone can say is refused for lack of room; nothing was promised about it.
-                Err((answers, error)) if error.kind() == io::ErrorKind::StorageFull => {
+                // Only what the journal alone can say is refused, for lack of room or of descriptors; nothing was promised
+                // about it.
+                Err((answers, error)) if is_passing(&error) => {
                     barnabas_base::reachable!(self.env, NOTES_REFUSED);
                     refuse(answers, &StorageError::new(&self.path.display().to_string(), &error));
-                    continue;
+                    Vec::new()
                 }
                 Err((answers, error)) => {
-                    let error = directory.fault(&self.path, &error);
+                    let error = StorageError::new(&self.path.display().to_string(), &error);
+                    // What was taken from the logs is known to nobody any more.
+                    directory.fail(error.clone());
                     refuse(answers, &error);
                     continue;
                 }
@@ -189,7 +195,19 @@ impl Committer {
             for answer in answers {
                 answer.send(Ok(()));
             }
+            if let Some(error) = self.given_back.take() {
+                self.before_again(directory, &error).await;
+            }
         }
+    }
+
+    /// Descriptors and room come back while the broker runs; a stop does not wait for them, and is no clean one.
+    async fn before_again(&self, directory: &Rc<LogDirectory>, error: &io::Error) {
+        if self.is_closing.get() {
+            directory.fail(StorageError::new(&self.path.display().to_string(), error));
+            return;
+        }
+        self.env.sleep_until(self.env.now().after_ms(AGAIN_MS)).await;
     }
 
     async fn commit(
@@ -222,10 +240,13 @@ impl Committer {
         // Nothing is forced into a journal that has no room; the logs' own files do as well.
         match self.make_room(directory, journal, wanted).await {
             Ok(true) => {}
-            Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
+            Err(error) if !is_passing(&error) => return Err(error),
             Ok(false) | Err(_) => direct.append(&mut journaled),
         }
-        self.sync_folders(&journaled, &direct).await?;
+        match self.sync_folders(&journaled, &direct).await {
+            Err(error) if is_passing(&error) => self.give_back(journaled.drain(..).chain(direct.drain(..)), error),
+            outcome => outcome?,
+        }
         let mut is_written = self.write_entry(journal, notes, &journaled).await;
         if is_full(&is_written) {
             barnabas_base::reachable!(self.env, JOURNAL_CANNOT_GROW);
@@ -240,7 +261,7 @@ impl Committer {
         let (is_written, refused) = match is_written {
             Ok(is_written) => (is_written, None),
             // The logs are committed all the same; only the notes are refused.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => (false, Some(error)),
+            Err(error) if is_passing(&error) => (false, Some(error)),
             Err(error) => return Err(error),
         };
         barnabas_base::sometimes!(self.env, COMMIT_OF_BOTH_KINDS, !direct.is_empty() && !journaled.is_empty());
@@ -262,7 +283,7 @@ impl Committer {
         }
         match self.write_points(directory, journal, &direct).await {
             // The next commit says it again.
-            Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
+            Err(error) if !is_passing(&error) => return Err(error),
             Ok(()) | Err(_) => {}
         }
         // It failed elsewhere meanwhile: whoever waited has been refused, and nothing is said to be durable any more.
@@ -274,6 +295,15 @@ impl Committer {
             commit.log.after_commit();
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// Nothing of a commit is durable, for a reason that passes: the logs have it to commit once more.
+    fn give_back(&self, commits: impl Iterator<Item = LogCommit>, error: io::Error) {
+        barnabas_base::reachable!(self.env, COMMIT_GIVEN_BACK);
+        for commit in commits {
+            Log::take_back(commit);
+        }
+        self.given_back.set(Some(error));
     }
 
     /// Writes one entry with all there is to say; false when that is nothing.
@@ -369,14 +399,20 @@ impl Committer {
             }
             self.push_note(&mut table, log, Note::Point);
         }
-        match journal.switch(table).await? {
+        let switched = journal.switch(table).await;
+        match journal.take_left() {
             Some(left) => {
                 barnabas_base::reachable!(self.env, JOURNAL_SWITCHED);
                 self.begin_checkpoint(directory, journal, left);
             }
             None => self.begin_warming(directory, journal),
         }
-        Ok(journal.has_room(bytes))
+        if switched.is_err() {
+            barnabas_base::reachable!(self.env, JOURNAL_SWITCH_FAILED);
+            // The table may not stand where its numbers are looked for.
+            self.bound.borrow_mut().clear();
+        }
+        switched.map(|()| journal.has_room(bytes))
     }
 
     /// Waits until a checkpoint has freed a file, for what only the journal can say.
@@ -479,16 +515,16 @@ impl Committer {
             [file] => file.sync().await,
             _ if files.len() > self.limits.sync_files_max => {
                 barnabas_base::reachable!(self.env, FILESYSTEM_SYNCED);
-                self.env.disk.sync_filesystem(&self.path).await
+                match self.env.disk.sync_filesystem(&self.path).await {
+                    // That takes a descriptor; the files have theirs.
+                    Err(error) if is_passing(&error) => self.env.disk.sync_files(files).await,
+                    outcome => outcome,
+                }
             }
             _ => self.env.disk.sync_files(files).await,
         };
         barnabas_base::sometimes!(self.env, SYNC_FAILED, synced.is_err());
-        // A sync that finds no room has lost what was written; only a write may be refused and tried again.
-        synced.map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => io::Error::other("no room for what had been written"),
-            _ => error,
-        })
+        synced.map_err(lost_if_full)
     }
 
     /// Names come before what is in the files: an acknowledged batch in a file without a name is lost, and so is one in
@@ -498,12 +534,14 @@ impl Committer {
         let topic_ids = self.write_topic_ids_again(commits().filter(|commit| commit.is_topic_id_unsure)).await?;
         let folders: BTreeSet<&PathBuf> = commits().flat_map(|commit| commit.folders.iter()).collect();
         if folders.len() + topic_ids.len() > self.limits.sync_files_max {
-            return self.env.disk.sync_filesystem(&self.path).await;
+            return self.env.disk.sync_filesystem(&self.path).await.map_err(lost_if_full);
         }
         self.sync(&topic_ids).await?;
         let syncs = folders.into_iter().map(|folder| {
             let sync: Local<'_, io::Result<()>> =
-                Box::pin(async move { unless_gone(self.env.disk.sync_dir(folder).await).map(drop) });
+                Box::pin(
+                    async move { unless_gone(self.env.disk.sync_dir(folder).await).map(drop).map_err(lost_if_full) },
+                );
             sync
         });
         join_all(syncs.collect()).await.into_iter().collect()
@@ -552,6 +590,14 @@ fn files_of<'a>(files: impl Iterator<Item = &'a SegmentFiles>) -> Vec<Rc<dyn Fil
 
 fn is_full<T>(outcome: &io::Result<T>) -> bool {
     matches!(outcome, Err(error) if error.kind() == io::ErrorKind::StorageFull)
+}
+
+/// A sync that finds no room has lost what was written; only a write may be refused and tried again.
+fn lost_if_full(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull => io::Error::other("no room for what had been written"),
+        _ => error,
+    }
 }
 
 fn went_offline() -> io::Error {

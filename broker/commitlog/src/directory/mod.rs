@@ -226,11 +226,9 @@ impl LogDirectory {
 
     /// An error of a call that changes files: the directory goes offline, unless it is only full.
     pub(crate) fn fault(&self, path: &Path, error: &io::Error) -> StorageError {
-        // Descriptors run out by load, not by a broken device, and so does room.
-        let is_device =
-            error.kind() != io::ErrorKind::StorageFull && !matches!(error.raw_os_error(), Some(ENFILE | EMFILE));
+        let passes = is_passing(error);
         let error = StorageError::new(&path.display().to_string(), error);
-        if is_device {
+        if !passes {
             self.fail(error.clone());
         }
         error
@@ -416,6 +414,11 @@ const CLOSES_AT_ONCE: usize = 64;
 const ENFILE: i32 = 23;
 /// Too many open files in the process.
 const EMFILE: i32 = 24;
+
+/// Whether an error says nothing of the device: descriptors run out by load, and so does room.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
 
 impl fmt::Debug for LogDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -58,6 +58,8 @@ pub(crate) struct Journal {
     synced: u64,
     has_begun: bool,
     has_data: bool,
+    /// The file that the last switch left, until somebody sees to it.
+    left: Option<usize>,
 }
 
 /// What background work knows of the two files.
@@ -132,6 +134,7 @@ impl Journal {
             synced: 0,
             has_begun: false,
             has_data: false,
+            left: None,
         }
     }
 
@@ -163,9 +166,9 @@ impl Journal {
         Some(ColdFile { needed: Rc::clone(&self.needed), index, file, position, end: self.file_bytes })
     }
 
-    /// Leaves the active file for the other one, which then holds `table` and nothing else. Gives the file that was
-    /// left when it holds data: it is needed until [`Needed::release`].
-    pub(crate) async fn switch(&mut self, table: EntryBuilder) -> io::Result<Option<usize>> {
+    /// Leaves the active file for the other one, which then holds `table` and nothing else. The file that was left is
+    /// [`Journal::take_left`] when it holds data, also when the table finds no room.
+    pub(crate) async fn switch(&mut self, table: EntryBuilder) -> io::Result<()> {
         assert!(self.can_switch(), "a journal file is written over only when nothing in it is needed");
         let left = self.active;
         let next = 1 - left;
@@ -192,16 +195,19 @@ impl Journal {
         file.sync().await?;
         let is_needed = self.has_begun && self.has_data;
         self.needed.files[left].set(is_needed);
+        self.left = is_needed.then_some(left);
         self.has_data = false;
         self.active = next;
         self.position = FIRST_BLOCK_BYTES;
         self.sequence = 0;
         self.synced = 0;
         self.has_begun = true;
-        if !table.is_empty() {
-            self.append(table).await?;
-        }
-        Ok(is_needed.then_some(left))
+        if table.is_empty() { Ok(()) } else { self.append(table).await }
+    }
+
+    /// The file that the last switch left, if it is needed until [`Needed::release`]. Given once.
+    pub(crate) const fn take_left(&mut self) -> Option<usize> {
+        self.left.take()
     }
 
     async fn create(&self, file: usize) -> io::Result<Rc<dyn File>> {

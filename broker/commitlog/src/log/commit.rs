@@ -7,6 +7,7 @@ use std::rc::Rc;
 use barnabas_base::{LeaderEpoch, Observation, Offset};
 use barnabas_runtime::File;
 
+use super::state::note_file;
 use super::{Log, State};
 use crate::committer::{LogCommit, SegmentFiles};
 use crate::{FlushPolicy, StorageError};
@@ -49,6 +50,26 @@ impl Log {
             folders: std::mem::take(&mut uncommitted.folders),
             is_topic_id_unsure: std::mem::take(&mut uncommitted.is_topic_id_unsure),
         })
+    }
+
+    /// Has the log commit once more what a commit that did not come to its sync had taken. By its own files: a cut since
+    /// then may have taken some of the pieces.
+    pub(crate) fn take_back(commit: LogCommit) {
+        let LogCommit { log, size_bytes, files, folders, is_topic_id_unsure, .. } = commit;
+        let mut state = log.state.borrow_mut();
+        if !state.is_closed {
+            let uncommitted = &mut state.uncommitted;
+            uncommitted.size_bytes += size_bytes;
+            uncommitted.pieces = Vec::new();
+            uncommitted.has_all_pieces = false;
+            for (base, file) in &files {
+                note_file(&mut uncommitted.files, *base, file);
+            }
+            uncommitted.folders.extend(folders);
+            uncommitted.is_topic_id_unsure |= is_topic_id_unsure;
+        }
+        drop(state);
+        log.dirty();
     }
 
     /// Everything below `end_offset` is durable; what is not in `files`, which were synced, is in the journal.
