@@ -9,17 +9,19 @@ use barnabas_base::{
     BrokerId, Budget, LeaderEpoch, Observation, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid,
 };
 use barnabas_commitlog::{
-    AppendError, AppendOptions, AppendOrigin, CleanupPolicy, DirectoryOptions, DirectoryOwner, LoadReport, Log,
-    LogConfig, LogDirectory, ReadBound, ReadError, ShardOptions,
+    AppendError, AppendOptions, AppendOrigin, CleanupPolicy, CommitLimits, DirectoryOptions, DirectoryOwner,
+    LoadReport, Log, LogConfig, LogDirectory, ReadBound, ReadError, ShardOptions,
 };
 use barnabas_runtime::{Env, Local};
-use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, World, simulate};
+use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, PowerFate, World, simulate};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor};
 use bytes::Bytes;
 
 /// `ENOSPC`.
 const NO_SPACE: i32 = 28;
+/// `EMFILE`.
+const NO_DESCRIPTORS: DiskVerdict = DiskVerdict::Fail(24);
 const COMPACT: CleanupPolicy = CleanupPolicy { delete: false, compact: true };
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -484,4 +486,179 @@ fn a_read_finds_its_offset_in_the_segment_that_took_its_own_in() {
         });
     }
     assert!(repeated > 0, "no read met the cleaning");
+}
+
+/// What lacked a descriptor on the way to its sync must not be passed over by the next commit.
+#[test]
+fn a_commit_that_lacks_descriptors_is_made_again() {
+    for kind in [DiskCallKind::SyncDir, DiskCallKind::Open] {
+        simulate(6, Config::default(), move |world| {
+            let node = world.node("broker");
+            let short = node.clone();
+            live(world, &node, move |env| {
+                let short = short.clone();
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, LogConfig::default()).await;
+                    let path = if kind == DiskCallKind::SyncDir { "/one" } else { "journal" };
+                    failing(&short, kind, path, NO_DESCRIPTORS);
+                    let is_written = Rc::new(Cell::new(false));
+                    let (first, flag) = (Rc::clone(&log), Rc::clone(&is_written));
+                    let mut appending = env.spawn("append", async move {
+                        append(&first, batch(100)).await.expect("there are descriptors again");
+                        flag.set(true);
+                    });
+                    env.sleep(Duration::from_secs(1)).await;
+                    let is_early = kind == DiskCallKind::SyncDir && is_written.get();
+                    assert!(!is_early, "nothing is durable while its folder is not");
+                    short.on_disk_call(|_| DiskVerdict::Pass);
+                    append(&log, batch(100)).await.expect("works");
+                    assert!(is_written.get(), "what came first is durable before what came after");
+                    appending.join().await;
+                    assert!(!directory.is_offline());
+                })
+            });
+            node.power_loss_with(PowerFate::Nothing);
+            live(world, &node, move |env| {
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, LogConfig::default()).await;
+                    log.wait_high_watermark(Offset(2)).await.expect("works");
+                    assert_eq!((readable(&log).await, log.damaged_ranges()), (2, Vec::new()));
+                })
+            });
+        });
+    }
+}
+
+fn has_suffix(path: &Path, suffix: &str) -> bool {
+    path.to_string_lossy().ends_with(suffix)
+}
+
+/// Three to a segment, of which the middle one stays.
+async fn fill_segments(log: &Rc<Log>) {
+    for index in 0..18 {
+        let key = if index % 3 == 1 { format!("{index}") } else { "key".to_owned() };
+        append(log, keyed(&key, 1_500)).await.expect("works");
+    }
+}
+
+fn compacted() -> LogConfig {
+    LogConfig { segment_bytes: 5_000, cleanup: COMPACT, ..LogConfig::default() }
+}
+
+/// A start takes what follows a `.cleaned` file for unfinished: one that is left over would cost a segment.
+#[test]
+fn a_cleaning_without_room_leaves_nothing_behind() {
+    for (kind, path) in [
+        (DiskCallKind::Open, ".index.cleaned"),
+        (DiskCallKind::Sync, ".log.cleaned"),
+        (DiskCallKind::Rename, ".cleaned"),
+    ] {
+        simulate(7, Config::default(), move |world| {
+            let node = world.node("broker");
+            let full = node.clone();
+            live(world, &node, move |env| {
+                let full = full.clone();
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, compacted()).await;
+                    fill_segments(&log).await;
+                    failing(
+                        &full,
+                        kind,
+                        path,
+                        if kind == DiskCallKind::Open { NO_DESCRIPTORS } else { DiskVerdict::NO_SPACE },
+                    );
+                    let outcome = log.clean(None).await;
+                    outcome.expect_err("there is no room");
+                    assert!(!directory.is_offline());
+                    let left = full.paths();
+                    let is_left = |path: &&PathBuf| has_suffix(path, ".cleaned") || has_suffix(path, ".swap");
+                    assert_eq!(left.iter().find(is_left), None);
+                    full.on_disk_call(|_| DiskVerdict::Pass);
+                    log.clean(None).await.expect("there is room");
+                    assert_eq!(readable(&log).await, 18, "offsets stay");
+                })
+            });
+        });
+    }
+}
+
+/// From the moment at which a cleaned segment begins to take its place there is no way back.
+#[test]
+fn half_a_swap_waits_for_room_and_descriptors() {
+    for (kind, suffix, verdict) in [
+        (DiskCallKind::SyncDir, "t-0", NO_DESCRIPTORS),
+        (DiskCallKind::Rename, "0.log", DiskVerdict::NO_SPACE),
+        (DiskCallKind::Rename, ".swap", DiskVerdict::NO_SPACE),
+    ] {
+        simulate(8, Config::default(), move |world| {
+            let node = world.node("broker");
+            let short = node.clone();
+            live(world, &node, move |env| {
+                let short = short.clone();
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, compacted()).await;
+                    fill_segments(&log).await;
+                    short.on_disk_call(move |call| {
+                        let is_it = call.kind == kind && has_suffix(call.path, suffix);
+                        if is_it { verdict } else { DiskVerdict::Pass }
+                    });
+                    let cleaned = Rc::clone(&log);
+                    let mut cleaning =
+                        env.spawn("cleaning", async move { cleaned.clean(None).await.map(drop).expect("cleans") });
+                    env.sleep(Duration::from_secs(2)).await;
+                    assert_eq!(readable(&log).await, 18, "what is cleaned is read on the way");
+                    short.on_disk_call(|_| DiskVerdict::Pass);
+                    cleaning.join().await;
+                    assert!(!directory.is_offline());
+                    let is_left = |path: &PathBuf| has_suffix(path, ".cleaned") || has_suffix(path, ".swap");
+                    assert!(!short.paths().iter().any(is_left));
+                })
+            });
+            node.power_loss_with(PowerFate::Nothing);
+            live(world, &node, move |env| {
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, compacted()).await;
+                    log.wait_high_watermark(Offset(18)).await.expect("works");
+                    assert_eq!((readable(&log).await, log.damaged_ranges()), (18, Vec::new()));
+                })
+            });
+        });
+    }
+}
+
+/// A journal file whose table found no room has left the other one all the same, which a checkpoint must free.
+#[test]
+fn a_journal_whose_table_finds_no_room_goes_on() {
+    simulate(9, Config::default(), |world| {
+        let node = world.node("broker");
+        let full = node.clone();
+        live(world, &node, move |env| {
+            let full = full.clone();
+            Box::pin(async move {
+                let small = ShardOptions {
+                    commit: CommitLimits { warms_journal: false, ..CommitLimits::of_journal_file(16_384) },
+                    ..ShardOptions::new(Budget::new(|_| 1 << 20))
+                };
+                let (_owner, directory) = start_with(&env, "/one", &small).await;
+                let log = open(&directory, 0, LogConfig::default()).await;
+                // Entries stand behind the first block, which names the file.
+                full.on_disk_call(|call| {
+                    let is_table =
+                        call.kind == DiskCallKind::Write && has_suffix(call.path, "journal-0.b") && call.offset > 0;
+                    if is_table { DiskVerdict::NO_SPACE } else { DiskVerdict::Pass }
+                });
+                for _ in 0..200 {
+                    append(&log, batch(200)).await.expect("the log has room");
+                }
+                full.on_disk_call(|_| DiskVerdict::Pass);
+                assert_eq!(log.delete_records_before(Offset(100)).await, Ok(Offset(100)));
+                assert!(!directory.is_offline());
+            })
+        });
+    });
 }

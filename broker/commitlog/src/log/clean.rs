@@ -10,6 +10,7 @@ use barnabas_wire::record::{Batch, BatchHeader};
 use bytes::Bytes;
 
 use super::Log;
+use crate::StorageError;
 use crate::clean::{
     AbortedRanges, CleanError, CleanRules, Cleanable, Cleaned, Filter, LogFacts, OffsetMap, SegmentFacts,
     group_segments,
@@ -19,7 +20,6 @@ use crate::limits::{CLEAN_WRITE_BYTES, CLEANER_MAP_BYTES_DEFAULT};
 use crate::name::{FileKind, SegmentFile, Suffix};
 use crate::scan::{Scanner, Step};
 use crate::segment::Segment;
-use crate::{StorageError, small_file};
 
 /// What a cleaning did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -244,24 +244,39 @@ impl Log {
         let file = self.env.disk.open(&path, OpenMode::CreateTruncated).await?;
         let segment = Segment::new(base, self.env.wall(), 0);
         let mut target = Target { segment, file, pending: Vec::new(), pending_bytes: 0, position: 0 };
-        let work = match self.copy_group(group, work, &mut target).await {
+        let work = match self.prepare(group, work, &mut target).await {
             Ok(work) => work,
             Err(error) => {
-                small_file::remove(&*self.env.disk, &path).await?;
+                barnabas_base::reachable!(self.env, CLEANED_GIVEN_UP);
+                self.remove_cleaned(base).await?;
                 return Err(error);
             }
         };
+        let sizes = |base: &Offset| self.state.borrow().segment(*base).map_or(0, |segment| segment.size);
+        outcome.bytes_read += group.iter().map(sizes).sum::<u64>();
+        outcome.bytes_written += target.segment.size;
+        self.swap_in(group, target).await?;
+        Ok(work)
+    }
+
+    /// Writes a cleaned segment and all that belongs to it, up to the point from which there is no way back.
+    async fn prepare(self: &Rc<Self>, group: &[Offset], work: Work, target: &mut Target) -> io::Result<Work> {
+        let work = self.copy_group(group, work, target).await?;
         target.segment.seal();
         {
             let state = self.state.borrow();
             for segment in group.iter().filter_map(|source| state.segment(*source)) {
-                outcome.bytes_read += segment.size;
                 target.segment.modified = segment.modified;
                 target.segment.aborted.extend(segment.aborted.iter().copied());
             }
         }
-        outcome.bytes_written += target.segment.size;
-        self.swap_in(group, target).await?;
+        self.write_cleaned(target).await?;
+        barnabas_base::sometimes!(self.env, SEGMENTS_MERGED, group.len() > 1);
+        self.wait_until_sealed(Offset(i64::MAX)).await;
+        // From here on positions in these segments change: the journal must not be replayed into them.
+        let noted = self.directory.committer.note_durably(&self.directory, self, Note::Point).await;
+        noted.map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
+        self.begin_swap(group[0]).await?;
         Ok(work)
     }
 
@@ -356,18 +371,13 @@ impl Log {
     }
 
     /// Puts a cleaned segment in the place of `group`.
-    async fn swap_in(self: &Rc<Self>, group: &[Offset], mut target: Target) -> io::Result<()> {
+    async fn swap_in(self: &Rc<Self>, group: &[Offset], target: Target) -> io::Result<()> {
         let base = group[0];
-        self.write_cleaned(&mut target).await?;
-        barnabas_base::sometimes!(self.env, SEGMENTS_MERGED, group.len() > 1);
-        self.wait_until_sealed(Offset(i64::MAX)).await;
-        // From here on positions in these segments change: the journal must not be replayed into them.
-        let noted = self.directory.committer.note_durably(&self.directory, self, Note::Point).await;
-        noted.map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
-        self.rename_all(base, Suffix::Cleaned, Suffix::Swap).await?;
+        self.persist(async || self.sync_folder().await).await?;
         let Target { mut segment, file, .. } = target;
         segment.file = Some(self.watch(base, file));
         segment.was_used = true;
+        segment.is_pinned = true;
         segment.aborted_written = segment.aborted.len();
         let index_bytes = segment.indexes.as_ref().map_or(0, |indexes| indexes.size_bytes());
         let delay_ms = {
@@ -375,7 +385,7 @@ impl Log {
             state.segments.retain(|segment| !group.contains(&segment.base));
             let at = state.segments.partition_point(|other| other.base < base);
             state.segments.insert(at, segment);
-            state.tail.retain(|batch| !group.contains(&batch.segment));
+            state.retain_tail(|batch| !group.contains(&batch.segment));
             state.layout_changed();
             state.config.file_delete_delay_ms
         };
@@ -383,11 +393,13 @@ impl Log {
         self.directory.resources.index_loaded(self, base, index_bytes);
         let mut deleted = Vec::new();
         for source in group {
-            let marked = self.mark_replaced(*source, *source != base).await?;
-            deleted.extend(marked);
+            deleted.extend(self.mark_replaced(*source, *source != base).await?);
         }
-        self.env.disk.sync_dir(&self.folder).await?;
-        self.rename_all(base, Suffix::Swap, Suffix::None).await?;
+        self.persist(async || self.sync_folder().await).await?;
+        self.end_swap(base).await?;
+        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
+            segment.is_pinned = false;
+        }
         self.remove_later(deleted, delay_ms);
         Ok(())
     }
@@ -442,12 +454,7 @@ impl Log {
                 continue;
             }
             let file = SegmentFile::new(base, kind);
-            let deleted = file.with(Suffix::Deleted);
-            match self.env.disk.rename(&self.path_of(file), &self.path_of(deleted)).await {
-                Ok(()) => renamed.push(deleted),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+            renamed.extend(self.persist(async || self.retire(file).await).await?);
         }
         Ok(renamed)
     }

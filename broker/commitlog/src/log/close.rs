@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Log;
 use crate::committer::Note;
-use crate::name::{FileKind, SegmentFile, deleted_folder_name};
+use crate::name::{FileKind, PARTITION_METADATA, SegmentFile, deleted_folder_name};
 use crate::{AppendError, FlushPolicy, StorageError, small_file};
 
 impl Log {
@@ -100,6 +100,16 @@ impl Log {
         }
     }
 
+    /// Removes the folder, and first of all what is in it: as long as anything is, the folder says whose it is, and passes
+    /// for no folder of another topic.
+    async fn remove_folder(&self) -> io::Result<()> {
+        let disk = &*self.env.disk;
+        for entry in disk.list(&self.folder).await?.iter().filter(|entry| entry.name != PARTITION_METADATA) {
+            small_file::remove(disk, &self.folder.join(&entry.name)).await?;
+        }
+        disk.remove_dir_all(&self.folder).await
+    }
+
     /// Takes the log out of use: the folder gets a name that says so, and is removed after `file.delete.delay.ms`. What
     /// reads from its files may go on; nothing finds the log any more when this resolves.
     ///
@@ -132,11 +142,9 @@ impl Log {
         let name = deleted_folder_name(&self.topic, self.partition.partition, self.env.random_uuid());
         let target = self.directory.path.join(name);
         let renamed = match self.directory.rename_folder(&self.folder, &target).await {
-            // No block for the longer name. What a crash leaves of the folder is removed by the next start, which does not
-            // know the topic either.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                self.env.disk.remove_dir_all(&self.folder).await
-            }
+            // No block for the longer name. What a crash leaves of the folder is removed by the next start, or set aside by
+            // it if the name was taken again.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.remove_folder().await,
             other => other,
         };
         renamed.map_err(|error| self.directory.fault(&self.folder, &error))?;

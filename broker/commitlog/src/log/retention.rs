@@ -8,7 +8,7 @@ use barnabas_base::{Observation, Offset, TimestampMs};
 
 use super::Log;
 use crate::committer::Note;
-use crate::name::{FileKind, SegmentFile, Suffix};
+use crate::name::{FileKind, SegmentFile};
 use crate::{DeleteRecordsError, StorageError, small_file};
 
 impl Log {
@@ -202,19 +202,7 @@ impl Log {
         let mut renamed = Vec::new();
         // The log file first: without it the others are strays that a start removes.
         for kind in FileKind::ALL.into_iter().rev() {
-            let file = SegmentFile::new(base, kind);
-            let deleted = file.with(Suffix::Deleted);
-            match self.env.disk.rename(&self.path_of(file), &self.path_of(deleted)).await {
-                Ok(()) => renamed.push(deleted),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                // A longer name may need another block of the folder; taking one out never does. Answers under way have
-                // the file open.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    barnabas_base::reachable!(self.env, DELETED_WITHOUT_ROOM);
-                    small_file::remove(&*self.env.disk, &self.path_of(file)).await?;
-                }
-                Err(error) => return Err(error),
-            }
+            renamed.extend(self.retire(SegmentFile::new(base, kind)).await?);
         }
         Ok(renamed)
     }
