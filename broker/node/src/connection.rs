@@ -8,7 +8,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -62,6 +61,25 @@ enum Answer {
     /// What it holds in memory is charged until it has left.
     Ready(Outgoing, Charge),
     Later(Local<'static, Outgoing>),
+}
+
+impl PendingAnswer {
+    /// Ready once the answer is known; what its request holds is given back then.
+    fn poll_known(&mut self, context: &mut Context<'_>, budget: &Budget) -> Poll<()> {
+        if let Answer::Later(answer) = &mut self.answer {
+            let Poll::Ready(outgoing) = answer.as_mut().poll(context) else { return Poll::Pending };
+            self.answer = Answer::ready(outgoing, budget);
+        }
+        self.admitted = None;
+        Poll::Ready(())
+    }
+
+    fn known(self) -> Result<Held, Self> {
+        match self.answer {
+            Answer::Ready(outgoing, charge) => Ok(Held { outgoing, _charge: charge }),
+            answer @ Answer::Later(_) => Err(Self { answer, ..self }),
+        }
+    }
 }
 
 impl Answer {
@@ -210,7 +228,7 @@ async fn send_answers(
             }
         }
         barnabas_base::sometimes!(shard.env, ANSWERS_PARTED, next.is_some());
-        match send_batch(shard, peer, write.as_mut(), batch).await {
+        match send_batch(shard, peer, write.as_mut(), batch, (&mut next, &mut waiting)).await {
             Sent::More => {}
             // Not an abort: it would take back answers that were sent and have not arrived.
             Sent::Last => break,
@@ -233,7 +251,13 @@ enum Sent {
 }
 
 /// Sends answers with as few calls as possible.
-async fn send_batch(shard: &Rc<Shard>, peer: &Rc<Peer>, write: &mut dyn WriteHalf, batch: Vec<Held>) -> Sent {
+async fn send_batch(
+    shard: &Rc<Shard>,
+    peer: &Rc<Peer>,
+    write: &mut dyn WriteHalf,
+    batch: Vec<Held>,
+    behind: (&mut Option<PendingAnswer>, &mut queue::Receiver<PendingAnswer>),
+) -> Sent {
     let count = u32::try_from(batch.len()).expect("a batch is small");
     let close = batch.iter().any(|held| held.outgoing.close);
     let mut segments = Vec::new();
@@ -245,7 +269,7 @@ async fn send_batch(shard: &Rc<Shard>, peer: &Rc<Peer>, write: &mut dyn WriteHal
         }
         segments.append(&mut outgoing.segments);
     }
-    let sent = if segments.is_empty() { Ok(()) } else { write.send(&segments).await };
+    let sent = if segments.is_empty() { Ok(()) } else { settle_while(shard, write.send(&segments), behind).await };
     drop(batch);
     peer.busy.set(peer.busy.get().saturating_sub(count));
     peer.answered.notify();
@@ -258,45 +282,44 @@ async fn send_batch(shard: &Rc<Shard>, peer: &Rc<Peer>, write: &mut dyn WriteHal
     if close { Sent::Last } else { Sent::More }
 }
 
-async fn complete(shard: &Shard, pending: PendingAnswer) -> Held {
-    let PendingAnswer { answer, admitted } = pending;
-    let (outgoing, charge) = match answer {
-        Answer::Ready(outgoing, charge) => (outgoing, charge),
-        Answer::Later(answer) => {
-            let outgoing = answer.await;
-            let charge = outgoing.charge(&shard.budget);
-            (outgoing, charge)
+/// Waits for an answer.
+async fn complete(shard: &Shard, mut pending: PendingAnswer) -> Held {
+    loop {
+        std::future::poll_fn(|context| pending.poll_known(context, &shard.budget)).await;
+        match pending.known() {
+            Ok(held) => return held,
+            Err(later) => pending = later,
         }
-    };
-    drop(admitted);
-    Held { outgoing, _charge: charge }
+    }
 }
 
 /// The answer if it is ready without waiting.
 async fn complete_now(shard: &Shard, mut pending: PendingAnswer) -> Result<Held, PendingAnswer> {
-    if let Answer::Later(answer) = &mut pending.answer {
-        match (PollOnce { future: answer }).await {
-            Some(outgoing) => pending.answer = Answer::ready(outgoing, &shard.budget),
-            None => return Err(pending),
-        }
-    }
-    Ok(complete(shard, pending).await)
+    std::future::poll_fn(|context| Poll::Ready(pending.poll_known(context, &shard.budget).is_ready())).await;
+    pending.known()
 }
 
-/// Polls a future a single time.
-struct PollOnce<'a> {
-    future: &'a mut Local<'static, Outgoing>,
-}
-
-impl Future for PollOnce<'_> {
-    type Output = Option<Outgoing>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.future.as_mut().poll(context) {
-            Poll::Ready(outgoing) => Poll::Ready(Some(outgoing)),
-            Poll::Pending => Poll::Ready(None),
+/// Waits for `sending`, and lets the answers behind it become known meanwhile: what their requests hold is for others.
+async fn settle_while<T>(
+    shard: &Shard,
+    sending: impl Future<Output = T>,
+    (next, waiting): (&mut Option<PendingAnswer>, &mut queue::Receiver<PendingAnswer>),
+) -> T {
+    let mut sending = std::pin::pin!(sending);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(sent) = sending.as_mut().poll(context) {
+            return Poll::Ready(sent);
         }
-    }
+        let settle = |context: &mut Context<'_>, pending: &mut PendingAnswer| {
+            let was_held = pending.admitted.is_some();
+            let is_known = pending.poll_known(context, &shard.budget).is_ready();
+            barnabas_base::sometimes!(shard.env, ANSWER_KNOWN_BEHIND_ANOTHER, was_held && is_known);
+        };
+        next.iter_mut().for_each(|pending| settle(context, pending));
+        waiting.look_at_all(context, settle);
+        Poll::Pending
+    })
+    .await
 }
 
 /// Ends when the connection has been idle for `connections.max.idle.ms`. Kafka closes such connections silently.

@@ -221,6 +221,15 @@ impl<T> Receiver<T> {
         .await
     }
 
+    /// Shows `look` everything that waits, and has the task woken when more comes.
+    pub fn look_at_all(&mut self, context: &mut Context<'_>, mut look: impl FnMut(&mut Context<'_>, &mut T)) {
+        let mut shared = self.shared.borrow_mut();
+        shared.receiver = Some(context.waker().clone());
+        for item in &mut shared.items {
+            look(context, item);
+        }
+    }
+
     /// The next item, if one waits.
     pub fn try_receive(&mut self) -> Option<T> {
         let mut shared = self.shared.borrow_mut();

@@ -305,6 +305,36 @@ fn do_all_answers_reach_a_slow_reader(seed: u64) -> bool {
     })
 }
 
+/// A request holds its memory until its answer is known, not until a client that does not read has taken the answers before.
+#[test]
+fn who_does_not_read_keeps_no_memory_from_others() {
+    with_broker(7, &[("barnabas.memory.bytes", "4194304")], async |visitor, mut client| {
+        topic(&mut client, "t", 1).await;
+        append(&mut client, "t", &vec![b'x'; 900_000]).await;
+        let mut slow = visitor.connect().await;
+        let large = || requests::batch(BatchOptions::default(), &[&vec![b'y'; 1_000_000]]);
+        for _ in 0..50 {
+            slow.send(FETCH, requests::fetch("t", 0, 0)).await.expect("it is connected");
+        }
+        let asking = async {
+            for _ in 0..2 {
+                let request = requests::produce("nowhere", 0, -1, large());
+                slow.send(PRODUCE, request).await.expect("it is connected");
+            }
+        };
+        let patience = visitor.env.now().after(Duration::from_secs(20));
+        visitor.env.timeout_at(patience, asking).await.expect("requests are read");
+        visitor.env.sleep(Duration::from_secs(1)).await;
+        // Whichever shard the slow one is on.
+        for _ in 0..4 {
+            let mut other = visitor.connect().await;
+            let record = vec![b'z'; 900_000];
+            let patience = visitor.env.now().after(Duration::from_secs(20));
+            visitor.env.timeout_at(patience, append(&mut other, "t", &record)).await.expect("others are served");
+        }
+    });
+}
+
 /// A client that goes away in the middle of everything leaves nothing behind that others notice.
 #[test]
 fn clients_that_vanish_are_forgotten() {
