@@ -1,5 +1,7 @@
 //! JoinGroup: who may enter, as whom, and whether that starts a rebalance.
 
+use std::collections::BTreeSet;
+
 use barnabas_base::{Uuid, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::JoinGroupRequest;
@@ -255,9 +257,7 @@ impl ClassicGroup {
     }
 
     pub(super) fn set_protocols(&mut self, id: &MemberId, protocols: Vec<JoinGroupRequestProtocol>) {
-        for protocol in &protocols {
-            *self.supported.entry(protocol.name.clone()).or_insert(0) += 1;
-        }
+        self.count_protocols(&protocols);
         let member = self.members.get_mut(id).expect("only members have protocols");
         self.charge.shrink(weight::member(id, member));
         let previous = std::mem::replace(&mut member.protocols, protocols);
@@ -265,12 +265,18 @@ impl ClassicGroup {
         self.forget_protocols(&previous);
     }
 
+    pub(super) fn count_protocols(&mut self, protocols: &[JoinGroupRequestProtocol]) {
+        for name in distinct_names(protocols) {
+            *self.supported.entry(name.to_owned()).or_insert(0) += 1;
+        }
+    }
+
     pub(super) fn forget_protocols(&mut self, protocols: &[JoinGroupRequestProtocol]) {
-        for protocol in protocols {
-            let count = self.supported.get_mut(&protocol.name).expect("protocols of members are counted");
+        for name in distinct_names(protocols) {
+            let count = self.supported.get_mut(name).expect("protocols of members are counted");
             *count -= 1;
             if *count == 0 {
-                self.supported.remove(&protocol.name);
+                self.supported.remove(name);
             }
         }
     }
@@ -291,6 +297,11 @@ impl ClassicGroup {
             GroupState::PreparingRebalance => self.maybe_complete_join(cx),
         }
     }
+}
+
+/// The names among `protocols`. A request may give one twice, as Kafka lets it, and its member is still one that knows it.
+fn distinct_names(protocols: &[JoinGroupRequestProtocol]) -> BTreeSet<&str> {
+    protocols.iter().map(|protocol| protocol.name.as_str()).collect()
 }
 
 /// `prefix-uuid`, with the UUID in Java's form, as every tool shows it.

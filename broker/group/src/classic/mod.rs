@@ -271,9 +271,7 @@ impl ClassicGroup {
             let twin = self.static_members.insert(instance.clone(), id.clone());
             assert!(twin.is_none(), "a group instance id has one member");
         }
-        for protocol in &member.protocols {
-            *self.supported.entry(protocol.name.clone()).or_insert(0) += 1;
-        }
+        self.count_protocols(&member.protocols);
         self.leader.get_or_insert_with(|| id.clone());
         self.charge.grow(weight::member(&id, &member));
         let replaced = self.members.insert(id, member);

@@ -59,6 +59,7 @@ scripts! {
     expiry
     deletion
     protocol_vote
+    protocol_named_twice
     append_failures
     describe_and_list
     resign
