@@ -2,6 +2,7 @@
 
 use barnabas_base::{Budget, TimestampMs};
 use barnabas_wire::ErrorCode;
+use barnabas_wire::limits::STRING_BYTES_MAX;
 use barnabas_wire::message::describe_groups::{DescribedGroup, DescribedGroupMember};
 use barnabas_wire::message::list_groups::ListedGroup;
 use barnabas_wire::message::{ListGroupsRequest, ListGroupsResponse};
@@ -92,7 +93,8 @@ fn unknown_group(group_id: String, version: i16) -> DescribedGroup {
     if version < NOT_FOUND_FROM_VERSION {
         return DescribedGroup { group_id, group_state, ..Default::default() };
     }
-    let error_message = Some(format!("Group {group_id} not found."));
+    // The longest group ids leave no room for words around them.
+    let error_message = Some(format!("Group {group_id} not found.")).filter(|text| text.len() <= STRING_BYTES_MAX);
     DescribedGroup {
         group_id,
         group_state,

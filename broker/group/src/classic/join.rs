@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use barnabas_base::{Uuid, mark};
 use barnabas_wire::ErrorCode;
+use barnabas_wire::limits::STRING_BYTES_MAX;
 use barnabas_wire::message::JoinGroupRequest;
 use barnabas_wire::message::JoinGroupResponse;
 use barnabas_wire::message::join_group::{JoinGroupRequestProtocol, JoinGroupResponseMember};
@@ -124,7 +125,11 @@ impl ClassicGroup {
 
     fn join_unknown(&mut self, cx: &mut Context<'_>, call: JoinCall) {
         let instance = call.request.group_instance_id.as_deref();
-        let new_id = new_member_id(instance.unwrap_or(&call.client.id), call.fresh_uuid);
+        let Some(new_id) = new_member_id(instance.unwrap_or(&call.client.id), call.fresh_uuid) else {
+            // Java's consumer and librdkafka end with this code at once: no second try would be shorter.
+            call.refuse(cx, "", ErrorCode::InvalidRequest);
+            return;
+        };
         if self.members.contains_key(new_id.as_str()) || self.pending_members.contains_key(new_id.as_str()) {
             // Two equal random ids, or a client that guesses: the next try draws another one.
             call.refuse(cx, "", ErrorCode::CoordinatorLoadInProgress);
@@ -304,11 +309,12 @@ fn distinct_names(protocols: &[JoinGroupRequestProtocol]) -> BTreeSet<&str> {
     protocols.iter().map(|protocol| protocol.name.as_str()).collect()
 }
 
-/// `prefix-uuid`, with the UUID in Java's form, as every tool shows it.
-fn new_member_id(prefix: &str, uuid: Uuid) -> MemberId {
+/// `prefix-uuid`, with the UUID in Java's form, as every tool shows it; none when no string of the protocol can hold it.
+/// A prefix as long as a string may be arrives in a request, but records and answers could not carry what is made of it.
+fn new_member_id(prefix: &str, uuid: Uuid) -> Option<MemberId> {
     let hex: String = uuid.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let text = format!("{prefix}-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-    MemberId::from(text)
+    (text.len() <= STRING_BYTES_MAX).then(|| MemberId::from(text))
 }
 
 #[cfg(test)]
@@ -318,6 +324,14 @@ mod tests {
     #[test]
     fn member_ids_look_like_javas() {
         let uuid = Uuid([0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40, 0]);
-        assert_eq!(new_member_id("app", uuid).as_str(), "app-123e4567-e89b-12d3-a456-426614174000");
+        let id = new_member_id("app", uuid);
+        assert_eq!(id.as_ref().map(MemberId::as_str), Some("app-123e4567-e89b-12d3-a456-426614174000"));
+    }
+
+    #[test]
+    fn a_member_id_is_no_longer_than_a_string_may_be() {
+        let fits = "x".repeat(STRING_BYTES_MAX - "-123e4567-e89b-12d3-a456-426614174000".len());
+        assert!(new_member_id(&fits, Uuid([1; 16])).is_some_and(|id| id.as_str().len() == STRING_BYTES_MAX));
+        assert_eq!(new_member_id(&format!("{fits}x"), Uuid([1; 16])), None);
     }
 }
