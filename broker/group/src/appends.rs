@@ -5,12 +5,14 @@
 use std::collections::VecDeque;
 
 use barnabas_base::Offset;
+use barnabas_wire::ErrorCode;
 use barnabas_wire::internal::offsets_schema::GroupMetadataValue;
 use barnabas_wire::message::offset_fetch::OffsetFetchRequestGroup;
 
 use crate::classic::{Assignment, StaticReplacement};
+use crate::delete::GroupDeletion;
 use crate::id::{AppendId, GroupId, Token};
-use crate::input::{Output, Response};
+use crate::input::{Input, Output, Response};
 use crate::record::Record;
 
 /// What a settled batch means to the group that emitted it.
@@ -24,6 +26,8 @@ pub(crate) enum Effect {
     Assignment(Assignment),
     /// A static member came back under a new member id and no rebalance is needed.
     StaticReplaced(StaticReplacement),
+    /// A part of what is done with this later batch: whoever waits there learns when this one fails.
+    PartOf(AppendId),
 }
 
 /// Somebody who waits until a batch is settled.
@@ -33,6 +37,22 @@ pub(crate) enum Waiter {
     Reply { token: Token, response: Response },
     /// Reads offsets as of then (`require_stable`).
     Fetch { token: Token, request: OffsetFetchRequestGroup },
+    /// Goes on with its next batch.
+    Deletion(GroupDeletion),
+}
+
+impl Waiter {
+    /// What it is answered when nothing becomes of the batch.
+    pub(crate) fn refuse(self, code: ErrorCode) -> (Token, Response) {
+        match self {
+            Self::Reply { token, response } => (token, response.failed(code)),
+            Self::Fetch { token, request } => {
+                let input = Input::OffsetFetch { token, require_stable: true, request };
+                (token, input.refusal(code))
+            }
+            Self::Deletion(deletion) => deletion.failed(code),
+        }
+    }
 }
 
 /// One batch in flight.
@@ -72,6 +92,22 @@ impl Appends {
     /// The id the next batch will have.
     pub(crate) const fn next_id(&self) -> AppendId {
         AppendId(self.next_id)
+    }
+
+    /// The id that a batch will have before which `ahead` others are emitted.
+    pub(crate) fn id_after(&self, ahead: usize) -> AppendId {
+        AppendId(self.next_id + u64::try_from(ahead).expect("a count fits 64 bits"))
+    }
+
+    /// Turns the answers that wait for `id` into refusals, if it is still in flight.
+    pub(crate) fn fail_replies(&mut self, id: AppendId, code: ErrorCode) {
+        let Some(in_flight) = self.queue.iter_mut().find(|in_flight| in_flight.id == id) else { return };
+        for waiter in std::mem::take(&mut in_flight.waiters) {
+            in_flight.waiters.push(match waiter {
+                Waiter::Reply { token, response } => Waiter::Reply { token, response: response.failed(code) },
+                other => other,
+            });
+        }
     }
 
     /// Makes somebody wait for a batch in flight.

@@ -7,7 +7,7 @@ use barnabas_wire::message::offset_commit::{
 };
 use barnabas_wire::message::{OffsetCommitRequest, OffsetCommitResponse};
 
-use crate::appends::Waiter;
+use crate::appends::{Effect, Waiter};
 use crate::classic::{ClassicGroup, GroupState};
 use crate::coordinator::{Coordinator, NO_ROOM, Now};
 use crate::fold::CommittedOffset;
@@ -49,7 +49,7 @@ impl Coordinator {
         let budget = self.groups.budget().clone();
         let entry = self.groups.entry(&group);
         entry.live.get_or_insert_with(|| ClassicGroup::new(group, now.wall, &budget));
-        let append_id = self.emit(records, out);
+        let append_id = self.emit(records, Effect::Nothing, out);
         self.appends.wait_for(append_id, Waiter::Reply { token, response });
     }
 

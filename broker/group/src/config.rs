@@ -18,6 +18,13 @@ pub const APPENDS_IN_FLIGHT_MAX: usize = 10_000;
 /// Most records in one emitted batch of tombstones; more of them become several batches.
 pub const RECORDS_PER_APPEND_MAX: usize = 1_000;
 
+/// Bytes of one emitted batch of tombstones, well below Kafka's default of `max.message.bytes`. A topic configured for
+/// less refuses such a batch, and the coordinator learns of it.
+pub const TOMBSTONE_BATCH_BYTES_MAX: usize = 128 * 1024;
+
+/// Most batches that one step of the sweep emits. What is left over waits for the next sweep.
+pub(crate) const SWEEP_STEP_BATCHES_MAX: usize = 100;
+
 /// Most groups examined for expired offsets before other work gets its turn.
 pub const GROUPS_PER_SWEEP_STEP_MAX: usize = 1_000;
 

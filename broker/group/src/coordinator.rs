@@ -8,11 +8,11 @@ use barnabas_wire::message::{
 };
 use bytes::Bytes;
 
-use crate::appends::{Appends, Effect, Waiter};
+use crate::appends::{Appends, Effect};
 use crate::classic::{ClassicGroup, Context, JoinCall, leave_response, leaving_members, refuse_members};
-use crate::config::{APPENDS_IN_FLIGHT_MAX, Config, GROUPS_PER_COORDINATOR_MAX};
+use crate::config::{APPENDS_IN_FLIGHT_MAX, Config, GROUPS_PER_COORDINATOR_MAX, TOMBSTONE_BATCH_BYTES_MAX};
 use crate::fold::{CommittedGroup, Groups, Image};
-use crate::id::{GroupId, Token};
+use crate::id::{AppendId, GroupId, Token};
 use crate::input::{Input, Output, Response};
 use crate::record::{Record, RecordReader, ReplayError};
 use crate::timers::{Timer, Timers};
@@ -37,6 +37,8 @@ pub struct Coordinator {
     pub(crate) timers: Timers,
     pub(crate) appends: Appends,
     pub(crate) sweep_cursor: Option<GroupId>,
+    /// What one batch of tombstones may take, as far as the log has not refused that.
+    pub(crate) tombstone_batch_bytes_max: usize,
     reader: RecordReader,
     phase: Phase,
 }
@@ -69,6 +71,7 @@ impl Coordinator {
             timers: Timers::default(),
             appends: Appends::default(),
             sweep_cursor: None,
+            tombstone_batch_bytes_max: TOMBSTONE_BATCH_BYTES_MAX,
             reader: RecordReader::default(),
             phase: Phase::Loading,
         }
@@ -156,13 +159,7 @@ impl Coordinator {
         let now = Now { monotonic: now, wall };
         while let Some(in_flight) = self.appends.pop_oldest() {
             for waiter in in_flight.waiters {
-                let (token, response) = match waiter {
-                    Waiter::Reply { token, response } => (token, response.failed(code)),
-                    Waiter::Fetch { token, request } => {
-                        let input = Input::OffsetFetch { token, require_stable: true, request };
-                        (token, input.refusal(code))
-                    }
-                };
+                let (token, response) = waiter.refuse(code);
                 out.push(Output::Reply { token, response });
             }
         }
@@ -208,10 +205,15 @@ impl Coordinator {
         (&mut self.groups, context)
     }
 
-    /// Emits a batch of records whose effect is theirs alone.
-    pub(crate) fn emit(&mut self, records: Vec<Record>, out: &mut Vec<Output>) -> crate::id::AppendId {
+    /// Emits a batch whose offsets the pending view shows from here on.
+    pub(crate) fn emit(&mut self, records: Vec<Record>, effect: Effect, out: &mut Vec<Output>) -> AppendId {
         self.groups.emit(self.appends.next_id(), &records);
-        self.appends.emit(records, Effect::Nothing, out)
+        self.appends.emit(records, effect, out)
+    }
+
+    /// How many more batches may be emitted before others settle.
+    pub(crate) fn appends_left(&self) -> usize {
+        APPENDS_IN_FLIGHT_MAX.saturating_sub(self.appends.len())
     }
 
     fn dispatch(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {

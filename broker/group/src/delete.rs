@@ -1,6 +1,10 @@
 //! OffsetDelete, DeleteGroups, and offsets of topics that are gone: everything that writes tombstones on request.
+//!
+//! Each batch of them is all or nothing, and a second one may be written when the first was refused. So the tombstone of
+//! a group is written with the last of its offsets and after all others are committed: offsets that outlive their group
+//! would come back with the next group of its name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use barnabas_base::{Monotonic, TimestampMs, Uuid, mark};
 use barnabas_wire::ErrorCode;
@@ -10,27 +14,63 @@ use barnabas_wire::message::offset_delete::{
 };
 use barnabas_wire::message::{OffsetDeleteRequest, OffsetDeleteResponse};
 
-use crate::appends::Waiter;
+use crate::appends::{Effect, Waiter};
 use crate::classic::ClassicGroup;
-use crate::config::RECORDS_PER_APPEND_MAX;
 use crate::coordinator::{Coordinator, Now};
 use crate::id::{AppendId, GroupId, Token, TopicName};
 use crate::input::{Output, Response};
 use crate::record::Record;
+use crate::tombstones::{Tombstones, bytes_of};
+
+/// By how much batches shrink when one was refused for its size: a few refusals lead from Kafka's default of
+/// `max.message.bytes` to anything that holds a record.
+const BATCH_SHRINKS_BY: usize = 8;
+
+/// A DeleteGroups under way. It writes one batch at a time and looks at the groups anew before the next.
+#[derive(Debug)]
+pub(crate) struct GroupDeletion {
+    token: Token,
+    /// Groups that are still there, the first of them perhaps without some of its offsets.
+    todo: VecDeque<String>,
+    /// What became of the others, if the batch in flight is committed.
+    results: Vec<DeletableGroupResult>,
+    /// A batch of it is committed: the answer rests on nothing else.
+    has_written: bool,
+}
+
+impl GroupDeletion {
+    /// The answer when a batch could not be written. What was committed before stays deleted; whoever asks again is told
+    /// so.
+    pub(crate) fn failed(mut self, code: ErrorCode) -> (Token, Response) {
+        for group_id in std::mem::take(&mut self.todo) {
+            self.results.push(DeletableGroupResult { group_id, error_code: code.code() });
+        }
+        (self.token, Response::DeleteGroups(self.results).failed(code))
+    }
+}
 
 impl Coordinator {
     pub(crate) fn delete_offsets(&mut self, token: Token, request: &OffsetDeleteRequest, out: &mut Vec<Output>) {
-        if let Err(code) = self.validate_offset_delete(&request.group_id) {
+        let refuse = |code: ErrorCode| {
             let response = OffsetDeleteResponse { error_code: code.code(), ..Default::default() };
-            out.push(Output::Reply { token, response: Response::OffsetDelete(response) });
+            Output::Reply { token, response: Response::OffsetDelete(response) }
+        };
+        if let Err(code) = self.validate_offset_delete(&request.group_id) {
+            out.push(refuse(code));
             return;
         }
         let group = GroupId::from(request.group_id.as_str());
-        let mut tombstones = Vec::new();
+        let mut tombstones = self.tombstones(self.appends_left());
         let topics = request.topics.iter().map(|topic| self.delete_topic_offsets(&group, topic, &mut tombstones));
         let response = OffsetDeleteResponse { topics: topics.collect(), ..Default::default() };
-        let append_id = self.emit_in_batches(tombstones, out);
-        self.reply_when_settled(append_id, &[group], token, Response::OffsetDelete(response), out);
+        if tombstones.has_overflowed() {
+            out.push(Output::Observe(mark::GROUP_APPENDS_FULL.seen()));
+            out.push(refuse(ErrorCode::CoordinatorLoadInProgress));
+            return;
+        }
+        let append_id = self.emit_tombstones(tombstones, out);
+        let group_id = std::iter::once(request.group_id.as_str());
+        self.reply_when_settled(append_id, group_id, token, Response::OffsetDelete(response), out);
     }
 
     /// A group at work may lose offsets only where it is known what it works on (KIP-496).
@@ -50,7 +90,7 @@ impl Coordinator {
         &self,
         group: &GroupId,
         topic: &OffsetDeleteRequestTopic,
-        tombstones: &mut Vec<Record>,
+        tombstones: &mut Tombstones,
     ) -> OffsetDeleteResponseTopic {
         let entry = self.groups.get(group.as_str()).expect("the group was validated");
         let subscribed = entry.live.as_ref().is_some_and(|live| live.is_subscribed_to(&topic.name));
@@ -68,40 +108,60 @@ impl Coordinator {
 
     pub(crate) fn delete_groups(&mut self, now: Now, token: Token, groups: Vec<String>, out: &mut Vec<Output>) {
         let mut asked = BTreeSet::new();
-        let mut results = Vec::with_capacity(groups.len());
-        let mut tombstones = Vec::new();
-        let mut ids = Vec::with_capacity(groups.len());
-        for group_id in groups {
-            if !asked.insert(group_id.clone()) {
-                continue;
-            }
-            let id = GroupId::from(group_id.as_str());
-            let code = self.delete_group(now, &id, &mut tombstones, out).err().unwrap_or(ErrorCode::None);
-            results.push(DeletableGroupResult { group_id, error_code: code.code() });
-            ids.push(id);
-        }
-        let append_id = self.emit_in_batches(tombstones, out);
-        self.reply_when_settled(append_id, &ids, token, Response::DeleteGroups(results), out);
+        let todo = groups.into_iter().filter(|group_id| asked.insert(group_id.clone())).collect();
+        self.advance_deletion(now, GroupDeletion { token, todo, results: Vec::new(), has_written: false }, out);
     }
 
-    /// Takes a group out of the pending view and collects the records that will take it out of the committed one.
+    /// Emits the next batch of a deletion, or answers when there is nothing left to write.
+    pub(crate) fn advance_deletion(&mut self, now: Now, mut deletion: GroupDeletion, out: &mut Vec<Output>) {
+        let mut tombstones = self.tombstones(1);
+        while let Some(group_id) = deletion.todo.pop_front() {
+            let code = match self.delete_group(now, &group_id, &mut tombstones, out) {
+                Ok(true) => ErrorCode::None,
+                Ok(false) => {
+                    deletion.todo.push_front(group_id);
+                    break;
+                }
+                Err(code) => code,
+            };
+            deletion.results.push(DeletableGroupResult { group_id, error_code: code.code() });
+        }
+        if let Some(append_id) = self.emit_tombstones(tombstones, out) {
+            deletion.has_written = true;
+            self.appends.wait_for(append_id, Waiter::Deletion(deletion));
+            return;
+        }
+        let GroupDeletion { token, results, has_written, .. } = deletion;
+        let response = Response::DeleteGroups(results.clone());
+        let groups = results.iter().map(|result| result.group_id.as_str()).filter(|_| !has_written);
+        self.reply_when_settled(None, groups, token, response, out);
+    }
+
+    /// Collects the records that take a group out of the committed view. When all of them have room, the last of which is
+    /// its own, it leaves the pending view; says whether it did.
     fn delete_group(
         &mut self,
         now: Now,
-        id: &GroupId,
-        tombstones: &mut Vec<Record>,
+        group_id: &str,
+        tombstones: &mut Tombstones,
         out: &mut Vec<Output>,
-    ) -> Result<(), ErrorCode> {
-        let entry = self.groups.get(id.as_str()).ok_or(ErrorCode::GroupIdNotFound)?;
+    ) -> Result<bool, ErrorCode> {
+        let entry = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
         let live = entry.live.as_ref().ok_or(ErrorCode::GroupIdNotFound)?;
         if !live.is_empty() {
             return Err(ErrorCode::NonEmptyGroup);
         }
-        let offsets = entry.offsets.all_latest();
-        tombstones.extend(offsets.map(|(topic, partition, _)| offset_tombstone(id, topic, partition)));
-        tombstones.push(Record::Group { group: id.clone(), value: None });
-        self.remove_live(now, id, out);
-        Ok(())
+        let id = GroupId::from(group_id);
+        // An offset whose deletion is in flight is deleted again: that one may fail when the group is gone.
+        let has_room = entry
+            .offsets
+            .all_known()
+            .all(|(topic, partition)| tombstones.push(offset_tombstone(&id, topic, partition)))
+            && tombstones.push(Record::Group { group: id.clone(), value: None });
+        if has_room {
+            self.remove_live(now, &id, out);
+        }
+        Ok(has_room)
     }
 
     /// Ends a group in the pending view.
@@ -114,7 +174,7 @@ impl Coordinator {
     }
 
     /// A topic is deleted: what groups committed for it is worth nothing. Offsets of an older topic of the same name
-    /// have another id and went with that one.
+    /// have another id and went with that one. What finds no room stays until it expires.
     pub fn on_topic_deleted(
         &mut self,
         _now: Monotonic,
@@ -127,7 +187,7 @@ impl Coordinator {
             return;
         }
         let topic = TopicName::from(name);
-        let mut tombstones = Vec::new();
+        let mut tombstones = self.tombstones(self.appends_left());
         for (group, entry) in self.groups.iter() {
             for (partition, value) in entry.offsets.latest_of(name) {
                 if value.topic_id.is_zero() || value.topic_id == topic_id {
@@ -138,31 +198,49 @@ impl Coordinator {
         if !tombstones.is_empty() {
             out.push(Output::Observe(mark::GROUP_OFFSETS_OF_DELETED_TOPIC.seen()));
         }
-        self.emit_in_batches(tombstones, out);
+        self.emit_tombstones(tombstones, out);
     }
 
-    /// Emits tombstones in batches of bounded size and says which is the last.
-    pub(crate) fn emit_in_batches(&mut self, mut records: Vec<Record>, out: &mut Vec<Output>) -> Option<AppendId> {
-        let mut last = None;
-        while !records.is_empty() {
-            let rest = records.split_off(records.len().min(RECORDS_PER_APPEND_MAX));
-            last = Some(self.emit(records, out));
-            records = rest;
+    /// An empty collection for up to `batches_max` batches.
+    pub(crate) const fn tombstones(&self, batches_max: usize) -> Tombstones {
+        Tombstones::new(self.tombstone_batch_bytes_max, batches_max)
+    }
+
+    /// Emits the batches and says which is the last: whoever waits for it learns of a failure of any.
+    pub(crate) fn emit_tombstones(&mut self, tombstones: Tombstones, out: &mut Vec<Output>) -> Option<AppendId> {
+        let batches = tombstones.into_batches();
+        let mut ahead = batches.len();
+        let mut emitted = None;
+        for records in batches {
+            ahead -= 1;
+            let last = self.appends.id_after(ahead);
+            let effect = if ahead == 0 { Effect::Nothing } else { Effect::PartOf(last) };
+            emitted = Some(self.emit(records, effect, out));
         }
-        last
+        emitted
+    }
+
+    /// Learns from a refused batch that the topic takes smaller ones only (`max.message.bytes`): the next deletion, or the
+    /// next sweep, would be refused for ever.
+    pub(crate) fn learn_batch_bytes(&mut self, code: ErrorCode, refused: &[Record]) {
+        let is_too_large = matches!(code, ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge);
+        if is_too_large && refused.iter().all(Record::is_tombstone) {
+            let bytes = bytes_of(refused) / BATCH_SHRINKS_BY;
+            self.tombstone_batch_bytes_max = self.tombstone_batch_bytes_max.min(bytes);
+        }
     }
 
     /// Answers when the batch is committed. With nothing to write the answer still rests on what is pending: "it is
     /// gone" is true only once the deletion in flight is committed.
-    fn reply_when_settled(
+    fn reply_when_settled<'a>(
         &mut self,
         append_id: Option<AppendId>,
-        groups: &[GroupId],
+        groups: impl Iterator<Item = &'a str>,
         token: Token,
         response: Response,
         out: &mut Vec<Output>,
     ) {
-        let pending = || groups.iter().filter_map(|group| self.appends.last_id_of(group.as_str())).max();
+        let pending = || groups.filter_map(|group| self.appends.last_id_of(group)).max();
         match append_id.or_else(pending) {
             Some(append_id) => self.appends.wait_for(append_id, Waiter::Reply { token, response }),
             None => out.push(Output::Reply { token, response }),

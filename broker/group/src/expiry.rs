@@ -4,7 +4,7 @@
 use barnabas_base::{TimestampMs, mark};
 
 use crate::classic::{ClassicGroup, GroupState};
-use crate::config::{Config, GROUPS_PER_SWEEP_STEP_MAX};
+use crate::config::{Config, GROUPS_PER_SWEEP_STEP_MAX, SWEEP_STEP_BATCHES_MAX};
 use crate::coordinator::{Coordinator, Now};
 use crate::delete::offset_tombstone;
 use crate::fold::{CommittedOffset, Entry};
@@ -32,7 +32,7 @@ impl Coordinator {
 
     /// One step of the sweep, over a bounded number of groups.
     pub(crate) fn sweep(&mut self, now: Now, out: &mut Vec<Output>) {
-        let mut tombstones = Vec::new();
+        let mut tombstones = self.tombstones(self.appends_left().min(SWEEP_STEP_BATCHES_MAX));
         let mut emptied = Vec::new();
         let mut last = None;
         let mut examined = 0;
@@ -40,11 +40,19 @@ impl Coordinator {
             examined += 1;
             last = Some(id.clone());
             let Some(group) = &entry.live else { continue };
-            let all_expired = collect_expired(&self.config, now.wall, id, entry, group, &mut tombstones);
-            if all_expired && group.is_idle() {
-                tombstones.push(Record::Group { group: id.clone(), value: None });
-                emptied.push(id.clone());
+            let mut expired = Vec::new();
+            let all_expired = collect_expired(&self.config, now.wall, id, entry, group, &mut expired);
+            // A group goes with the last of its offsets. One that does not is found without any by a later sweep.
+            if all_expired && group.is_idle() && entry.offsets.is_settled() {
+                let mut whole = expired.clone();
+                whole.push(Record::Group { group: id.clone(), value: None });
+                if tombstones.push_together(whole) {
+                    emptied.push(id.clone());
+                    continue;
+                }
             }
+            // What finds no room waits for the next sweep too: a step that begins with it again could be refused again.
+            let _ = expired.into_iter().all(|record| tombstones.push(record));
         }
         if !emptied.is_empty() {
             out.push(Output::Observe(mark::GROUP_EXPIRED.seen()));
@@ -55,7 +63,7 @@ impl Coordinator {
         for id in &emptied {
             self.remove_live(now, id, out);
         }
-        self.emit_in_batches(tombstones, out);
+        self.emit_tombstones(tombstones, out);
         if examined < GROUPS_PER_SWEEP_STEP_MAX {
             self.sweep_cursor = None;
             self.schedule_sweep(now);

@@ -95,6 +95,16 @@ impl GroupOffsets {
         self.cells().filter_map(|(topic, partition, cell)| Some((topic, partition, cell.latest()?)))
     }
 
+    /// Every partition of which a record is committed or in flight.
+    pub(crate) fn all_known(&self) -> impl Iterator<Item = (&TopicName, i32)> {
+        self.cells().map(|(topic, partition, _)| (topic, partition))
+    }
+
+    /// Whether no record is in flight.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.cells().all(|(_, _, cell)| cell.pending.is_empty())
+    }
+
     /// The pending view of one topic.
     pub(crate) fn latest_of(&self, topic: &str) -> impl Iterator<Item = (i32, &CommittedOffset)> {
         let partitions = self.topics.get(topic).into_iter().flatten();

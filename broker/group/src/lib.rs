@@ -30,12 +30,13 @@ pub mod resolve;
 mod settle;
 mod subscription;
 mod timers;
+mod tombstones;
 mod weight;
 
 pub use classic::GroupState;
 pub use config::{
     APPENDS_IN_FLIGHT_MAX, Config, GROUPS_PER_COORDINATOR_MAX, GROUPS_PER_SWEEP_STEP_MAX, NEW_MEMBER_JOIN_TIMEOUT_MS,
-    PENDING_MEMBERS_PER_GROUP_MAX, RECORDS_PER_APPEND_MAX,
+    PENDING_MEMBERS_PER_GROUP_MAX, RECORDS_PER_APPEND_MAX, TOMBSTONE_BATCH_BYTES_MAX,
 };
 pub use coordinator::Coordinator;
 pub use fold::{CommittedOffset, Image};

@@ -27,6 +27,9 @@ const KINDS_OF_OTHER_PROTOCOLS: [i16; 3] = [3, 11, 17];
 
 const KEY_VERSION: i16 = 0;
 
+/// What a tombstone takes beside its names: the rest of the key, and the frame of a record with varints of three bytes.
+const TOMBSTONE_FIXED_BYTES: usize = 32;
+
 /// One record. `None` values are tombstones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -95,6 +98,21 @@ impl Record {
             }
             Self::OtherProtocol { .. } | Self::Ignored => panic!("only records of the classic protocol are written"),
         }
+    }
+
+    /// Whether it deletes.
+    pub(crate) const fn is_tombstone(&self) -> bool {
+        matches!(self, Self::Offset { value: None, .. } | Self::Group { value: None, .. })
+    }
+
+    /// What a tombstone takes in a batch, a little more rather than less.
+    pub(crate) fn tombstone_bytes(&self) -> usize {
+        let names_bytes = match self {
+            Self::Offset { group, topic, .. } => group.as_str().len() + topic.as_str().len(),
+            Self::Group { group, .. } | Self::OtherProtocol { group, .. } => group.as_str().len(),
+            Self::Ignored => 0,
+        };
+        TOMBSTONE_FIXED_BYTES + names_bytes
     }
 
     /// Reads Kafka's bytes.

@@ -56,6 +56,7 @@ impl Coordinator {
         }
         let now = Now { monotonic: now, wall };
         let in_flight = self.appends.take_failed(append_id).expect("only batches in flight fail");
+        self.learn_batch_bytes(code, &in_flight.records);
         let code = answer_to_append_error(code);
         self.groups.forget(append_id, &in_flight.records);
         self.fail_effect(now, in_flight.effect, code, out);
@@ -63,8 +64,8 @@ impl Coordinator {
         self.drop_orphans(now, &in_flight.records, code, out);
         for waiter in in_flight.waiters {
             let (token, response) = match waiter {
-                Waiter::Reply { token, response } => (token, response.failed(code)),
                 Waiter::Fetch { token, request } => (token, Response::OffsetFetch(self.fetched(request))),
+                waiter => waiter.refuse(code),
             };
             out.push(Output::Reply { token, response });
         }
@@ -94,6 +95,10 @@ impl Coordinator {
             let (token, response) = match waiter {
                 Waiter::Reply { token, response } => (token, response),
                 Waiter::Fetch { token, request } => (token, Response::OffsetFetch(self.fetched(request))),
+                Waiter::Deletion(deletion) => {
+                    self.advance_deletion(now, deletion, out);
+                    continue;
+                }
             };
             out.push(Output::Reply { token, response });
         }
@@ -102,7 +107,7 @@ impl Coordinator {
     fn commit_effect(&mut self, now: Now, effect: Effect, out: &mut Vec<Output>) {
         let (groups, mut cx) = self.split(now, out);
         match effect {
-            Effect::Nothing | Effect::GroupCreated(_) => {}
+            Effect::Nothing | Effect::GroupCreated(_) | Effect::PartOf(_) => {}
             Effect::Assignment(assignment) => {
                 if let Some(group) = groups.live_mut(assignment.group.as_str()) {
                     group.on_assignment_committed(&mut cx, assignment);
@@ -120,6 +125,7 @@ impl Coordinator {
         let (groups, mut cx) = self.split(now, out);
         match effect {
             Effect::Nothing => {}
+            Effect::PartOf(last) => cx.appends.fail_replies(last, code),
             Effect::GroupCreated(group) => {
                 cx.mark(mark::GROUP_CREATION_FAILED);
                 // Members joined a group that nobody else will ever hear of, unless a later record says so.

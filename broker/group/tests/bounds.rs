@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use barnabas_base::{Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
-use barnabas_group::{AppendId, ClientInfo, Config, Coordinator, Input, Output, Response, Token};
+use barnabas_group::{
+    AppendId, ClientInfo, Config, Coordinator, Input, Output, RECORDS_PER_APPEND_MAX, Record, Response,
+    TOMBSTONE_BATCH_BYTES_MAX, Token,
+};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::limits::STRING_BYTES_MAX;
-use barnabas_wire::message::JoinGroupRequest;
 use barnabas_wire::message::join_group::JoinGroupRequestProtocol;
+use barnabas_wire::message::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use barnabas_wire::message::offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use barnabas_wire::message::{JoinGroupRequest, OffsetCommitRequest, OffsetDeleteRequest};
 use bytes::Bytes;
 
 /// Key and value of a record.
@@ -79,17 +84,102 @@ impl Desk {
         let fresh_uuid = Uuid(uuid);
         self.ask(|token| Input::JoinGroup { token, version, client, fresh_uuid, request })
     }
+
+    /// Commits an offset for each partition of `t` below `partitions`, as a simple consumer; the log has them.
+    fn commit(&mut self, group: &str, partitions: i32) {
+        let partitions = (0..partitions).map(|partition_index| OffsetCommitRequestPartition {
+            partition_index,
+            committed_offset: 1,
+            ..Default::default()
+        });
+        let topic =
+            OffsetCommitRequestTopic { name: "t".to_owned(), partitions: partitions.collect(), ..Default::default() };
+        let request = OffsetCommitRequest {
+            group_id: group.to_owned(),
+            generation_id_or_member_epoch: -1,
+            retention_time_ms: -1,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        self.ask(|token| Input::OffsetCommit { token, version: 8, request });
+        self.settle_all();
+    }
+
+    fn delete_groups(&mut self, groups: &[&str]) -> u64 {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        self.ask(|token| Input::DeleteGroups { token, groups })
+    }
+
+    fn delete_offsets(&mut self, group: &str, partitions: i32) -> u64 {
+        let partitions = (0..partitions).map(|partition_index| OffsetDeleteRequestPartition { partition_index });
+        let topics = vec![OffsetDeleteRequestTopic { name: "t".to_owned(), partitions: partitions.collect() }];
+        let request = OffsetDeleteRequest { group_id: group.to_owned(), topics };
+        self.ask(|token| Input::OffsetDelete { token, request })
+    }
+
+    /// The log takes the oldest batch.
+    fn settle(&mut self) {
+        let (append_id, records) = self.emitted.pop_front().expect("a batch is in flight");
+        self.log.extend(records);
+        let end_offset = Offset(i64::try_from(self.log.len()).expect("a short run"));
+        self.call(|coordinator, now, wall, out| {
+            coordinator.on_appended(now, wall, append_id, end_offset, out);
+            coordinator.on_high_watermark(now, wall, end_offset, out);
+        });
+    }
+
+    fn settle_all(&mut self) {
+        while !self.emitted.is_empty() {
+            self.settle();
+        }
+    }
+
+    /// The log refuses the oldest batch.
+    fn refuse(&mut self, code: ErrorCode) {
+        let (append_id, _) = self.emitted.pop_front().expect("a batch is in flight");
+        self.call(|coordinator, now, wall, out| coordinator.on_append_failed(now, wall, append_id, code, out));
+    }
+
+    fn advance(&mut self, ms: i64) {
+        let target = self.now.after_ms(ms);
+        while let Some(due) = self.coordinator.next_wakeup().filter(|due| *due <= target) {
+            self.now = self.now.max(due);
+            self.call(Coordinator::on_wakeup);
+        }
+        self.now = target;
+    }
+
+    /// Error of the only group of a DeleteGroups.
+    fn deleted(&self, token: u64) -> Option<i16> {
+        match self.replies.get(&token)? {
+            Response::DeleteGroups(results) => Some(results[0].error_code),
+            other => panic!("{token} was a DeleteGroups: {other:?}"),
+        }
+    }
+
+    /// Offsets that are committed, and whether the group exists.
+    fn known(&self, group: &str) -> (usize, bool) {
+        let image = self.coordinator.image();
+        let offsets = image.offsets.keys().filter(|(id, _, _)| id.as_str() == group).count();
+        (offsets, image.groups.contains_key(group))
+    }
+}
+
+/// What a batch takes in the log, but for its own header.
+fn bytes_of(records: &[Pair]) -> usize {
+    records.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum()
+}
+
+fn deletes_group((key, value): &Pair) -> bool {
+    matches!(Record::decode(key.clone(), value.clone()), Ok(Record::Group { value: None, .. }))
 }
 
 #[test]
 fn a_member_that_no_string_can_name_is_refused() {
     let longest = "x".repeat(STRING_BYTES_MAX);
     let mut desk = Desk::new(Config::default());
-    let asked = [
-        desk.join("g", 3, &longest, None),
-        desk.join("g", 9, &longest, None),
-        desk.join("g", 9, "c", Some(&longest)),
-    ];
+    let asked =
+        [desk.join("g", 3, &longest, None), desk.join("g", 9, &longest, None), desk.join("g", 9, "c", Some(&longest))];
     for token in asked {
         let Some(Response::JoinGroup(answer)) = desk.replies.get(&token) else { panic!("{token} is answered") };
         assert_eq!((answer.error_code, answer.member_id.as_str()), (ErrorCode::InvalidRequest.code(), ""));
@@ -106,4 +196,108 @@ fn the_longest_group_id_can_be_said_not_to_exist() {
     let Some(Response::DescribeGroups(groups)) = desk.replies.get(&token) else { panic!("{token} is answered") };
     assert_eq!(groups[0].error_code, ErrorCode::GroupIdNotFound.code());
     assert!(groups[0].error_message.as_ref().is_none_or(|text| text.len() <= STRING_BYTES_MAX));
+}
+
+#[test]
+fn a_group_goes_when_all_its_offsets_have_gone() {
+    let mut desk = Desk::new(Config::default());
+    desk.commit("g", 2_500);
+    let token = desk.delete_groups(&["g"]);
+    for left in [1_500, 500] {
+        assert_eq!(desk.emitted.len(), 1, "one batch after the other");
+        assert!(!desk.emitted[0].1.iter().any(deletes_group), "the group goes last");
+        desk.settle();
+        assert_eq!((desk.known("g"), desk.deleted(token)), ((left, true), None));
+    }
+    assert!(desk.emitted[0].1.last().is_some_and(deletes_group));
+    desk.settle();
+    assert_eq!((desk.known("g"), desk.deleted(token)), ((0, false), Some(0)));
+}
+
+#[test]
+fn a_group_stays_when_some_of_its_offsets_do() {
+    let mut desk = Desk::new(Config::default());
+    desk.commit("g", 2_500);
+    let token = desk.delete_groups(&["g"]);
+    desk.refuse(ErrorCode::NotEnoughReplicas);
+    desk.settle_all();
+    assert_eq!(desk.deleted(token), Some(ErrorCode::CoordinatorNotAvailable.code()));
+    assert_eq!(desk.known("g"), (2_500, true));
+    let token = desk.delete_groups(&["g"]);
+    desk.settle_all();
+    assert_eq!((desk.known("g"), desk.deleted(token)), ((0, false), Some(0)));
+}
+
+/// The deletion of an offset is in flight and fails when the group has been deleted.
+#[test]
+fn a_group_takes_along_offsets_whose_own_deletion_fails() {
+    let mut desk = Desk::new(Config::default());
+    desk.commit("g", 2);
+    desk.delete_offsets("g", 1);
+    let token = desk.delete_groups(&["g"]);
+    desk.refuse(ErrorCode::NotEnoughReplicas);
+    desk.settle_all();
+    assert_eq!((desk.known("g"), desk.deleted(token)), ((0, false), Some(0)));
+}
+
+#[test]
+fn a_deletion_of_offsets_is_told_of_every_batch() {
+    for failing in 0..3 {
+        let mut desk = Desk::new(Config::default());
+        desk.commit("g", 2_500);
+        let token = desk.delete_offsets("g", 2_500);
+        (0..failing).for_each(|_| desk.settle());
+        desk.refuse(ErrorCode::MessageTooLarge);
+        desk.settle_all();
+        let Some(Response::OffsetDelete(answer)) = desk.replies.get(&token) else { panic!("{token} is answered") };
+        assert_eq!(answer.error_code, ErrorCode::UnknownServerError.code());
+    }
+}
+
+#[test]
+fn batches_of_long_names_are_bounded_by_their_bytes() {
+    let mut desk = Desk::new(Config::default());
+    let longest = "x".repeat(STRING_BYTES_MAX);
+    desk.commit(&longest, 20);
+    let token = desk.delete_groups(&[&longest]);
+    while let Some((_, records)) = desk.emitted.front() {
+        assert!(bytes_of(records) <= TOMBSTONE_BATCH_BYTES_MAX, "{} bytes", bytes_of(records));
+        desk.settle();
+    }
+    assert_eq!((desk.known(&longest), desk.deleted(token)), ((0, false), Some(0)));
+}
+
+#[test]
+fn an_expired_group_goes_when_all_its_offsets_have_gone() {
+    let config = Config { offsets_retention_ms: 1_000, ..Config::default() };
+    let sweep_ms = config.offsets_retention_check_interval_ms;
+    let mut desk = Desk::new(config);
+    desk.commit("g", 2_500);
+    desk.advance(sweep_ms);
+    assert!(!desk.emitted.iter().any(|(_, records)| records.iter().any(deletes_group)));
+    desk.settle();
+    desk.refuse(ErrorCode::NotEnoughReplicas);
+    desk.settle_all();
+    assert_eq!(desk.known("g"), (1_000, true), "what could not be written is still there");
+    for known in [(0, true), (0, false)] {
+        desk.advance(sweep_ms);
+        desk.settle_all();
+        assert_eq!(desk.known("g"), known);
+    }
+}
+
+/// `max.message.bytes` of the topic is below what a batch of tombstones takes.
+#[test]
+fn a_sweep_that_is_refused_for_its_size_comes_smaller() {
+    let config = Config { offsets_retention_ms: 1_000, ..Config::default() };
+    let sweep_ms = config.offsets_retention_check_interval_ms;
+    let mut desk = Desk::new(config);
+    desk.commit("g", i32::try_from(RECORDS_PER_APPEND_MAX).expect("a small number"));
+    for _ in 0..4 {
+        desk.advance(sweep_ms);
+        while let Some((_, records)) = desk.emitted.front() {
+            if bytes_of(records) > 1_000 { desk.refuse(ErrorCode::MessageTooLarge) } else { desk.settle() }
+        }
+    }
+    assert_eq!(desk.known("g"), (0, false));
 }

@@ -1,5 +1,6 @@
 //! What holds however clients, time and the log behave: every request is answered once, the committed view is the
-//! replay of the log (I24), commits are accepted from the current generation only (I26), reads see what is committed.
+//! replay of the log (I24), no offset outlives its group, commits are accepted from the current generation only (I26),
+//! reads see what is committed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -350,14 +351,21 @@ impl World {
             coordinator.on_appended(now, wall, append_id, end, out);
             coordinator.on_high_watermark(now, wall, end, out);
         });
-        assert_eq!(self.coordinator.image(), replayed(&self.config, &self.log).image());
+        self.check_image();
+    }
+
+    fn check_image(&self) {
+        let image = self.coordinator.image();
+        assert_eq!(image, replayed(&self.config, &self.log).image());
+        let orphan = image.offsets.keys().find(|(group, _, _)| !image.groups.contains_key(group));
+        assert_eq!(orphan, None, "offsets go before their group");
     }
 
     fn fail(&mut self, index: usize) {
         let Some((append_id, failed)) = self.emitted.remove(index) else { return };
         let code = ErrorCode::NotEnoughReplicas;
         self.call(|coordinator, now, wall, out| coordinator.on_append_failed(now, wall, append_id, code, out));
-        assert_eq!(self.coordinator.image(), replayed(&self.config, &self.log).image());
+        self.check_image();
         // A group whose deletion failed is what the log and what was under way before make of it, unless it has begun anew.
         for group in failed.iter().filter_map(deleted_group) {
             let names = |batch: &(AppendId, Vec<Pair>)| batch.1.iter().any(|pair| is_about(pair, group));
