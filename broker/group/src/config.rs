@@ -12,8 +12,12 @@ pub const PENDING_MEMBERS_PER_GROUP_MAX: usize = 10_000;
 pub const GROUPS_PER_COORDINATOR_MAX: usize = 1_000_000;
 
 /// Most batches emitted and not yet settled. Beyond it requests that write are refused with
-/// `COORDINATOR_LOAD_IN_PROGRESS`, which every client retries in place.
-pub const APPENDS_IN_FLIGHT_MAX: usize = 10_000;
+/// `COORDINATOR_LOAD_IN_PROGRESS`, which every client retries in place, and deadlines wait.
+pub const APPENDS_IN_FLIGHT_MAX: usize = 3_000;
+
+/// From this many on also those requests are refused that write now and then, and go on with what was begun. The log
+/// queues no fewer.
+pub const APPENDS_IN_FLIGHT_LIMIT: usize = 4_000;
 
 /// Most records in one emitted batch of tombstones; more of them become several batches.
 pub const RECORDS_PER_APPEND_MAX: usize = 1_000;

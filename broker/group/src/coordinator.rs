@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use crate::appends::{Appends, Effect};
 use crate::classic::{ClassicGroup, Context, JoinCall, leave_response, leaving_members, refuse_members};
-use crate::config::{APPENDS_IN_FLIGHT_MAX, Config, GROUPS_PER_COORDINATOR_MAX, TOMBSTONE_BATCH_BYTES_MAX};
+use crate::config::{
+    APPENDS_IN_FLIGHT_LIMIT, APPENDS_IN_FLIGHT_MAX, Config, GROUPS_PER_COORDINATOR_MAX, TOMBSTONE_BATCH_BYTES_MAX,
+};
 use crate::fold::{CommittedGroup, Groups, Image};
 use crate::id::{AppendId, GroupId, Token};
 use crate::input::{Input, Output, Response};
@@ -140,15 +142,19 @@ impl Coordinator {
         }
     }
 
-    /// When [`on_wakeup`](Self::on_wakeup) is due.
+    /// When [`on_wakeup`](Self::on_wakeup) is due. Ask again after each step; while the batches in flight leave no room for
+    /// others it never is, until one of them settles.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Monotonic> {
-        self.timers.next()
+        self.timers.next().filter(|_| self.appends_left() > 0)
     }
 
-    /// Handles all deadlines that are not after `now`.
+    /// Handles deadlines that are not after `now`, as many as may still write. When a network fails, all sessions end at
+    /// once, and each empties a group: the log would refuse most of so many batches. The other deadlines stay due.
     pub fn on_wakeup(&mut self, now: Monotonic, wall: TimestampMs, out: &mut Vec<Output>) {
-        while let Some(timer) = self.timers.pop_due(now) {
+        while self.appends_left() > 0
+            && let Some(timer) = self.timers.pop_due(now)
+        {
             self.on_timer(Now { monotonic: now, wall }, timer, out);
         }
     }
@@ -217,8 +223,8 @@ impl Coordinator {
     }
 
     fn dispatch(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
-        if self.appends.len() >= APPENDS_IN_FLIGHT_MAX && writes(&input) {
-            let response = input.refusal(ErrorCode::CoordinatorLoadInProgress);
+        if let Some(code) = self.refuse_append(&input) {
+            let response = input.refusal(code);
             out.push(Output::Observe(mark::GROUP_APPENDS_FULL.seen()));
             out.push(Output::Reply { token: input.token(), response });
             return;
@@ -236,6 +242,18 @@ impl Coordinator {
             Input::DescribeGroups { token, version, groups } => self.describe(token, version, groups, out),
             Input::ListGroups { token, request } => self.list(token, &request, out),
             Input::DeleteGroups { token, groups } => self.delete_groups(now, token, groups, out),
+        }
+    }
+
+    /// Whether there is no room for what the request may write.
+    fn refuse_append(&self, input: &Input) -> Option<ErrorCode> {
+        match writes(input) {
+            Writes::Always if self.appends_left() == 0 => Some(ErrorCode::CoordinatorLoadInProgress),
+            // Members that wait for each other know no better answer; they look for the coordinator and join again.
+            Writes::Sometimes if self.appends.len() >= APPENDS_IN_FLIGHT_LIMIT => {
+                Some(ErrorCode::CoordinatorNotAvailable)
+            }
+            Writes::Always | Writes::Sometimes | Writes::Never => None,
         }
     }
 
@@ -369,16 +387,22 @@ pub(crate) fn revive(id: &GroupId, committed: &CommittedGroup, wall: TimestampMs
     }
 }
 
-/// Whether a request always emits records when it succeeds. The others are bounded by members and timers.
-const fn writes(input: &Input) -> bool {
+/// Whether a request emits records when it succeeds.
+enum Writes {
+    Always,
+    /// Only as the last step of something: all have joined, the assignment is there, nobody is left.
+    Sometimes,
+    Never,
+}
+
+const fn writes(input: &Input) -> Writes {
     match input {
-        Input::OffsetCommit { .. } | Input::OffsetDelete { .. } | Input::DeleteGroups { .. } => true,
-        Input::JoinGroup { request, .. } => request.member_id.is_empty(),
-        Input::SyncGroup { .. }
-        | Input::Heartbeat { .. }
-        | Input::LeaveGroup { .. }
+        Input::OffsetCommit { .. } | Input::OffsetDelete { .. } | Input::DeleteGroups { .. } => Writes::Always,
+        Input::JoinGroup { request, .. } if request.member_id.is_empty() => Writes::Always,
+        Input::JoinGroup { .. } | Input::SyncGroup { .. } | Input::LeaveGroup { .. } => Writes::Sometimes,
+        Input::Heartbeat { .. }
         | Input::OffsetFetch { .. }
         | Input::DescribeGroups { .. }
-        | Input::ListGroups { .. } => false,
+        | Input::ListGroups { .. } => Writes::Never,
     }
 }

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use barnabas_base::{Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
 use barnabas_group::{
-    AppendId, ClientInfo, Config, Coordinator, Input, Output, RECORDS_PER_APPEND_MAX, Record, Response,
-    TOMBSTONE_BATCH_BYTES_MAX, Token,
+    APPENDS_IN_FLIGHT_LIMIT, APPENDS_IN_FLIGHT_MAX, AppendId, ClientInfo, Config, Coordinator, Input, Output,
+    RECORDS_PER_APPEND_MAX, Record, Response, TOMBSTONE_BATCH_BYTES_MAX, Token,
 };
 use barnabas_wire::ErrorCode;
 use barnabas_wire::limits::STRING_BYTES_MAX;
 use barnabas_wire::message::join_group::JoinGroupRequestProtocol;
+use barnabas_wire::message::leave_group::MemberIdentity;
 use barnabas_wire::message::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use barnabas_wire::message::offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
-use barnabas_wire::message::{JoinGroupRequest, OffsetCommitRequest, OffsetDeleteRequest};
+use barnabas_wire::message::{JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetDeleteRequest};
 use bytes::Bytes;
 
 /// Key and value of a record.
@@ -300,4 +301,62 @@ fn a_sweep_that_is_refused_for_its_size_comes_smaller() {
         }
     }
     assert_eq!(desk.known("g"), (0, false));
+}
+
+/// Clients go all at once, and the session of each ends in a record.
+#[test]
+fn deadlines_wait_for_room_in_the_log() {
+    let groups = APPENDS_IN_FLIGHT_MAX + 500;
+    let mut desk = Desk::new(Config::default());
+    for group in 0..groups {
+        desk.join(&format!("g{group}"), 3, "c", None);
+        desk.settle_all();
+    }
+    desk.advance(3_000);
+    assert_eq!(desk.replies.len(), groups, "everybody has joined");
+    desk.advance(10_000);
+    assert_eq!(desk.emitted.len(), APPENDS_IN_FLIGHT_MAX);
+    assert_eq!(desk.coordinator.next_wakeup(), None, "a shell that is told of a deadline in vain asks for ever");
+    (0..200).for_each(|_| desk.settle());
+    assert!(desk.coordinator.next_wakeup().is_some_and(|due| due <= desk.now));
+    desk.advance(0);
+    assert_eq!(desk.emitted.len(), APPENDS_IN_FLIGHT_MAX);
+    desk.settle_all();
+    desk.advance(0);
+    desk.settle_all();
+    let image = desk.coordinator.image();
+    let emptied = image.groups.values().flatten().filter(|group| group.generation == 2 && group.members.is_empty());
+    assert_eq!(emptied.count(), groups);
+}
+
+/// A request that goes on with what was begun finds room when one that begins does not, but not without end.
+#[test]
+fn no_request_writes_beyond_the_limit() {
+    let mut desk = Desk::new(Config::default());
+    for group in 0..=APPENDS_IN_FLIGHT_LIMIT {
+        desk.join(&format!("g{group}"), 3, "c", None);
+        desk.settle_all();
+    }
+    desk.advance(3_000);
+    let members: Vec<String> = desk
+        .replies
+        .values()
+        .map(|reply| match reply {
+            Response::JoinGroup(answer) => answer.member_id.clone(),
+            other => panic!("all were joins: {other:?}"),
+        })
+        .collect();
+    let asked: Vec<u64> = members
+        .into_iter()
+        .enumerate()
+        .map(|(group, member_id)| {
+            let members = vec![MemberIdentity { member_id, ..Default::default() }];
+            let request = LeaveGroupRequest { group_id: format!("g{group}"), members, ..Default::default() };
+            desk.ask(|token| Input::LeaveGroup { token, version: 5, request })
+        })
+        .collect();
+    assert_eq!(desk.emitted.len(), APPENDS_IN_FLIGHT_LIMIT);
+    let refused = asked.last().and_then(|token| desk.replies.get(token));
+    let Some(Response::LeaveGroup(answer)) = refused else { panic!("the last of them is answered at once") };
+    assert_eq!(answer.error_code, ErrorCode::CoordinatorNotAvailable.code());
 }

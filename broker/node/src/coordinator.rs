@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use barnabas_base::{TimestampMs, TopicId};
 use barnabas_commitlog::{AppendOptions, AppendOrigin, AppendTicket, ReadBound};
-use barnabas_group::{AppendId, Coordinator, Input, Output, Response, Token};
+use barnabas_group::{APPENDS_IN_FLIGHT_LIMIT, AppendId, Coordinator, Input, Output, Response, Token};
 use barnabas_runtime::sync::{Notify, oneshot, queue};
 use barnabas_runtime::{Env, Local, TaskHandle};
 use barnabas_wire::ErrorCode;
@@ -24,6 +24,9 @@ use crate::shard::Shard;
 const LOAD_CHUNK_BYTES: usize = 1024 * 1024;
 /// Most bytes one batch of the topic may decompress to.
 const LOADED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The log refuses no batch because others wait before it: the core stops earlier.
+const _: () = assert!(APPENDS_IN_FLIGHT_LIMIT < barnabas_commitlog::limits::APPEND_QUEUE_MAX);
 
 /// A coordinator at work.
 pub(crate) struct GroupCoordinator {
@@ -42,7 +45,7 @@ impl GroupCoordinator {
     /// Starts to load; until that is done every request is answered COORDINATOR_LOAD_IN_PROGRESS, and for good
     /// NOT_COORDINATOR when the log does not read.
     pub(crate) fn start(shard: &Rc<Shard>, partition: Rc<Partition>) -> Rc<Self> {
-        let (appending, appended) = queue::bounded(2 * barnabas_group::APPENDS_IN_FLIGHT_MAX);
+        let (appending, appended) = queue::bounded(2 * APPENDS_IN_FLIGHT_LIMIT);
         let core = Coordinator::new(shard.options.group(), partition.id, shard.budget.clone());
         let coordinator = Rc::new(Self {
             env: shard.env.clone(),
