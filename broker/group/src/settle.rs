@@ -5,7 +5,8 @@ use barnabas_wire::ErrorCode;
 
 use crate::appends::{Effect, InFlight, Waiter};
 use crate::classic::ClassicGroup;
-use crate::coordinator::{Coordinator, Now, revive};
+use crate::coordinator::{Coordinator, Now};
+use crate::fold::CommittedGroup;
 use crate::id::{AppendId, GroupId};
 use crate::input::{Output, Response};
 use crate::record::Record;
@@ -151,7 +152,9 @@ impl Coordinator {
     }
 
     /// A group whose deletion failed is as the record before it left it. That one may be in flight: what is committed can
-    /// be a generation older, with members that went long ago.
+    /// be a generation older, with members that went long ago. Only empty groups are deleted, so that it comes back empty
+    /// whatever the record says: the one that emptied it may have failed before the deletion did. Its members would have
+    /// no sessions, and nobody would ever take them out.
     fn undo_deletions(&mut self, now: Now, records: &[Record], out: &mut Vec<Output>) {
         let budget = self.groups.budget().clone();
         for record in records {
@@ -160,10 +163,12 @@ impl Coordinator {
                 continue;
             };
             out.push(Output::Observe(mark::GROUP_DELETION_UNDONE.seen()));
+            let emptied = |value| ClassicGroup::emptied(group.clone(), value, now.wall, &budget);
             entry.live = match (self.appends.last_state_of(group.as_str()), &entry.committed) {
-                (Some(Some(value)), _) => Some(ClassicGroup::from_record(group.clone(), value, &budget)),
+                (Some(Some(value)), _) => Some(emptied(value)),
                 (Some(None), _) | (None, None) => None,
-                (None, Some(committed)) => Some(revive(group, committed, now.wall, &budget)),
+                (None, Some(CommittedGroup::Recorded(value))) => Some(emptied(value)),
+                (None, Some(CommittedGroup::Simple)) => Some(ClassicGroup::new(group.clone(), now.wall, &budget)),
             };
         }
     }

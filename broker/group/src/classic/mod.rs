@@ -157,6 +157,16 @@ impl ClassicGroup {
         group
     }
 
+    /// The group that a record describes, when all its members have gone since.
+    pub(crate) fn emptied(id: GroupId, value: &GroupMetadataValue, wall: TimestampMs, budget: &Budget) -> Self {
+        let gone = GroupMetadataValue { protocol: None, leader: None, members: Vec::new(), ..value.clone() };
+        let mut group = Self::from_record(id, &gone, budget);
+        if !value.members.is_empty() {
+            group.state_since = Some(wall);
+        }
+        group
+    }
+
     pub(crate) const fn state(&self) -> GroupState {
         self.state
     }

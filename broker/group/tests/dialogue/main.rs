@@ -58,6 +58,7 @@ scripts! {
     reload
     expiry
     deletion
+    deletion_fails
     protocol_vote
     protocol_named_twice
     append_failures
