@@ -9,7 +9,9 @@ use barnabas_wire::message::{
 use bytes::Bytes;
 
 use crate::appends::{Appends, Effect};
-use crate::classic::{ClassicGroup, Context, JoinCall, leave_response, leaving_members, refuse_members};
+use crate::classic::{
+    ClassicGroup, Context, JoinCall, leave_response, leaving_members, names_protocol, refuse_members,
+};
 use crate::config::{
     APPENDS_IN_FLIGHT_LIMIT, APPENDS_IN_FLIGHT_MAX, Config, GROUPS_PER_COORDINATOR_MAX, TOMBSTONE_BATCH_BYTES_MAX,
 };
@@ -233,7 +235,7 @@ impl Coordinator {
             Input::JoinGroup { token, version, client, fresh_uuid, request } => {
                 self.join(now, JoinCall { token, version, client, fresh_uuid, request }, out);
             }
-            Input::SyncGroup { token, request } => self.sync(now, token, request, out),
+            Input::SyncGroup { token, version, request } => self.sync(now, token, version, request, out),
             Input::Heartbeat { token, request } => self.heartbeat(now, token, &request, out),
             Input::LeaveGroup { token, version, request } => self.leave(now, token, version, request, out),
             Input::OffsetCommit { token, version, request } => self.commit(now, token, version, request, out),
@@ -313,9 +315,10 @@ impl Coordinator {
         (self.groups.len() >= GROUPS_PER_COORDINATOR_MAX).then_some(ErrorCode::PolicyViolation)
     }
 
-    fn sync(&mut self, now: Now, token: Token, request: SyncGroupRequest, out: &mut Vec<Output>) {
+    fn sync(&mut self, now: Now, token: Token, version: i16, request: SyncGroupRequest, out: &mut Vec<Output>) {
         let (groups, mut cx) = self.split(now, out);
         let code = match groups.live_mut(&request.group_id) {
+            _ if !names_protocol(version, &request) => ErrorCode::InconsistentGroupProtocol,
             _ if request.group_id.is_empty() => ErrorCode::InvalidGroupId,
             Some(group) => return group.sync(&mut cx, token, request),
             None => ErrorCode::UnknownMemberId,

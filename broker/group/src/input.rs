@@ -31,7 +31,7 @@ pub enum Input {
     /// JoinGroup. `fresh_uuid` becomes part of a new member's id.
     JoinGroup { token: Token, version: i16, client: ClientInfo, fresh_uuid: Uuid, request: JoinGroupRequest },
     /// SyncGroup.
-    SyncGroup { token: Token, request: SyncGroupRequest },
+    SyncGroup { token: Token, version: i16, request: SyncGroupRequest },
     /// Heartbeat.
     Heartbeat { token: Token, request: HeartbeatRequest },
     /// LeaveGroup.

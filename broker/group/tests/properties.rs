@@ -293,7 +293,7 @@ impl World {
             assignments: known.leads.iter().map(assign).collect(),
             ..Default::default()
         };
-        self.ask(Asked::Other, |token| Input::SyncGroup { token, request });
+        self.ask(Asked::Other, |token| Input::SyncGroup { token, version: 4, request });
     }
 
     fn commit(&mut self, group: usize, partition: i32, generation: i32, member: String, instance: Option<String>) {

@@ -32,7 +32,7 @@ pub(crate) use join::JoinCall;
 pub(crate) use leave::{leave_response, leaving_members, refuse_members};
 pub(crate) use member::Member;
 pub(crate) use statics::StaticReplacement;
-pub(crate) use sync::Assignment;
+pub(crate) use sync::{Assignment, names_protocol};
 
 use crate::id::{GroupId, InstanceId, MemberId, TopicName};
 use crate::record::Record;

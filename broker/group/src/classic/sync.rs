@@ -21,6 +21,15 @@ pub(crate) struct Assignment {
     by_member: BTreeMap<String, Bytes>,
 }
 
+/// From this version on the request says for which protocol it wants an assignment (KIP-559).
+const PROTOCOL_REQUIRED_FROM_VERSION: i16 = 5;
+
+/// Whether the request names its protocol, if its version has to. Kafka looks at nothing else of one that does not
+/// (`SyncGroupRequest.areMandatoryProtocolTypeAndNamePresent`).
+pub(crate) const fn names_protocol(version: i16, request: &SyncGroupRequest) -> bool {
+    version < PROTOCOL_REQUIRED_FROM_VERSION || (request.protocol_type.is_some() && request.protocol_name.is_some())
+}
+
 fn refuse_sync(cx: &mut Context<'_>, token: Token, code: ErrorCode) {
     let response = SyncGroupResponse { error_code: code.code(), ..Default::default() };
     cx.reply(token, Response::SyncGroup(response));

@@ -244,7 +244,7 @@ impl Stage {
         let (token, version, group_id) = (line.token(), line.number("version", 9), line.group());
         match line.word(0) {
             "join" => self.join(line),
-            "sync" => Input::SyncGroup { token, request: sync(line) },
+            "sync" => Input::SyncGroup { token, version: line.number("version", 4), request: sync(line) },
             "beat" => Input::Heartbeat { token, request: heartbeat(line) },
             "leave" => Input::LeaveGroup { token, version: line.number("version", 5), request: leave(line) },
             "commit" => Input::OffsetCommit { token, version, request: commit(line) },

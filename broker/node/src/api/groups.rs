@@ -201,7 +201,7 @@ fn single_group(call: &Call, body: RequestBody) -> (String, MakeInput) {
             (group, Box::new(move |token| Input::JoinGroup { token, version, client, fresh_uuid, request }))
         }
         RequestBody::SyncGroup(request) => {
-            (request.group_id.clone(), Box::new(move |token| Input::SyncGroup { token, request }))
+            (request.group_id.clone(), Box::new(move |token| Input::SyncGroup { token, version, request }))
         }
         RequestBody::Heartbeat(request) => {
             (request.group_id.clone(), Box::new(move |token| Input::Heartbeat { token, request }))

@@ -149,6 +149,8 @@ fn sync(version: i16) -> Vec<RequestBody> {
         generation_id: 1,
         member_id: "m".to_owned(),
         group_instance_id: (version >= 3).then(|| "i".to_owned()),
+        protocol_type: (version >= 5).then(|| "consumer".to_owned()),
+        protocol_name: (version >= 5).then(|| "range".to_owned()),
         ..SyncGroupRequest::default()
     })
 }
