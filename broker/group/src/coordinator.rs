@@ -18,7 +18,7 @@ use crate::config::{
 use crate::fold::{CommittedGroup, Groups, Image};
 use crate::id::{AppendId, GroupId, Token};
 use crate::input::{Input, Output, Response};
-use crate::record::{Record, RecordReader, ReplayError};
+use crate::record::{Record, RecordReader, ReplayError, Replayed};
 use crate::timers::{Timer, Timers};
 
 /// What requests are told that would add to a full account. Java's consumer, librdkafka and kafka-python wait and send
@@ -81,12 +81,17 @@ impl Coordinator {
         }
     }
 
-    /// Takes one record of the log while loading. A record that cannot be read is reported and left out.
-    pub fn replay(&mut self, key: Bytes, value: Option<Bytes>, offset: Offset) -> Result<(), ReplayError> {
+    /// Takes one record of the log while loading. One that does not read ends the load: what it says of its key is not
+    /// known, and what older records say is not true any more.
+    pub fn replay(&mut self, key: Bytes, value: Option<Bytes>, offset: Offset) -> Result<Replayed, ReplayError> {
         assert!(self.phase == Phase::Loading, "records are replayed before the coordinator serves");
-        let record = self.reader.read(key, value).map_err(|reason| ReplayError { offset, reason })?;
+        let record = self.reader.read(key, value).map_err(|reason| {
+            self.phase = Phase::Failed;
+            ReplayError { offset, reason }
+        })?;
+        let replayed = if record == Record::Ignored { Replayed::PassedOver } else { Replayed::Applied };
         self.groups.apply(record);
-        Ok(())
+        Ok(replayed)
     }
 
     /// The log is read: sessions of the members it names begin, and requests are served.
@@ -112,7 +117,7 @@ impl Coordinator {
     /// NOT_COORDINATOR, as from a coordinator of Kafka that failed to load (`CoordinatorRuntime`, state FAILED); it goes
     /// on only by loading anew.
     pub fn failed_to_load(&mut self, out: &mut Vec<Output>) {
-        assert!(self.phase == Phase::Loading, "only what loads fails to load");
+        assert!(matches!(self.phase, Phase::Loading | Phase::Failed), "only what loads fails to load");
         self.phase = Phase::Failed;
         self.groups.clear();
         out.push(Output::Observe(mark::GROUP_LOAD_FAILED.seen()));

@@ -43,4 +43,4 @@ pub use fold::{CommittedOffset, Image};
 pub use id::{AppendId, GroupId, InstanceId, MemberId, Token, TopicName};
 pub use input::{ClientInfo, Input, Output, Response};
 pub use partition::{java_string_hash, partition_for};
-pub use record::{Record, ReplayError};
+pub use record::{Record, ReplayError, Replayed};

@@ -62,7 +62,8 @@ pub enum Record {
     Ignored,
 }
 
-/// A record of the log that cannot be understood. Loading goes on without it, as in Kafka.
+/// A record of a known kind that does not read. The load fails with it, as in Kafka (`CoordinatorLoaderImpl`): without it
+/// an older record of its key would be served. Kinds that are not known are no error, see [`Replayed::PassedOver`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayError {
     /// Where it stands.
@@ -78,6 +79,15 @@ impl fmt::Display for ReplayError {
 }
 
 impl std::error::Error for ReplayError {}
+
+/// What a record of the log did that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// It is part of what is known.
+    Applied,
+    /// It is of a kind that the classic protocol has no use for, or of one that a newer Kafka may have left.
+    PassedOver,
+}
 
 impl Record {
     /// Kafka's bytes: key and value.

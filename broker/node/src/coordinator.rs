@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use barnabas_base::{TimestampMs, TopicId};
 use barnabas_commitlog::{AppendOptions, AppendOrigin, AppendTicket, ReadBound};
-use barnabas_group::{APPENDS_IN_FLIGHT_LIMIT, AppendId, Coordinator, Input, Output, Response, Token};
+use barnabas_group::{APPENDS_IN_FLIGHT_LIMIT, AppendId, Coordinator, Input, Output, Replayed, Response, Token};
 use barnabas_runtime::sync::{Notify, oneshot, queue};
 use barnabas_runtime::{Env, Local, TaskHandle};
 use barnabas_wire::ErrorCode;
@@ -185,10 +185,10 @@ impl GroupCoordinator {
         Ok(())
     }
 
-    fn replay(&self, bytes: &Bytes) -> Result<(), RecordError> {
+    fn replay(&self, bytes: &Bytes) -> Result<(), String> {
         let mut decompressor = Decompressor::new();
         for batch in batches(bytes, Tail::MayBeCut) {
-            let batch = batch?;
+            let batch = batch.map_err(|error| error.to_string())?;
             if !batch.header().attributes.is_control() {
                 self.replay_batch(&batch, &mut decompressor)?;
             }
@@ -196,17 +196,16 @@ impl GroupCoordinator {
         Ok(())
     }
 
-    fn replay_batch(&self, batch: &Batch, decompressor: &mut Decompressor) -> Result<(), RecordError> {
+    fn replay_batch(&self, batch: &Batch, decompressor: &mut Decompressor) -> Result<(), String> {
         let mut core = self.core.borrow_mut();
-        let payload = batch.payload(decompressor, LOADED_BATCH_BYTES_MAX)?;
+        let unreadable = |error: RecordError| error.to_string();
+        let payload = batch.payload(decompressor, LOADED_BATCH_BYTES_MAX).map_err(unreadable)?;
         for record in payload.records() {
-            let record = record?;
+            let record = record.map_err(unreadable)?;
             let Some(key) = record.key.map(|key| payload.share(key)) else { continue };
             let value = record.value.map(|value| payload.share(value));
-            // A newer Kafka may have left kinds of records that this coordinator does not know; they are kept, not read.
-            if let Err(error) = core.replay(key, value, record.offset) {
+            if core.replay(key, value, record.offset).map_err(|error| error.to_string())? == Replayed::PassedOver {
                 barnabas_base::reachable!(self.env, GROUP_RECORD_PASSED_OVER);
-                tracing::warn!(target: "GroupCoordinator", "skipping a record of {:?}: {error}", self.partition);
             }
         }
         Ok(())
