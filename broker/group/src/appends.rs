@@ -126,6 +126,16 @@ impl Appends {
         youngest.map(|in_flight| in_flight.id)
     }
 
+    /// The youngest batch in flight that commits an offset of `group`.
+    pub(crate) fn last_commit_of(&self, group: &str) -> Option<AppendId> {
+        let commits = |record: &Record| match record {
+            Record::Offset { group: id, value, .. } => id.as_str() == group && value.is_some(),
+            Record::Group { .. } | Record::OtherProtocol { .. } | Record::Ignored => false,
+        };
+        let youngest = self.queue.iter().rev().find(|in_flight| in_flight.records.iter().any(commits));
+        youngest.map(|in_flight| in_flight.id)
+    }
+
     /// What the youngest record in flight makes of `group`: its state, or `None` within for a deletion.
     pub(crate) fn last_state_of(&self, group: &str) -> Option<Option<&GroupMetadataValue>> {
         let mut youngest_first = self.queue.iter().rev().flat_map(|in_flight| in_flight.records.iter().rev());

@@ -13,8 +13,9 @@ use crate::id::Token;
 use crate::input::{Output, Response};
 
 impl Coordinator {
-    /// Answers from the committed view. With `require_stable` (KIP-447) the answer counts every commit that was
-    /// accepted before the request came, so that it waits for those in flight.
+    /// Answers from the committed view, once the commits of the group are in it that were accepted before the request
+    /// came: a client may send a commit and ask right behind it, and Kafka reads the second request when the first is
+    /// answered. With `require_stable` (KIP-447) the answer waits for everything that is in flight for the group.
     pub(crate) fn fetch(
         &mut self,
         token: Token,
@@ -22,8 +23,9 @@ impl Coordinator {
         request: OffsetFetchRequestGroup,
         out: &mut Vec<Output>,
     ) {
-        let in_flight = self.appends.last_id_of(&request.group_id);
-        match in_flight.filter(|_| require_stable) {
+        let group = &request.group_id;
+        let awaited = if require_stable { self.appends.last_id_of(group) } else { self.appends.last_commit_of(group) };
+        match awaited {
             Some(append_id) => self.appends.wait_for(append_id, Waiter::Fetch { token, request }),
             None => {
                 let response = Response::OffsetFetch(self.fetched(request));

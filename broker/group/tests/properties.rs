@@ -82,19 +82,9 @@ struct Client {
 /// A request under way.
 #[derive(Clone, Debug)]
 enum Asked {
-    Join {
-        client: usize,
-    },
-    Commit {
-        group: usize,
-        generation: i32,
-        announced: Option<i32>,
-        offset: i64,
-    },
-    /// A read of the committed view, which says this.
-    Fetch {
-        committed: i64,
-    },
+    Join { client: usize },
+    Commit { group: usize, generation: i32, announced: Option<i32>, offset: i64 },
+    Fetch { group: usize, partition: i32 },
     Other,
 }
 
@@ -175,8 +165,15 @@ impl World {
                     known.member_id.clear();
                 }
             }
-            (Asked::Fetch { committed }, Response::OffsetFetch(answer)) => {
-                assert_eq!(answer.topics[0].partitions[0].committed_offset, committed, "reads see what is committed");
+            (Asked::Fetch { group, partition }, Response::OffsetFetch(answer)) => {
+                let Some(topic) = answer.topics.first() else {
+                    assert_eq!(answer.error_code, ErrorCode::NotCoordinator.code(), "only who resigns does not say");
+                    return;
+                };
+                let image = replayed(&self.config, &self.log).image();
+                let committed = image.offsets.get(&(GROUPS[group].into(), "t".into(), partition));
+                let committed = committed.map_or(-1, |value| value.offset);
+                assert_eq!(topic.partitions[0].committed_offset, committed, "reads see what is committed");
             }
             (Asked::Commit { group, generation, announced, offset }, Response::OffsetCommit(answer)) => {
                 let accepted = answer.topics[0].partitions[0].error_code == 0;
@@ -327,11 +324,7 @@ impl World {
         }];
         let group_id = GROUPS[group].to_owned();
         let request = OffsetFetchRequestGroup { group_id, topics: Some(topics), ..Default::default() };
-        let image = replayed(&self.config, &self.log).image();
-        let committed = image.offsets.get(&(GROUPS[group].into(), "t".into(), partition));
-        let committed = committed.map_or(-1, |value| value.offset);
-        let asked = if require_stable { Asked::Other } else { Asked::Fetch { committed } };
-        self.ask(asked, |token| Input::OffsetFetch { token, require_stable, request });
+        self.ask(Asked::Fetch { group, partition }, |token| Input::OffsetFetch { token, require_stable, request });
     }
 
     fn advance(&mut self, ms: i64) {
