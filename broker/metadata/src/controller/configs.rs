@@ -68,11 +68,11 @@ impl ControllerCore {
         request: &IncrementalAlterConfigsRequest,
     ) -> Decision<IncrementalAlterConfigsResponse> {
         let mut work = self.work();
-        let places: Vec<_> = request.resources.iter().map(|one| (one.resource_type, &one.resource_name)).collect();
-        let mut responses = Vec::with_capacity(places.len());
+        let repeated = repeated(request.resources.iter().map(|one| (one.resource_type, one.resource_name.as_str())));
+        let mut responses = Vec::with_capacity(request.resources.len());
         for resource in &request.resources {
-            let place = (resource.resource_type, &resource.resource_name);
-            let outcome = self.alter_incrementally(resource, is_repeated(&places, place), &mut work);
+            let is_repeated = repeated.contains(&(resource.resource_type, resource.resource_name.as_str()));
+            let outcome = self.alter_incrementally(resource, is_repeated, &mut work);
             let (error_code, error_message) = code_and_message(&outcome);
             responses.push(AlterConfigsResourceResponse {
                 error_code,
@@ -88,11 +88,11 @@ impl ControllerCore {
     /// Replaces everything that is set on resources.
     pub fn alter_configs(&mut self, request: &AlterConfigsRequest) -> Decision<AlterConfigsResponse> {
         let mut work = self.work();
-        let places: Vec<_> = request.resources.iter().map(|one| (one.resource_type, &one.resource_name)).collect();
-        let mut responses = Vec::with_capacity(places.len());
+        let repeated = repeated(request.resources.iter().map(|one| (one.resource_type, one.resource_name.as_str())));
+        let mut responses = Vec::with_capacity(request.resources.len());
         for resource in &request.resources {
-            let place = (resource.resource_type, &resource.resource_name);
-            let outcome = self.replace_all(resource, is_repeated(&places, place), &mut work);
+            let is_repeated = repeated.contains(&(resource.resource_type, resource.resource_name.as_str()));
+            let outcome = self.replace_all(resource, is_repeated, &mut work);
             let (error_code, error_message) = code_and_message(&outcome);
             responses.push(LegacyResponse {
                 error_code,
@@ -125,7 +125,7 @@ impl ControllerCore {
         for change in &changes {
             apply_change(&resource, change, &mut new)?;
         }
-        let named: Vec<&str> = changes.iter().map(|change| change.name).collect();
+        let named: BTreeSet<&str> = changes.iter().map(|change| change.name).collect();
         self.store(&resource, &old, &new, &named, work)
     }
 
@@ -143,7 +143,7 @@ impl ControllerCore {
         let resource = self.resource(request.resource_type, &request.resource_name)?;
         let old = work.image.config(&resource).clone();
         let new = changes.iter().filter_map(|one| Some((one.name.to_owned(), one.value?.to_owned()))).collect();
-        let named: Vec<&str> = changes.iter().map(|change| change.name).collect();
+        let named: BTreeSet<&str> = changes.iter().map(|change| change.name).collect();
         self.store(&resource, &old, &new, &named, work)
     }
 
@@ -174,7 +174,7 @@ impl ControllerCore {
         resource: &ConfigResource,
         old: &ConfigMap,
         new: &ConfigMap,
-        named: &[&str],
+        named: &BTreeSet<&str>,
         work: &mut Work,
     ) -> Result<(), Refusal> {
         match resource.kind {
@@ -190,7 +190,7 @@ impl ControllerCore {
         let records = keys.into_iter().filter_map(|key| {
             let (before, after) = (old.get(key), new.get(key));
             // KAFKA-14136: a broker's key that is set again makes it reload what the value names, such as a key store.
-            let is_reload = resource.kind == ResourceKind::Broker && named.contains(&key);
+            let is_reload = resource.kind == ResourceKind::Broker && named.contains(key);
             (before != after || is_reload).then(|| config_record(resource, key, after.cloned()))
         });
         work.add(records.collect())
@@ -222,8 +222,10 @@ impl ControllerCore {
     }
 }
 
-fn is_repeated(places: &[(i8, &String)], place: (i8, &String)) -> bool {
-    places.iter().filter(|one| **one == place).count() > 1
+/// The resources that a request names more than once. A request may name a million of them.
+fn repeated<'a>(places: impl Iterator<Item = (i8, &'a str)>) -> BTreeSet<(i8, &'a str)> {
+    let mut seen = BTreeSet::new();
+    places.filter(|place| !seen.insert(*place)).collect()
 }
 
 fn check_changes(changes: &[Change<'_>], is_repeated: bool) -> Result<(), Refusal> {

@@ -59,6 +59,37 @@ fn tell(script: &str) -> String {
     told
 }
 
+/// Comparing each resource with each other one would take the controller's shard an hour.
+#[test]
+fn requests_with_very_many_resources_are_answered() {
+    const RESOURCES: usize = 200_000;
+    const UNKNOWN_TYPE: i8 = 99;
+    let mut core = Story::new("").core;
+    // The last one is the first one again.
+    let names = || (0..RESOURCES).map(|index| format!("topic-{}", index % (RESOURCES - 1)));
+    let resources = names().map(|resource_name| incremental_alter_configs::AlterConfigsResource {
+        resource_type: UNKNOWN_TYPE,
+        resource_name,
+        configs: Vec::new(),
+    });
+    let request = IncrementalAlterConfigsRequest { resources: resources.collect(), validate_only: true };
+    let changed = core.incremental_alter_configs(&request).response.responses;
+    let resources = names().map(|resource_name| alter_configs::AlterConfigsResource {
+        resource_type: UNKNOWN_TYPE,
+        resource_name,
+        configs: Vec::new(),
+    });
+    let request = AlterConfigsRequest { resources: resources.collect(), validate_only: true };
+    let replaced = core.alter_configs(&request).response.responses;
+    let changed = changed.into_iter().map(|response| response.error_message);
+    let replaced = replaced.into_iter().map(|response| response.error_message);
+    for messages in [changed.collect::<Vec<_>>(), replaced.collect()] {
+        let about = |text: &str| messages.iter().flatten().filter(|message| message.contains(text)).count();
+        assert_eq!(about("Each resource must appear at most once."), 2);
+        assert_eq!(about("Unknown resource type"), RESOURCES - 2);
+    }
+}
+
 struct Story {
     core: ControllerCore,
     /// Decisions to be appended, oldest first.
