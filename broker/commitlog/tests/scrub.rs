@@ -191,6 +191,43 @@ fn what_rots_on_the_device_is_not_sent_from_a_file() {
 }
 
 #[test]
+fn what_was_cut_off_a_file_is_damaged() {
+    let path = folder("scrub_cut");
+    for cut_bytes in [1, 100] {
+        let _ = std::fs::remove_dir_all(&path);
+        let (first, at) = (path.clone(), path.clone());
+        run(async move |env| {
+            let start = Start::new(&env, &first).await;
+            let (log, _) = start.open(dense()).await;
+            filled(&log).await;
+            start.close().await;
+        });
+        run(async move |env| {
+            let start = Start::new(&env, &at).await;
+            let (log, _) = start.open(dense()).await;
+            let before = served(&log).await;
+            let (file, position, header) = batches_of(&at).swap_remove(3);
+            cut(&file, position + u64::from(header.size_bytes) - cut_bytes);
+            for _ in 0..2 {
+                let read = log.read(header.base_offset, 4_000, ReadBound::HighWatermark, true).await;
+                assert_eq!(read.expect_err("it is not there"), ReadError::Damaged);
+                let read = log.read_bytes(header.base_offset, 4_000, ReadBound::HighWatermark).await;
+                assert_eq!(read.expect_err("it is not there"), ReadError::Damaged);
+            }
+            let whole = log.read(Offset(0), 4_000, ReadBound::HighWatermark, true).await.expect("what is before it");
+            assert_eq!((whole.next_offset, whole.size_bytes), (header.base_offset, position));
+            // The rest of the segment is gone with it, and nothing else.
+            let left = served(&log).await;
+            assert!(left.iter().all(|(offset, value)| before.get(offset) == Some(value)));
+            let next = before.keys().copied().find(|offset| *offset > header.base_offset && left.contains_key(offset));
+            let gone = before.keys().filter(|offset| !left.contains_key(*offset)).count();
+            assert_eq!((next, gone), (Some(Offset(14)), 8), "seven batches of two records fit a segment");
+            start.close().await;
+        });
+    }
+}
+
+#[test]
 fn what_rots_while_the_log_is_closed_is_not_served() {
     let path = folder("scrub_closed");
     // A clean stop, a crash, and a clean stop of the life that followed a crash.

@@ -434,8 +434,8 @@ impl Log {
         if self.state.borrow().is_unchanged(layout) { opened.map(Some) } else { Ok(None) }
     }
 
-    /// The bytes of a stretch; `None` when they came from the device and are not what was written, or the log has changed
-    /// meanwhile: who reads begins again, and finds damage listed.
+    /// The bytes of a stretch; `None` when they came from the device and are not what was written, when the file does not
+    /// have them, or the log has changed meanwhile: who reads begins again, and finds damage listed.
     async fn stretch_bytes(self: &Rc<Self>, stretch: &Stretch, layout: u64) -> Result<Option<Bytes>, ReadError> {
         let len = usize::try_from(stretch.len).expect("a stretch fits the address space");
         let read = async {
@@ -452,8 +452,21 @@ impl Log {
             return Ok(Some(bytes));
         }
         barnabas_base::reachable!(self.env, READ_SHORTER_THAN_SEGMENT);
-        // Shorter than its segment says: the file was cut behind our back.
-        Ok(Some(Bytes::new()))
+        self.list_what_is_cut(stretch).await?;
+        Ok(None)
+    }
+
+    /// Lists what is missing of a stretch: its file was cut behind our back, and the page cache does not tell. Whoever reads
+    /// once more finds the damage listed.
+    async fn list_what_is_cut(self: &Rc<Self>, stretch: &Stretch) -> Result<(), ReadError> {
+        let (from, to) = (stretch.position, stretch.position + stretch.len);
+        match self.verify_anew(stretch.segment, from, to).await {
+            // Whole by now: a reader that came back at once could go on like that for ever.
+            Ok(true) => Err(ReadError::Damaged),
+            Ok(false) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(self.read_error(&error)),
+        }
     }
 
     /// The aborted transactions that a reader of `from..to` may meet.

@@ -50,6 +50,11 @@ impl Log {
         self.compare(base, (from, to), Which::Unseen, u64::MAX).await
     }
 
+    /// As [`Log::verify`], for bytes that did not turn out to be there, whatever is known of them.
+    pub(crate) async fn verify_anew(self: &Rc<Self>, base: Offset, from: u64, to: u64) -> io::Result<bool> {
+        self.compare(base, (from, to), Which::All, u64::MAX).await
+    }
+
     /// Compares every byte of a segment that others are about to be made from.
     pub(crate) async fn verify_whole(self: &Rc<Self>, base: Offset) -> io::Result<bool> {
         self.compare(base, (0, u64::MAX), Which::All, u64::MAX).await
