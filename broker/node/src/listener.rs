@@ -73,12 +73,13 @@ impl ConnectionCounts {
             return Err("max.connections");
         }
         let mut by_ip = self.by_ip.borrow_mut();
-        let count = by_ip.entry(ip).or_insert(0);
+        let count = by_ip.get(&ip).copied().unwrap_or(0);
         let own_max = self.overrides.borrow().get(&ip).copied();
-        if *count >= own_max.unwrap_or(limits.per_ip_max) {
+        if count >= own_max.unwrap_or(limits.per_ip_max) {
             return Err("max.connections.per.ip");
         }
-        *count += 1;
+        // An address that is refused leaves nothing behind: there are more of them than memory.
+        by_ip.insert(ip, count + 1);
         self.total.set(self.total.get() + 1);
         Ok(())
     }
@@ -203,6 +204,13 @@ mod tests {
         assert_eq!(counts.open(ip), Err("max.connections.per.ip"));
         counts.close(ip);
         assert_eq!(counts.open(ip), Ok(()));
+    }
+
+    #[test]
+    fn who_may_not_connect_at_all_is_not_counted() {
+        let counts = counts(10, 0, u32::MAX);
+        assert_eq!(counts.open(IpAddr::from([10, 0, 0, 1])), Err("max.connections.per.ip"));
+        assert!(counts.by_ip.borrow().is_empty());
     }
 
     #[test]

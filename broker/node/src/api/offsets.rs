@@ -1,5 +1,6 @@
 //! ListOffsets, OffsetForLeaderEpoch and DeleteRecords: questions about positions in logs, and moving their start.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use barnabas_base::{LeaderEpoch, Offset, PartitionIndex, TimestampMs};
@@ -11,7 +12,7 @@ use barnabas_wire::message::delete_records::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
 use barnabas_wire::message::list_offsets::{
-    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
 };
 use barnabas_wire::message::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopicResult,
@@ -45,9 +46,10 @@ const UP_TO_HIGH_WATERMARK: i64 = -1;
 const READ_COMMITTED: i8 = 1;
 
 /// ListOffsets.
-pub(crate) async fn list(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub(crate) async fn list(call: &Call, mut request: ListOffsetsRequest) -> ListOffsetsResponse {
     let committed_only = request.isolation_level == READ_COMMITTED;
     let version = call.version;
+    let mut repeated = take_repeated(&mut request.topics);
     let topics = request.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
     let ask = move |_: &Rc<Shard>, partition: Rc<Partition>, asked: ListOffsetsPartition| {
         let answer: Local<'static, _> =
@@ -61,8 +63,34 @@ pub(crate) async fn list(call: &Call, request: ListOffsetsRequest) -> ListOffset
     };
     let index = |asked: &ListOffsetsPartition| asked.partition_index;
     let answered = ask_owners(call, topics, index, ask, refuse).await;
-    let topics = answered.into_iter().map(|(name, partitions)| ListOffsetsTopicResponse { name, partitions }).collect();
-    ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
+    let topics = answered.into_iter().map(|(name, mut partitions)| {
+        let repeated = repeated.remove(&name).unwrap_or_default();
+        partitions.extend(repeated.iter().map(|asked| refuse(asked, ErrorCode::InvalidRequest)));
+        ListOffsetsTopicResponse { name, partitions }
+    });
+    ListOffsetsResponse { topics: topics.collect(), ..ListOffsetsResponse::default() }
+}
+
+/// Takes out what is named more than once, and gives one of each. Whoever asks twice may ask for two timestamps, and the
+/// answer has one place (`ReplicaManager.fetchOffset`).
+fn take_repeated(topics: &mut [ListOffsetsTopic]) -> BTreeMap<String, Vec<ListOffsetsPartition>> {
+    let mut repeated: BTreeMap<String, Vec<ListOffsetsPartition>> = BTreeMap::new();
+    let mut counts: BTreeMap<(&str, i32), u32> = BTreeMap::new();
+    for topic in topics.iter() {
+        for asked in &topic.partitions {
+            let count = counts.entry((&topic.name, asked.partition_index)).or_default();
+            *count += 1;
+            if *count == 2 {
+                repeated.entry(topic.name.clone()).or_default().push(*asked);
+            }
+        }
+    }
+    for topic in topics {
+        let Some(taken) = repeated.get(&topic.name) else { continue };
+        let taken: BTreeSet<i32> = taken.iter().map(|asked| asked.partition_index).collect();
+        topic.partitions.retain(|asked| !taken.contains(&asked.partition_index));
+    }
+    repeated
 }
 
 async fn list_one(

@@ -15,19 +15,28 @@ use crate::dispatch::Call;
 use crate::partition::Partition;
 use crate::shard::Shard;
 
+/// The id of a producer that has none yet.
+const NO_PRODUCER_ID: i64 = -1;
+/// The epoch of a producer that has none yet.
+const NO_PRODUCER_EPOCH: i16 = -1;
+
 /// InitProducerId. An idempotent producer gets a fresh id with epoch 0; a transactional one needs a coordinator, which
 /// this broker does not have.
 pub(crate) async fn init(call: &Call, request: &InitProducerIdRequest) -> InitProducerIdResponse {
     let refused = |code: ErrorCode| InitProducerIdResponse {
         error_code: code.code(),
-        producer_id: -1,
-        producer_epoch: -1,
+        producer_id: NO_PRODUCER_ID,
+        producer_epoch: NO_PRODUCER_EPOCH,
         ..InitProducerIdResponse::default()
     };
     match &request.transactional_id {
         Some(id) if id.is_empty() => return refused(ErrorCode::InvalidRequest),
         Some(_) => return refused(NO_TRANSACTIONS),
         None => {}
+    }
+    // Half of what a producer has names none (`KafkaApis.handleInitProducerIdRequest`).
+    if (request.producer_id == NO_PRODUCER_ID) != (request.producer_epoch == NO_PRODUCER_EPOCH) {
+        return refused(ErrorCode::InvalidRequest);
     }
     match next_producer_id(&call.shard).await {
         Ok(ProducerId(producer_id)) => {

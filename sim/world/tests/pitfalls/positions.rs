@@ -77,6 +77,36 @@ fn pitfall_24_an_empty_log_and_unknown_places() {
     });
 }
 
+#[test]
+fn pitfall_24_a_partition_named_twice_is_refused() {
+    with_broker(8, &[], async |_, mut client| {
+        topic(&mut client, "t", 2).await;
+        append(&mut client, "t", b"a").await;
+        let one = requests::list_offset("t", 0, -1).topics.remove(0);
+        let mut other = one.clone();
+        other.partitions[0].partition_index = 1;
+        let mut nowhere = one.clone();
+        nowhere.name = "nowhere".to_owned();
+        // In one topic, in the topic once more, and where there is none.
+        let mut within = one.clone();
+        within.partitions.extend([one.partitions[0], other.partitions[0]]);
+        for topics in [vec![within], vec![one.clone(), other, one], vec![nowhere.clone(), nowhere]] {
+            let request = ListOffsetsRequest { topics, ..requests::list_offset("t", 0, -1) };
+            let response = client.call(7, request).await;
+            let mut told: Vec<(i32, i16, i64)> = response
+                .topics
+                .iter()
+                .flat_map(|topic| &topic.partitions)
+                .map(|answer| (answer.partition_index, answer.error_code, answer.offset))
+                .collect();
+            told.sort_unstable();
+            let refused = (0, ErrorCode::InvalidRequest.code(), -1);
+            let due = if response.topics[0].name == "t" { vec![refused, (1, 0, 0)] } else { vec![refused] };
+            assert_eq!(told, due, "{response:?}");
+        }
+    });
+}
+
 fn delete(name: &str, partition_index: i32, offset: i64) -> DeleteRecordsRequest {
     let partitions = vec![DeleteRecordsPartition { partition_index, offset }];
     DeleteRecordsRequest { topics: vec![DeleteRecordsTopic { name: name.to_owned(), partitions }], timeout_ms: 30_000 }

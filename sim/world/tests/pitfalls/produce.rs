@@ -205,6 +205,21 @@ fn pitfall_17_duplicates_gaps_and_stale_epochs() {
 }
 
 #[test]
+fn pitfall_17_half_a_producer_is_refused() {
+    with_broker(14, &[], async |_, mut client| {
+        let whole = InitProducerIdRequest { transactional_id: None, ..InitProducerIdRequest::default() };
+        for (producer_id, producer_epoch) in [(5, -1), (-1, 5)] {
+            let request = InitProducerIdRequest { producer_id, producer_epoch, ..whole.clone() };
+            let answer = client.call(4, request).await;
+            assert!(is(answer.error_code, ErrorCode::InvalidRequest), "{answer:?}");
+            assert_eq!((answer.producer_id, answer.producer_epoch), (-1, -1));
+        }
+        let request = InitProducerIdRequest { producer_id: 5, producer_epoch: 5, ..whole };
+        assert_eq!(client.call(4, request).await.error_code, 0);
+    });
+}
+
+#[test]
 fn pitfall_17_an_unknown_producer_may_begin_anywhere_and_sequences_wrap() {
     with_broker(9, &[], async |_, mut client| {
         topic(&mut client, "t", 1).await;
