@@ -20,9 +20,16 @@ use super::{ControllerCore, Decision, RECORDS_PER_DECISION_MAX, Work};
 use crate::image::{ClusterImage, DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, PartitionImage, partition_change};
 
 impl ControllerCore {
-    /// Adds partitions to topics, to all to which that is possible.
-    pub fn create_partitions(&mut self, request: &CreatePartitionsRequest) -> Decision<CreatePartitionsResponse> {
+    /// Adds partitions to topics, to all to which that is possible. `room` is how many more there is room for: what is valid
+    /// and passes it is refused.
+    pub fn create_partitions(
+        &mut self,
+        request: &CreatePartitionsRequest,
+        room: usize,
+    ) -> Decision<CreatePartitionsResponse> {
         let mut work = self.work();
+        // Validation alone takes no room.
+        let mut room = if request.validate_only { usize::MAX } else { room };
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for topic in &request.topics {
             *counts.entry(&topic.name).or_default() += 1;
@@ -35,7 +42,7 @@ impl ControllerCore {
             let outcome = if counts[topic.name.as_str()] > 1 {
                 Err(Refusal::invalid_request("Duplicate topic name."))
             } else {
-                add_partitions(topic, &mut work)
+                add_partitions(topic, &mut room, &mut work)
             };
             let (error_code, error_message) = code_and_message(&outcome);
             results.push(CreatePartitionsTopicResult { name: topic.name.clone(), error_code, error_message });
@@ -71,7 +78,7 @@ impl ControllerCore {
     }
 }
 
-fn add_partitions(topic: &CreatePartitionsTopic, work: &mut Work) -> Result<(), Refusal> {
+fn add_partitions(topic: &CreatePartitionsTopic, room: &mut usize, work: &mut Work) -> Result<(), Refusal> {
     let image = &work.image;
     let existing = image.topic_by_name(&topic.name).ok_or_else(|| Refusal::bare(ErrorCode::UnknownTopicOrPartition))?;
     let present = i32::try_from(existing.partitions.len()).expect("a topic has at most 2^31 partitions");
@@ -110,11 +117,14 @@ fn add_partitions(topic: &CreatePartitionsTopic, work: &mut Work) -> Result<(), 
                 .collect::<Result<Vec<_>, _>>()?
         }
     };
+    let room_left = room.checked_sub(replicas.len()).ok_or_else(Refusal::no_room)?;
     let mut records: Vec<MetadataRecord> = Vec::with_capacity(replicas.len());
     for (index, replicas) in (present..).map(PartitionIndex).zip(replicas) {
         records.push(new_partition(image, index, replicas)?.to_record(existing.id, index).into());
     }
-    work.add(records)
+    work.add(records)?;
+    *room = room_left;
+    Ok(())
 }
 
 /// Checks replicas that a client chose for one partition.

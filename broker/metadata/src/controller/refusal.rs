@@ -35,6 +35,11 @@ impl Refusal {
         Self::new(ErrorCode::PolicyViolation, "Unable to perform excessively large batch operation.")
     }
 
+    /// The broker has no room for the logs of so many partitions more.
+    pub(crate) fn no_room() -> Self {
+        Self::new(ErrorCode::KafkaStorageError, "The log directories have no room for another log.")
+    }
+
     pub(crate) fn unknown_topic() -> Self {
         Self::new(ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.")
     }

@@ -96,6 +96,8 @@ struct Story {
     log: Vec<Vec<MetadataRecord>>,
     end_offset: i64,
     drawn: u8,
+    /// How many partitions more the broker has room for.
+    room: usize,
 }
 
 impl Story {
@@ -104,7 +106,7 @@ impl Story {
         let sources = ConfigSources { file, ..ConfigSources::default() };
         let (config, _) = BrokerConfig::from_sources(&sources).expect("the test's configuration is valid");
         let core = ControllerCore::new(Arc::new(config), ClusterImage::default());
-        Self { core, log: Vec::new(), end_offset: 0, drawn: 0 }
+        Self { core, log: Vec::new(), end_offset: 0, drawn: 0, room: usize::MAX }
     }
 
     fn tell(&mut self, command: &str) -> String {
@@ -113,6 +115,10 @@ impl Story {
         match *verb {
             "config" => {
                 *self = Self::new(&words.join("\n"));
+                String::new()
+            }
+            "room" => {
+                self.room = words[0].parse().expect("a count");
                 String::new()
             }
             "start" => self.start(words),
@@ -262,7 +268,7 @@ impl Story {
             request.topics.push(topic);
         }
         let drawn = &mut self.drawn;
-        let decision = self.core.create_topics(&request, &mut || Self::fresh_id(drawn));
+        let decision = self.core.create_topics(&request, self.room, &mut || Self::fresh_id(drawn));
         let mut told = String::new();
         for topic in &decision.response.topics {
             let outcome = outcome(topic.error_code, topic.error_message.as_deref());
@@ -283,7 +289,7 @@ impl Story {
     fn auto(&mut self, words: &[&str]) -> String {
         let names: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let drawn = &mut self.drawn;
-        let decision = self.core.auto_create_topics(&names, &mut || Self::fresh_id(drawn));
+        let decision = self.core.auto_create_topics(&names, self.room, &mut || Self::fresh_id(drawn));
         let mut told = String::new();
         for (name, code) in decision.response {
             writeln!(told, "{name}: {}", code.name()).expect("a string takes everything");
@@ -331,7 +337,7 @@ impl Story {
                 }),
             });
         }
-        let decision = self.core.create_partitions(&request);
+        let decision = self.core.create_partitions(&request, self.room);
         let mut told = String::new();
         for topic in &decision.response.results {
             let outcome = outcome(topic.error_code, topic.error_message.as_deref());

@@ -25,10 +25,12 @@ use crate::image::{ClusterImage, ConfigResource};
 const OFFSETS_TOPIC_REPLICATION_FACTOR: usize = 3;
 
 impl ControllerCore {
-    /// Creates topics, all that can be created.
+    /// Creates topics, all that can be created. `room` is how many partitions more there is room for: what is valid and
+    /// passes it is refused.
     pub fn create_topics(
         &mut self,
         request: &CreateTopicsRequest,
+        room: usize,
         fresh_id: &mut dyn FnMut() -> Uuid,
     ) -> Decision<CreateTopicsResponse> {
         let mut work = self.work();
@@ -38,6 +40,8 @@ impl ControllerCore {
         }
         let too_many = self.partitions_asked_for(&request.topics) > RECORDS_PER_DECISION_MAX;
         let (mut results, mut answered) = (Vec::new(), BTreeSet::new());
+        // Validation alone takes no room.
+        let mut room = if request.validate_only { usize::MAX } else { room };
         for topic in &request.topics {
             if !answered.insert(topic.name.as_str()) {
                 continue;
@@ -48,7 +52,7 @@ impl ControllerCore {
                 let message = "Excessively large number of partitions per request.";
                 Err(Refusal::new(ErrorCode::PolicyViolation, message))
             } else {
-                self.create_topic(topic, fresh_id, &mut work)
+                self.create_topic(topic, &mut room, fresh_id, &mut work)
             };
             results.push(result.unwrap_or_else(|refusal| refused_topic(&topic.name, refusal)));
         }
@@ -57,16 +61,18 @@ impl ControllerCore {
     }
 
     /// Creates missing topics that somebody asked for, as `auto.create.topics.enable` allows, and internal ones with
-    /// their own configuration. The answer has an outcome for each name, in alphabetical order.
+    /// their own configuration. The answer has an outcome for each name, in alphabetical order. `room` is as for
+    /// [`ControllerCore::create_topics`].
     pub fn auto_create_topics(
         &mut self,
         names: &[String],
+        room: usize,
         fresh_id: &mut dyn FnMut() -> Uuid,
     ) -> Decision<Vec<(String, ErrorCode)>> {
         let distinct: BTreeSet<&String> = names.iter().collect();
         let topics = distinct.into_iter().map(|name| self.automatic_topic(name)).collect();
         let request = CreateTopicsRequest { topics, validate_only: false, ..CreateTopicsRequest::default() };
-        let Decision { records, response, rests_on_pending } = self.create_topics(&request, fresh_id);
+        let Decision { records, response, rests_on_pending } = self.create_topics(&request, room, fresh_id);
         let outcome = |topic: CreatableTopicResult| {
             (topic.name, ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError))
         };
@@ -87,6 +93,7 @@ impl ControllerCore {
     fn create_topic(
         &self,
         topic: &CreatableTopic,
+        room: &mut usize,
         fresh_id: &mut dyn FnMut() -> Uuid,
         work: &mut Work,
     ) -> Result<CreatableTopicResult, Refusal> {
@@ -104,11 +111,14 @@ impl ControllerCore {
         let mut records: Vec<MetadataRecord> = vec![TopicRecord { name: topic.name.clone(), topic_id: id.0 }.into()];
         records.extend(configs.iter().map(|(name, value)| topic_config_record(&topic.name, name, value)));
         let factor = replicas.first().map_or(0, Vec::len);
+        let partition_count = replicas.len();
         let partitions = i32::try_from(replicas.len()).expect("bounded by the records of a decision");
         for (index, replicas) in (0..).map(PartitionIndex).zip(replicas) {
             records.push(new_partition(&work.image, index, replicas)?.to_record(id, index).into());
         }
+        let room_left = room.checked_sub(partition_count).ok_or_else(Refusal::no_room)?;
         work.add(records)?;
+        *room = room_left;
         let described = describe_new_topic(&work.layers(&self.config, &own), &configs);
         let config = |entry: crate::config::ConfigEntry| CreatableTopicConfigs {
             name: entry.name,

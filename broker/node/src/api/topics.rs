@@ -4,7 +4,7 @@ use barnabas_base::Uuid;
 use barnabas_metadata::answer::missing_topic;
 use barnabas_metadata::controller::{CONSUMER_OFFSETS_TOPIC, is_valid_topic_name};
 use barnabas_wire::ErrorCode;
-use barnabas_wire::message::create_topics::{CreatableTopic, CreatableTopicResult};
+use barnabas_wire::message::create_topics::CreatableTopicResult;
 use barnabas_wire::message::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use barnabas_wire::message::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
@@ -26,7 +26,6 @@ const AUTO_CREATED_AT_ONCE_MAX: usize = 1_000;
 const ROOM_BYTES_MIN: u64 = 256 * 1024;
 /// Room of a partition without records: its folder and the files that begin with it, a block each.
 const PARTITION_ROOM_BYTES: u64 = 16 * 1024;
-const NO_ROOM: &str = "The log directories have no room for another log.";
 
 /// Metadata. Topics that do not exist are created when client and broker both allow it.
 pub(crate) async fn metadata(call: &Call, request: MetadataRequest) -> MetadataResponse {
@@ -92,12 +91,12 @@ async fn create_missing(call: &Call, names: Vec<String>) -> Vec<MetadataResponse
             answered.push(missing_topic(name, ErrorCode::LeaderNotAvailable));
         }
     }
-    if !wanted.is_empty() && !has_room(call, wanted.len()).await {
-        answered.extend(wanted.into_iter().map(|name| missing_topic(name, ErrorCode::LeaderNotAvailable)));
+    if wanted.is_empty() {
         return answered;
     }
+    let room = room(call).await;
     let asked = wanted.clone();
-    let decided = decide(&call.shard, move |core, ids| core.auto_create_topics(&asked, ids)).await;
+    let decided = decide(&call.shard, move |core, ids| core.auto_create_topics(&asked, room, ids)).await;
     let outcomes = decided.unwrap_or_else(|code| wanted.into_iter().map(|name| (name, code)).collect());
     for (name, code) in outcomes {
         let code = match code {
@@ -121,28 +120,16 @@ fn refused_creation(name: String, code: ErrorCode) -> CreatableTopicResult {
     }
 }
 
-/// Whether any log directory has room for `partitions` more. Without it a creation is refused before it is decided: a
+/// How many partitions more the log directory with the most room takes. What passes it is refused when it is decided: a
 /// topic that cannot be written to is worse than none.
-async fn has_room(call: &Call, partitions: usize) -> bool {
-    let wanted = ROOM_BYTES_MIN + PARTITION_ROOM_BYTES * u64::try_from(partitions).unwrap_or(u64::MAX / ROOM_BYTES_MIN);
+async fn room(call: &Call) -> usize {
+    let mut most = 0;
     for directory in crate::homes::takers(&call.shard) {
-        match call.shard.env.disk.space(directory.path()).await {
-            Ok(space) if space.usable_bytes < wanted => {}
-            // Where the room cannot be told, the creation of the logs will.
-            Ok(_) | Err(_) => return true,
-        }
+        // Where the room cannot be told, the creation of the logs will.
+        let Ok(space) = call.shard.env.disk.space(directory.path()).await else { return usize::MAX };
+        most = most.max(space.usable_bytes.saturating_sub(ROOM_BYTES_MIN) / PARTITION_ROOM_BYTES);
     }
-    false
-}
-
-/// Partitions that a creation asks for.
-fn wanted_partitions(call: &Call, request: &CreateTopicsRequest) -> usize {
-    let default = call.shard.options.config.topics.partitions_default;
-    let of_topic = |topic: &CreatableTopic| match (topic.assignments.len(), topic.num_partitions) {
-        (0, count) => usize::try_from(if count < 0 { default } else { count }).unwrap_or(0),
-        (assigned, _) => assigned,
-    };
-    request.topics.iter().map(of_topic).fold(0, usize::saturating_add)
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// Makes sure that `__consumer_offsets` is there.
@@ -151,11 +138,12 @@ pub(crate) async fn ensure_offsets_topic(call: &Call) -> Result<(), (ErrorCode, 
     if call.shard.image().topic_by_name(CONSUMER_OFFSETS_TOPIC).is_some() {
         return Ok(());
     }
-    if !has_room(call, 0).await {
+    if room(call).await == 0 {
         return Err((ErrorCode::CoordinatorNotAvailable, CANNOT));
     }
     let wanted = vec![CONSUMER_OFFSETS_TOPIC.to_owned()];
-    let decided = decide(&call.shard, move |core, ids| core.auto_create_topics(&wanted, ids)).await;
+    // A device with little room left still serves groups: the logs that cannot be made yet are tried again.
+    let decided = decide(&call.shard, move |core, ids| core.auto_create_topics(&wanted, usize::MAX, ids)).await;
     let code = decided.map_or_else(Some, |outcomes| outcomes.first().map(|(_, code)| *code));
     match code {
         Some(ErrorCode::None | ErrorCode::TopicAlreadyExists) => Ok(()),
@@ -166,17 +154,8 @@ pub(crate) async fn ensure_offsets_topic(call: &Call) -> Result<(), (ErrorCode, 
 /// CreateTopics.
 pub(crate) async fn create(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let names: Vec<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
-    if !request.validate_only && !has_room(call, wanted_partitions(call, &request)).await {
-        let refused = |name| CreatableTopicResult {
-            error_message: Some(NO_ROOM.to_owned()),
-            ..refused_creation(name, ErrorCode::KafkaStorageError)
-        };
-        return CreateTopicsResponse {
-            topics: names.into_iter().map(refused).collect(),
-            ..CreateTopicsResponse::default()
-        };
-    }
-    let decided = decide(&call.shard, move |core, ids| core.create_topics(&request, ids)).await;
+    let room = room(call).await;
+    let decided = decide(&call.shard, move |core, ids| core.create_topics(&request, room, ids)).await;
     decided.unwrap_or_else(|code| CreateTopicsResponse {
         topics: names.into_iter().map(|name| refused_creation(name, code)).collect(),
         ..CreateTopicsResponse::default()
@@ -210,19 +189,8 @@ pub(crate) async fn delete(call: &Call, request: DeleteTopicsRequest) -> DeleteT
 /// CreatePartitions.
 pub(crate) async fn create_partitions(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let names: Vec<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
-    let counts = request.topics.iter().map(|topic| usize::try_from(topic.count).unwrap_or(0));
-    if !request.validate_only && !has_room(call, counts.fold(0, usize::saturating_add)).await {
-        let refused = |name| create_partitions::CreatePartitionsTopicResult {
-            name,
-            error_code: ErrorCode::KafkaStorageError.code(),
-            error_message: Some(NO_ROOM.to_owned()),
-        };
-        return CreatePartitionsResponse {
-            results: names.into_iter().map(refused).collect(),
-            ..CreatePartitionsResponse::default()
-        };
-    }
-    let decided = decide(&call.shard, move |core, _| core.create_partitions(&request)).await;
+    let room = room(call).await;
+    let decided = decide(&call.shard, move |core, _| core.create_partitions(&request, room)).await;
     decided.unwrap_or_else(|code| CreatePartitionsResponse {
         results: names
             .into_iter()

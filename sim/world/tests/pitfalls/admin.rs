@@ -1,7 +1,8 @@
 //! Pitfall 34, and what tools ask for: topics, configuration, directories, quorum, elections, ACLs.
 
-use barnabas_sim_world::{RawClient, requests, with_broker};
+use barnabas_sim_world::{RawClient, play, requests, with_broker};
 use barnabas_wire::ErrorCode;
+use barnabas_wire::message::create_partitions::CreatePartitionsTopic;
 use barnabas_wire::message::create_topics::{CreatableReplicaAssignment, CreatableTopicConfig, CreatableTopicResult};
 use barnabas_wire::message::describe_configs::{DescribeConfigsResource, DescribeConfigsResult};
 use barnabas_wire::message::describe_log_dirs::DescribableLogDirTopic;
@@ -90,8 +91,41 @@ fn pitfall_34_what_cannot_be_created() {
 }
 
 #[test]
+fn what_is_wrong_is_said_before_that_there_is_no_room() {
+    play(15, &[], |scene| {
+        scene.visit(async |visitor| {
+            topic(&mut visitor.connect().await, "t", 2).await;
+        });
+        scene.broker().machine().set_disk_bytes(1);
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            for (name, partitions, code) in [
+                ("t", 1, ErrorCode::TopicAlreadyExists),
+                ("sp ace", 1, ErrorCode::InvalidTopicException),
+                ("u", 0, ErrorCode::InvalidPartitions),
+                ("u", 1_000_000_000, ErrorCode::PolicyViolation),
+                ("u", 1, ErrorCode::KafkaStorageError),
+            ] {
+                let answer = created(&mut client, 7, requests::create_topic(name, partitions)).await;
+                assert!(is(answer.error_code, code), "{name} of {partitions}: {answer:?}");
+                assert!(answer.error_message.is_some(), "{answer:?}");
+            }
+            for (name, count, code) in [
+                ("nowhere", 3, ErrorCode::UnknownTopicOrPartition),
+                ("t", 2, ErrorCode::InvalidPartitions),
+                ("t", 3, ErrorCode::KafkaStorageError),
+            ] {
+                let topics = vec![CreatePartitionsTopic { name: name.to_owned(), count, assignments: None }];
+                let request = CreatePartitionsRequest { topics, timeout_ms: 30_000, validate_only: false };
+                let answer = client.call(3, request).await;
+                assert!(is(answer.results[0].error_code, code), "{name} to {count}: {answer:?}");
+            }
+        });
+    });
+}
+
+#[test]
 fn partitions_are_added_never_taken() {
-    use barnabas_wire::message::create_partitions::CreatePartitionsTopic;
     with_broker(4, &[], async |_, mut client| {
         topic(&mut client, "t", 2).await;
         let mut grown = async |name: &str, count, validate_only| {
