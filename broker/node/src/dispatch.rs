@@ -157,11 +157,36 @@ fn route(call: Call, body: RequestBody) -> Dispatched {
         RequestBody::Produce(request) => Dispatched::Background(api::produce::begin(call, request)),
         RequestBody::OffsetCommit(request) => Dispatched::Background(api::groups::begin_commit(call, request)),
         RequestBody::Fetch(request) => Dispatched::InTurn(Box::pin(api::fetch::serve(call, request))),
+        other if changes_something(&other) => {
+            // It runs to its end whatever becomes of the connection: half of a change is none that anybody asked for.
+            let env = call.shard.env.clone();
+            let answered = env.spawn_detached("change", async move {
+                let response = respond(&call, other).await;
+                call.answer(&response, &[])
+            });
+            // No answer means that the shard is going down.
+            let closed = || Outgoing { close: true, ..Outgoing::default() };
+            Dispatched::InTurn(Box::pin(async move { answered.await.unwrap_or_else(|_| closed()) }))
+        }
         other => Dispatched::InTurn(Box::pin(async move {
             let response = respond(&call, other).await;
             call.answer(&response, &[])
         })),
     }
+}
+
+/// Whether a request changes topics, logs or configuration. Changes of groups are in order before anybody waits for them.
+const fn changes_something(body: &RequestBody) -> bool {
+    matches!(
+        body,
+        RequestBody::CreateTopics(_)
+            | RequestBody::DeleteTopics(_)
+            | RequestBody::CreatePartitions(_)
+            | RequestBody::DeleteRecords(_)
+            | RequestBody::AlterConfigs(_)
+            | RequestBody::IncrementalAlterConfigs(_)
+            | RequestBody::ElectLeaders(_)
+    )
 }
 
 /// Answers the requests that carry no records.

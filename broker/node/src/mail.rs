@@ -70,7 +70,9 @@ impl Outstanding {
 
 impl Shard {
     /// Runs `work` on shard `to`. On this shard its synchronous part runs before this call returns; elsewhere it runs
-    /// in the order in which work was sent. The future only waits for the answer: dropping it does not stop the work.
+    /// in the order in which work was sent. Elsewhere the future only waits for the answer, and dropping it does not stop
+    /// the work. On this shard it is the work: who must not be stopped half way, such as a request that changes something,
+    /// calls from a task of its own.
     pub(crate) fn on<T: Send + 'static>(
         self: &Rc<Self>,
         to: ShardId,

@@ -1,12 +1,14 @@
 //! Pitfall 24, and what else asks for positions in logs: ListOffsets, OffsetForLeaderEpoch, DeleteRecords.
 
+use std::time::Duration;
+
 use barnabas_base::TimestampMs;
 use barnabas_sim_world::{RawClient, requests, with_broker};
-use barnabas_wire::ErrorCode;
 use barnabas_wire::message::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use barnabas_wire::message::offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use barnabas_wire::message::*;
 use barnabas_wire::record::BatchOptions;
+use barnabas_wire::{ErrorCode, RequestBody, RequestHeader, Segment};
 
 use crate::{FETCH, PRODUCE, append, fetched, is, listed, produced, records, topic};
 
@@ -138,6 +140,44 @@ fn records_are_deleted_up_to_an_offset() {
         let response = client.call(2, delete("t", 0, -1)).await;
         assert_eq!(response.topics[0].partitions[0].low_watermark, 7, "-1 is the high watermark");
     });
+}
+
+/// The connection ends while the new starts of logs are made durable, on its own shard and on another one.
+#[test]
+fn records_are_deleted_whatever_becomes_of_the_connection() {
+    const PARTITIONS: i32 = 8;
+    with_broker(7, &[], async |visitor, mut client| {
+        topic(&mut client, "t", PARTITIONS).await;
+        for index in 0..PARTITIONS {
+            let batch = requests::batch(BatchOptions::default(), &[b"a"]);
+            let response = client.call(PRODUCE, requests::produce("t", index, -1, batch)).await;
+            assert_eq!(produced(&response).error_code, 0, "{response:?}");
+        }
+        // Without acknowledgements an error closes the connection. Both arrive at once.
+        let lost = requests::produce("nowhere", 0, 0, requests::batch(BatchOptions::default(), &[b"a"]));
+        let mut request = delete("t", 0, 1);
+        request.topics[0].partitions =
+            (0..PARTITIONS).map(|partition_index| DeleteRecordsPartition { partition_index, offset: 1 }).collect();
+        let frames = [frame(PRODUCE, 1, lost.into()), frame(2, 2, request.into())].concat();
+        client.send_bytes(frames).await.expect("it is connected");
+        assert!(client.frame().await.is_err(), "the connection is closed");
+        visitor.env.sleep(Duration::from_secs(5)).await;
+        let mut other = visitor.connect().await;
+        for index in 0..PARTITIONS {
+            assert_eq!(listed(&mut other, 7, requests::list_offset("t", index, -2)).await, (0, 1), "{index}");
+        }
+    });
+}
+
+/// A request as it travels.
+fn frame(api_version: i16, correlation_id: i32, body: RequestBody) -> Vec<u8> {
+    let header = RequestHeader { api_key: body.api_key(), api_version, correlation_id, client_id: None };
+    let segments = body.to_frame(&header).expect("the version carries the request");
+    let bytes = |segment: Segment| match segment {
+        Segment::Bytes(bytes) => bytes,
+        Segment::External { .. } => unreachable!("a request carries its records itself"),
+    };
+    segments.into_iter().flat_map(bytes).collect()
 }
 
 #[test]
