@@ -36,5 +36,5 @@ pub use error::{
 pub use journal::replay::ReplayReport;
 pub use log::{
     AbortedTransaction, ActiveProducer, AppendOptions, AppendOrigin, AppendTicket, Appended, CleanOutcome,
-    HighWatermark, LoadReport, Log, ReadBound, ReadBytes, ReadResult, TimestampAndOffset,
+    HighWatermark, LoadReport, Log, ReadBound, ReadBytes, ReadResult, ReadStop, TimestampAndOffset,
 };

@@ -4,10 +4,11 @@ mod support;
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 
 use barnabas_base::{Offset, RestartKind, TimestampMs};
-use barnabas_commitlog::{AppendError, LogConfig, ReadBound, ReadError};
+use barnabas_commitlog::{AppendError, Log, LogConfig, ReadBound, ReadError, ReadStop};
 use barnabas_wire::ErrorCode;
 use support::*;
 
@@ -54,6 +55,49 @@ fn reads_are_bounded() {
         assert_eq!(past.expect_err("past the end"), ReadError::OutOfRange);
         start.close().await;
     });
+}
+
+#[test]
+fn a_read_says_why_it_stops() {
+    let path = folder("stops");
+    let again = path.clone();
+    // Three batches fit a segment.
+    let config = || LogConfig { segment_bytes: 8_000, ..LogConfig::default() };
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(config()).await;
+        for _ in 0..7 {
+            acked(&log, batch(2, 1_000, 1_000)).await;
+        }
+        assert_eq!(log.segment_count(), 3);
+        says_why_it_stops(&log).await;
+        start.close().await;
+    });
+    // Nothing is remembered of batches that were appended before a start.
+    let path = again;
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(config()).await;
+        says_why_it_stops(&log).await;
+        start.close().await;
+    });
+}
+
+async fn says_why_it_stops(log: &Rc<Log>) {
+    for (from, max_bytes, min_one_batch, next, stop) in [
+        (0, 1 << 20, false, 6, ReadStop::Boundary),
+        (6, 1 << 20, false, 12, ReadStop::Boundary),
+        (12, 1 << 20, false, 14, ReadStop::End),
+        (14, 1 << 20, true, 14, ReadStop::End),
+        (0, 5_000, false, 4, ReadStop::Limit),
+        (0, 10, true, 2, ReadStop::Limit),
+        (0, 10, false, 0, ReadStop::Limit),
+        (0, 0, false, 0, ReadStop::Limit),
+        (14, 0, false, 14, ReadStop::End),
+    ] {
+        let read = log.read(Offset(from), max_bytes, ReadBound::HighWatermark, min_one_batch).await.expect("readable");
+        assert_eq!((read.next_offset, read.stop), (Offset(next), stop), "{max_bytes} bytes from {from}");
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub use clean::CleanOutcome;
 pub use commit::HighWatermark;
 pub use lookup::TimestampAndOffset;
 pub use open::LoadReport;
-pub use read::{AbortedTransaction, ReadBound, ReadBytes, ReadResult};
+pub use read::{AbortedTransaction, ReadBound, ReadBytes, ReadResult, ReadStop};
 pub(crate) use state::{Capture, State, TailBatch};
 
 use crate::directory::{DirectoryReport, LogDirectory, checkpoint_key};

@@ -26,6 +26,18 @@ pub enum ReadBound {
     End,
 }
 
+/// Why a read gave no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadStop {
+    /// There is no more to be read yet.
+    #[default]
+    End,
+    /// The next batch does not fit.
+    Limit,
+    /// A segment ends there, or damage begins: the next read goes on behind.
+    Boundary,
+}
+
 /// An aborted transaction whose records a reader may meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbortedTransaction {
@@ -48,6 +60,8 @@ pub struct ReadResult {
     pub next_offset: Offset,
     /// Aborted transactions in the range, sorted by first offset; only under [`ReadBound::LastStable`].
     pub aborted: Vec<AbortedTransaction>,
+    /// Why there is no more.
+    pub stop: ReadStop,
 }
 
 /// What a read into memory gives.
@@ -75,12 +89,19 @@ impl Wanted {
     const fn nothing(&self) -> Result<Option<Stretch>, SearchError> {
         if self.is_before_damage { Err(SearchError::Read(ReadError::Damaged)) } else { Ok(None) }
     }
+
+    /// Why a read that comes to the bound stops there.
+    const fn stop_at_bound(&self) -> ReadStop {
+        if self.is_before_damage { ReadStop::Boundary } else { ReadStop::End }
+    }
 }
 
 /// Why no stretch was found.
 enum SearchError {
     /// The log was cut or a segment replaced meanwhile.
     Changed,
+    /// The first batch does not fit.
+    Limit,
     Read(ReadError),
     Io(io::Error),
 }
@@ -99,7 +120,11 @@ struct Stretch {
     len: u64,
     first_offset: Offset,
     next_offset: Offset,
+    stop: ReadStop,
 }
+
+/// A stretch with the layout in which it lies, or why there is none.
+type Sought = Result<(Stretch, u64), ReadStop>;
 
 impl Log {
     /// Reads whole batches from the one that holds `from`, at most `max_bytes` of them; with `min_one_batch` the first
@@ -115,11 +140,17 @@ impl Log {
         min_one_batch: bool,
     ) -> Result<ReadResult, ReadError> {
         let mut result = loop {
-            let Some(wanted) = self.wanted(from, max_bytes, bound, min_one_batch)? else { break empty(from) };
+            let wanted = match self.wanted(from, max_bytes, bound, min_one_batch)? {
+                Ok(wanted) => wanted,
+                Err(stop) => break empty(from, stop),
+            };
             if let Some(result) = self.read_tail(&wanted) {
                 break result;
             }
-            let Some((stretch, layout)) = self.find_stretch(&wanted).await? else { break empty(from) };
+            let (stretch, layout) = match self.find_stretch(&wanted).await? {
+                Ok(found) => found,
+                Err(stop) => break empty(from, stop),
+            };
             if let Some(result) = self.answer(&stretch, layout).await? {
                 break result;
             }
@@ -142,22 +173,22 @@ impl Log {
     ) -> Result<ReadBytes, ReadError> {
         let nothing = ReadBytes { bytes: Bytes::new(), next_offset: from };
         loop {
-            let Some(wanted) = self.wanted(from, max_bytes, bound, true)? else { return Ok(nothing) };
-            let Some((stretch, layout)) = self.find_stretch(&wanted).await? else { return Ok(nothing) };
+            let Ok(wanted) = self.wanted(from, max_bytes, bound, true)? else { return Ok(nothing) };
+            let Ok((stretch, layout)) = self.find_stretch(&wanted).await? else { return Ok(nothing) };
             if let Some(bytes) = self.stretch_bytes(&stretch, layout).await? {
                 return Ok(ReadBytes { bytes, next_offset: stretch.next_offset });
             }
         }
     }
 
-    /// Checks the offset; `None` when there is nothing to read yet.
+    /// Checks the offset; a reason when there is nothing to be read.
     fn wanted(
         &self,
         from: Offset,
         max_bytes: usize,
         bound: ReadBound,
         min_one_batch: bool,
-    ) -> Result<Option<Wanted>, ReadError> {
+    ) -> Result<Result<Wanted, ReadStop>, ReadError> {
         self.directory.check()?;
         let state = self.state.borrow();
         if state.is_closed {
@@ -177,9 +208,13 @@ impl Log {
         let damaged = state.damage.next_from(from).filter(|damaged| *damaged < bound);
         barnabas_base::sometimes!(self.env, READ_SERVED_BEFORE_DAMAGE, damaged.is_some());
         let (bound, is_before_damage) = (damaged.unwrap_or(bound), damaged.is_some());
-        let is_nothing = from >= bound || max_bytes == 0 && !min_one_batch;
-        let max_bytes = max_bytes as u64;
-        Ok((!is_nothing).then_some(Wanted { from, bound, is_before_damage, max_bytes, min_one_batch }))
+        if from >= bound {
+            return Ok(Err(ReadStop::End));
+        }
+        if max_bytes == 0 && !min_one_batch {
+            return Ok(Err(ReadStop::Limit));
+        }
+        Ok(Ok(Wanted { from, bound, is_before_damage, max_bytes: max_bytes as u64, min_one_batch }))
     }
 
     /// Reads recent batches; `None` when the offset lies before what is remembered.
@@ -191,13 +226,17 @@ impl Log {
             return None;
         }
         let (segment, position, first_offset) = (head.segment, head.position, head.base_offset);
-        let mut result = empty(wanted.from);
+        let mut result = empty(wanted.from, wanted.stop_at_bound());
         let mut in_memory = true;
         let mut pieces = Vec::new();
         for batch in state.tail.range(first..) {
             let is_first = result.size_bytes == 0;
             let fits = result.size_bytes + batch.size <= wanted.max_bytes || is_first && wanted.min_one_batch;
-            if batch.end_offset > wanted.bound || batch.segment != segment || !fits {
+            if batch.end_offset > wanted.bound {
+                break;
+            }
+            if batch.segment != segment || !fits {
+                result.stop = if fits { ReadStop::Boundary } else { ReadStop::Limit };
                 break;
             }
             match &batch.bytes {
@@ -235,12 +274,12 @@ impl Log {
     }
 
     /// The stretch of a segment that answers a read, and the layout in which it does; none while the log is being cut.
-    async fn find_stretch(self: &Rc<Self>, wanted: &Wanted) -> Result<Option<(Stretch, u64)>, ReadError> {
+    async fn find_stretch(self: &Rc<Self>, wanted: &Wanted) -> Result<Sought, ReadError> {
         loop {
             let layout = {
                 let state = self.state.borrow();
                 if state.is_exclusive {
-                    return Ok(None);
+                    return Ok(Err(ReadStop::End));
                 }
                 state.layout
             };
@@ -251,14 +290,13 @@ impl Log {
                 continue;
             }
             return match found {
-                Err(SearchError::Changed) => Ok(None),
+                Err(SearchError::Changed) | Ok(None) => Ok(Err(ReadStop::End)),
+                Err(SearchError::Limit) => Ok(Err(ReadStop::Limit)),
                 Err(SearchError::Read(error)) => Err(error),
                 Err(SearchError::Io(error)) => Err(self.read_error(&error)),
-                Ok(stretch) => {
-                    if let Some(stretch) = &stretch {
-                        self.remember(stretch.next_offset, stretch.segment, stretch.position + stretch.len);
-                    }
-                    Ok(stretch.map(|stretch| (stretch, layout)))
+                Ok(Some(stretch)) => {
+                    self.remember(stretch.next_offset, stretch.segment, stretch.position + stretch.len);
+                    Ok(Ok((stretch, layout)))
                 }
             };
         }
@@ -342,7 +380,7 @@ impl Log {
             return wanted.nothing();
         }
         if wanted.max_bytes < first_bytes && !wanted.min_one_batch {
-            return Ok(None);
+            return Err(SearchError::Limit);
         }
         let mut bound = wanted.bound;
         loop {
@@ -365,16 +403,26 @@ impl Log {
             match self.state.borrow().damage.next_from(wanted.from) {
                 Some(damaged) if damaged < next => bound = damaged,
                 Some(_) | None => {
+                    let is_behind = end >= bound_position;
                     return Ok(Some(Stretch {
                         segment: base,
                         position: first.position,
                         len: end - first.position,
                         first_offset: first.header.base_offset,
                         next_offset: next,
+                        stop: if is_behind { self.stop_behind(base, bound, wanted) } else { ReadStop::Limit },
                     }));
                 }
             }
         }
+    }
+
+    /// Why a stretch stops that holds all of a segment up to `bound`.
+    fn stop_behind(&self, base: Offset, bound: Offset, wanted: &Wanted) -> ReadStop {
+        if bound < wanted.bound || self.end_of_segment(base) < wanted.bound {
+            return ReadStop::Boundary;
+        }
+        wanted.stop_at_bound()
     }
 
     /// Where in the segment the bound lies; the end of the segment when it lies behind.
@@ -424,6 +472,7 @@ impl Log {
             first_offset: stretch.first_offset,
             next_offset: stretch.next_offset,
             aborted: Vec::new(),
+            stop: stretch.stop,
         }))
     }
 
@@ -505,6 +554,6 @@ impl Log {
     }
 }
 
-const fn empty(from: Offset) -> ReadResult {
-    ReadResult { segments: Vec::new(), size_bytes: 0, first_offset: from, next_offset: from, aborted: Vec::new() }
+const fn empty(from: Offset, stop: ReadStop) -> ReadResult {
+    ReadResult { segments: Vec::new(), size_bytes: 0, first_offset: from, next_offset: from, aborted: Vec::new(), stop }
 }

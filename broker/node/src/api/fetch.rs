@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use barnabas_base::{LeaderEpoch, Monotonic, Observation, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
-use barnabas_commitlog::{ReadBound, ReadError};
+use barnabas_commitlog::{ReadBound, ReadError, ReadResult, ReadStop};
 use barnabas_runtime::{Local, Segment, join_all};
 use barnabas_wire::message::fetch::{AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData};
 use barnabas_wire::message::{FetchRequest, FetchResponse};
@@ -59,6 +59,16 @@ struct Reading {
     segments: Vec<Segment>,
     size_bytes: u64,
     bound: Offset,
+    available: Available,
+}
+
+/// What a long poll counts a partition for: what is there for the reader, not what fits the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Available {
+    /// So many bytes.
+    Bytes(u64),
+    /// More than this answer carries, so that waiting would add nothing to it.
+    Enough,
 }
 
 /// A partition whose position was resolved, or what it is answered with.
@@ -77,7 +87,8 @@ pub(crate) async fn serve(call: Call, request: FetchRequest) -> Outgoing {
         one_batch_anyway: true,
     };
     let deadline = shard.env.now().after_ms(i64::from(request.max_wait_ms));
-    let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
+    // No answer is larger than its limit, so that none is waited for that is.
+    let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0).min(terms.max_bytes as u64);
     let session = session_request(call.version, request);
     let random = shard.env.entropy.next_u64();
     let begun = shard.sessions.borrow_mut().begin(shard.env.now(), session, random);
@@ -135,9 +146,8 @@ async fn read_until_enough(
     loop {
         let seen = watch.as_ref().map(Watch::version);
         let (readings, parts) = read_all(shard, context, terms).await;
-        let total: u64 = readings.iter().map(|reading| reading.size_bytes).sum();
         let urgent = readings.iter().any(is_urgent);
-        if total >= min_bytes || urgent || readings.is_empty() || shard.env.now() >= deadline {
+        if is_enough(&readings, min_bytes) || urgent || readings.is_empty() || shard.env.now() >= deadline {
             return readings;
         }
         let poll = watch.get_or_insert_with(|| Watch::new(shard));
@@ -149,6 +159,23 @@ async fn read_until_enough(
         }
         barnabas_base::reachable!(shard.env, LONG_POLL_WOKEN);
     }
+}
+
+/// Whether there is as much as the client waits for (Kafka's `DelayedFetch.tryComplete`). An answer without records is
+/// never enough for a client that wants some: it would ask again at once, for ever.
+fn is_enough(readings: &[Reading], min_bytes: u64) -> bool {
+    let is_empty = readings.iter().all(|reading| reading.size_bytes == 0);
+    if is_empty || min_bytes == 0 {
+        return min_bytes == 0;
+    }
+    let mut total: u64 = 0;
+    for reading in readings {
+        match reading.available {
+            Available::Enough => return true,
+            Available::Bytes(bytes) => total = total.saturating_add(bytes),
+        }
+    }
+    total >= min_bytes
 }
 
 /// An error or a divergence is answered at once.
@@ -264,7 +291,8 @@ fn empty_reading(slot: usize, partition: PartitionIndex, code: ErrorCode) -> Rea
         records: Records::Bytes(bytes::Bytes::new()),
         ..PartitionData::default()
     };
-    Reading { slot, data, segments: Vec::new(), size_bytes: 0, bound: Offset::UNKNOWN }
+    let (bound, available) = (Offset::UNKNOWN, Available::Bytes(0));
+    Reading { slot, data, segments: Vec::new(), size_bytes: 0, bound, available }
 }
 
 /// Reads on the owner, one partition after the other, until the bytes are used up. If the terms say so, the first
@@ -317,10 +345,15 @@ async fn read_one(
     let bound = if terms.committed_only { ReadBound::LastStable } else { ReadBound::HighWatermark };
     let max_bytes = part.max_bytes.min(left);
     if max_bytes == 0 && !first {
+        let end = if terms.committed_only { reading.data.last_stable_offset } else { reading.data.high_watermark };
+        if part.max_bytes > left && end > part.fetch_offset.0 {
+            reading.available = Available::Enough;
+        }
         return reading;
     }
     match partition.log.read(part.fetch_offset, max_bytes, bound, first).await {
         Ok(read) => {
+            reading.available = available(&read, part, left);
             if terms.committed_only {
                 reading.data.aborted_transactions = Some(aborted(&read.aborted));
             }
@@ -345,6 +378,16 @@ async fn read_one(
         }
     }
     reading
+}
+
+/// What is there for the reader of a partition, of which a read with `left` bytes of the answer gave `read`. Kafka counts
+/// no partition for more than its own limit, and does not wait for one whose reader is in an older segment.
+fn available(read: &ReadResult, part: ReadPart, left: usize) -> Available {
+    match read.stop {
+        ReadStop::End => Available::Bytes(read.size_bytes),
+        ReadStop::Limit if part.max_bytes <= left => Available::Bytes(read.size_bytes.max(part.max_bytes as u64)),
+        ReadStop::Limit | ReadStop::Boundary => Available::Enough,
+    }
 }
 
 fn describe_log(reading: &mut Reading, partition: &Partition) {

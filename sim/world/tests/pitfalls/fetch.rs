@@ -274,3 +274,111 @@ fn pitfall_23_min_bytes_are_waited_for() {
         assert_eq!(records(fetched(&answer)).len(), 4);
     });
 }
+
+/// Appends batches of a record of 16,000 bytes to a partition of `t`.
+async fn pile_up(client: &mut RawClient, index: i32, batches: usize) {
+    for _ in 0..batches {
+        let batch = requests::batch(BatchOptions::default(), &[&[b'x'; 16_000]]);
+        let response = client.call(PRODUCE, requests::produce("t", index, -1, batch)).await;
+        assert_eq!(produced(&response).error_code, 0);
+    }
+}
+
+/// A patient fetch from partition 0 of `t` that waits for `min_bytes`.
+fn wanting(min_bytes: i32, max_bytes: i32, partition_max_bytes: i32) -> FetchRequest {
+    let mut request = FetchRequest { min_bytes, max_bytes, ..patient("t", 0, 0) };
+    request.topics[0].partitions[0].partition_max_bytes = partition_max_bytes;
+    request
+}
+
+#[test]
+fn pitfall_23_what_is_there_counts_and_not_what_fits_the_answer() {
+    async fn does_not_wait(visitor: &Visitor, client: &mut RawClient) {
+        for (min_bytes, max_bytes, partition_max_bytes) in [
+            // Whole batches end below the limit of the partition, and below that of the answer.
+            (100_000, 1 << 20, 100_000),
+            (100_000, 100_000, 1 << 20),
+            // No answer is as large as that.
+            (1 << 20, 100_000, 1 << 20),
+            (1 << 20, 1, 1 << 20),
+        ] {
+            let request = wanting(min_bytes, max_bytes, partition_max_bytes);
+            let (answer, took) = timed(visitor, client, request).await;
+            assert!(!records(fetched(&answer)).is_empty());
+            assert!(took < Duration::from_secs(1), "{min_bytes} of {max_bytes}, {partition_max_bytes} took {took:?}");
+        }
+    }
+    play(13, &[], |scene| {
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            topic(&mut client, "t", 1).await;
+            pile_up(&mut client, 0, 10).await;
+            does_not_wait(&visitor, &mut client).await;
+        });
+        // After a start it is read from the file.
+        scene.broker().stop().expect("it stops");
+        scene.broker().start().expect("it starts");
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            does_not_wait(&visitor, &mut client).await;
+        });
+    });
+}
+
+#[test]
+fn pitfall_23_a_partition_counts_up_to_its_own_limit() {
+    with_broker(14, &[], async |visitor, mut producer| {
+        topic(&mut producer, "t", 1).await;
+        pile_up(&mut producer, 0, 10).await;
+        let mut consumer = visitor.connect().await;
+        let began = visitor.env.now();
+        consumer.send(FETCH, wanting(100_000, 1 << 20, 20_000)).await.expect("it is connected");
+        // What arrives meanwhile changes nothing.
+        for _ in 0..5 {
+            assert!(consumer.frame_within(Duration::from_secs(1)).await.is_err(), "it waits");
+            pile_up(&mut producer, 0, 1).await;
+        }
+        let Ok(barnabas_wire::ResponseBody::Fetch(answer)) = consumer.receive().await else {
+            panic!("an answer is due")
+        };
+        assert_eq!(records(fetched(&answer)).len(), 1);
+        let took = visitor.env.now().since(began);
+        assert!(took >= LONG, "took {took:?}");
+    });
+}
+
+#[test]
+fn pitfall_23_a_reader_in_an_older_segment_does_not_wait() {
+    with_broker(15, &[("log.segment.bytes", "1048576")], async |visitor, mut client| {
+        topic(&mut client, "t", 1).await;
+        // A segment for each of them.
+        let large = vec![b'x'; 600_000];
+        store(&mut client, &[&large]).await;
+        store(&mut client, &[&large]).await;
+        let mut request = wanting(1_000_000, 8 << 20, 8 << 20);
+        let (answer, took) = timed(&visitor, &mut client, request.clone()).await;
+        assert_eq!(records(fetched(&answer)).len(), 1);
+        assert!(took < Duration::from_secs(1), "took {took:?}");
+        request.topics[0].partitions[0].fetch_offset = 1;
+        let (answer, took) = timed(&visitor, &mut client, request).await;
+        assert_eq!(records(fetched(&answer)).len(), 1);
+        assert!(took >= LONG, "took {took:?}");
+    });
+}
+
+/// Each shard has its share of an answer; here it all lies on one.
+#[test]
+fn pitfall_23_a_share_that_is_used_up_does_not_wait() {
+    const PARTITIONS: i32 = 8;
+    with_broker(16, &[], async |visitor, mut client| {
+        topic(&mut client, "t", PARTITIONS).await;
+        pile_up(&mut client, 0, 10).await;
+        let mut request = wanting(80_000, 100_000, 1 << 20);
+        let template = request.topics[0].partitions[0];
+        request.topics[0].partitions =
+            (0..PARTITIONS).map(|partition| FetchPartition { partition, ..template }).collect();
+        let (answer, took) = timed(&visitor, &mut client, request).await;
+        assert!(!records(fetched(&answer)).is_empty());
+        assert!(took < Duration::from_secs(1), "took {took:?}");
+    });
+}
