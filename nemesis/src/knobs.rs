@@ -72,7 +72,7 @@ const INTERVALS: &[&str] = &[
     SCRUB_INTERVAL,
 ];
 /// How often one thing comes round in a quiet stretch, at most.
-const TICKS_MAX: u64 = 10_000;
+const TICKS_MAX: u64 = 1_000;
 
 pub(crate) fn draw(dice: &mut Dice, plan: &mut Plan) {
     // One shard hides every interleaving; it is one of the extremes all the same.
@@ -152,11 +152,9 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
 /// each comes round [`TICKS_MAX`] times at most.
 pub(crate) fn slow_down_ticks(plan: &mut Plan) {
     let Some(quiet) = plan.quiet else { return };
-    for (name, values) in BROKER.iter().filter(|(name, _)| INTERVALS.contains(name)) {
-        let drawn = plan.knobs.number(name, u64::MAX);
-        let slow_enough = values.iter().copied().find(|interval_ms| quiet.for_ms / interval_ms <= TICKS_MAX);
-        let floor = slow_enough.or(values.last().copied()).unwrap_or(drawn);
-        if drawn < floor {
+    let floor = quiet.for_ms.div_ceil(TICKS_MAX).next_multiple_of(1_000);
+    for name in INTERVALS {
+        if plan.knobs.number(name, u64::MAX) < floor {
             plan.knobs.set(name, floor);
         }
     }
