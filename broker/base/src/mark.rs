@@ -194,6 +194,7 @@ marks! {
     REQUEST_AWAITS_MEMORY = "request-awaits-memory", "A request waited until there was memory for it.";
     REQUEST_MEMORY_OVERDRAWN = "request-memory-overdrawn", "A request that found its memory full passed the limit, as one may at a time.";
     SLOW_READER_AWAITED = "slow-reader-awaited", "A connection waited for its own answers to leave, because answers hold too much memory.";
+    BLOCKED_CONNECTION_CLOSED = "blocked-connection-closed", "A peer took nothing of its answers for too long and was closed.";
     ANSWER_KNOWN_BEHIND_ANOTHER = "answer-known-behind-another", "A request gave back its memory while an answer before it did not leave.";
     ANSWERS_PARTED = "answers-parted", "Answers left without the one behind them, which was not ready.";
     ANSWER_NOT_SENT = "answer-not-sent", "An answer could not be sent.";

@@ -9,7 +9,9 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use barnabas_base::limits::IN_FLIGHT_REQUESTS_PER_CONNECTION_MAX;
 use barnabas_base::{Account, Budget, Charge, Monotonic, Observation};
@@ -35,6 +37,8 @@ pub(crate) struct Peer {
     pub(crate) last_active: Cell<Monotonic>,
     /// Requests that are being answered: a connection with one is not idle.
     pub(crate) busy: Cell<u32>,
+    /// An answer is on its way that the peer does not take at once: it is active as long as it takes some.
+    pub(crate) is_blocked: Cell<bool>,
     /// Counts answers that left.
     pub(crate) answered: Notify,
 }
@@ -128,16 +132,17 @@ pub(crate) async fn serve(shard: Rc<Shard>, stream: Stream, listener: usize) {
         listener,
         last_active: Cell::new(shard.env.now()),
         busy: Cell::new(0),
+        is_blocked: Cell::new(false),
         answered: Notify::new(),
     });
     let (answers, waiting) = queue::bounded(IN_FLIGHT_REQUESTS_PER_CONNECTION_MAX);
     let reader = read_requests(&shard, &peer, stream.read, answers);
     let writer = send_answers(&shard, &peer, stream.write, waiting);
-    let idle = idle_watch(&shard, &peer);
-    // The reader ends first on a clean close: what it dispatched is still answered.
+    // The reader ends first on a clean close: what it dispatched is still answered, as long as the peer takes it.
     let mut writer = std::pin::pin!(writer);
-    if let Either::First(Either::First(Ended::ByPeer)) = race(race(reader, idle), writer.as_mut()).await {
-        writer.await;
+    let ended = race(race(reader, idle_watch(&shard, &peer)), writer.as_mut()).await;
+    if let Either::First(Either::First(Ended::ByPeer)) = ended {
+        race(writer, idle_watch(&shard, &peer)).await;
     }
 }
 
@@ -269,7 +274,8 @@ async fn send_batch(
         }
         segments.append(&mut outgoing.segments);
     }
-    let sent = if segments.is_empty() { Ok(()) } else { settle_while(shard, write.send(&segments), behind).await };
+    let sent =
+        if segments.is_empty() { Ok(()) } else { settle_while((shard, peer), write.send(&segments), behind).await };
     drop(batch);
     peer.busy.set(peer.busy.get().saturating_sub(count));
     peer.answered.notify();
@@ -301,14 +307,29 @@ async fn complete_now(shard: &Shard, mut pending: PendingAnswer) -> Result<Held,
 
 /// Waits for `sending`, and lets the answers behind it become known meanwhile: what their requests hold is for others.
 async fn settle_while<T>(
-    shard: &Shard,
+    (shard, peer): (&Shard, &Peer),
     sending: impl Future<Output = T>,
     (next, waiting): (&mut Option<PendingAnswer>, &mut queue::Receiver<PendingAnswer>),
 ) -> T {
     let mut sending = std::pin::pin!(sending);
-    std::future::poll_fn(|context| {
-        if let Poll::Ready(sent) = sending.as_mut().poll(context) {
-            return Poll::Ready(sent);
+    let mut bell: Option<Arc<Bell>> = None;
+    let sent = std::future::poll_fn(|context| {
+        // The task is woken by answers as well; only what wakes the sending says that the peer has taken something.
+        let has_rung = bell.as_ref().is_none_or(|bell| bell.has_rung.load(Ordering::Relaxed));
+        let polled = if peer.is_blocked.get() {
+            let fresh = Arc::new(Bell { has_rung: AtomicBool::new(false), task: context.waker().clone() });
+            let waker = Waker::from(Arc::clone(&fresh));
+            bell = Some(fresh);
+            sending.as_mut().poll(&mut Context::from_waker(&waker))
+        } else {
+            sending.as_mut().poll(context)
+        };
+        if polled.is_ready() {
+            return polled;
+        }
+        peer.is_blocked.set(true);
+        if has_rung {
+            peer.last_active.set(shard.env.now());
         }
         let settle = |context: &mut Context<'_>, pending: &mut PendingAnswer| {
             let was_held = pending.admitted.is_some();
@@ -319,20 +340,38 @@ async fn settle_while<T>(
         waiting.look_at_all(context, settle);
         Poll::Pending
     })
-    .await
+    .await;
+    peer.is_blocked.set(false);
+    sent
 }
 
-/// Ends when the connection has been idle for `connections.max.idle.ms`. Kafka closes such connections silently.
+/// Wakes a task and remembers it.
+struct Bell {
+    has_rung: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.has_rung.store(true, Ordering::Relaxed);
+        self.task.wake_by_ref();
+    }
+}
+
+/// Ends when the connection has been idle for `connections.max.idle.ms`, or when the peer has taken nothing of an answer for
+/// that long. Kafka closes such connections silently.
 async fn idle_watch(shard: &Rc<Shard>, peer: &Rc<Peer>) -> Ended {
     let Some(idle_max) = shard.connection_idle_max else {
         return std::future::pending().await;
     };
     loop {
-        let since = if peer.busy.get() > 0 { shard.env.now() } else { peer.last_active.get() };
+        let is_blocked = peer.is_blocked.get();
+        let since = if peer.busy.get() > 0 && !is_blocked { shard.env.now() } else { peer.last_active.get() };
         let deadline = since.after(idle_max);
         if deadline <= shard.env.now() {
-            barnabas_base::reachable!(shard.env, IDLE_CONNECTION_CLOSED);
-            return Ended::ByPeer;
+            barnabas_base::sometimes!(shard.env, IDLE_CONNECTION_CLOSED, !is_blocked);
+            barnabas_base::sometimes!(shard.env, BLOCKED_CONNECTION_CLOSED, is_blocked);
+            return if is_blocked { Ended::Broken } else { Ended::ByPeer };
         }
         shard.env.sleep_until(deadline).await;
     }

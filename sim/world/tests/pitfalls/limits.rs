@@ -335,6 +335,30 @@ fn who_does_not_read_keeps_no_memory_from_others() {
     });
 }
 
+/// Who takes nothing of its answers for as long as a connection may be idle is closed; who takes some is not.
+#[test]
+fn who_does_not_take_its_answers_is_closed() {
+    with_broker(8, &[("connections.max.idle.ms", "5000")], async |visitor, mut client| {
+        const ASKED: usize = 50;
+        topic(&mut client, "t", 1).await;
+        append(&mut client, "t", &vec![b'x'; 900_000]).await;
+        for pause in [Duration::from_secs(1), Duration::from_secs(60)] {
+            let mut slow = visitor.connect().await;
+            for _ in 0..ASKED {
+                slow.send(FETCH, requests::fetch("t", 0, 0)).await.expect("it is connected");
+            }
+            let mut answers = 0;
+            while answers < ASKED {
+                visitor.env.sleep(pause).await;
+                let Ok(ResponseBody::Fetch(answer)) = slow.receive().await else { break };
+                assert_eq!(fetched(&answer).error_code, 0);
+                answers += 1;
+            }
+            assert_eq!(answers == ASKED, pause < Duration::from_secs(5), "{answers} answers came");
+        }
+    });
+}
+
 /// A client that goes away in the middle of everything leaves nothing behind that others notice.
 #[test]
 fn clients_that_vanish_are_forgotten() {
