@@ -54,7 +54,9 @@ fn check(facts: &Facts<'_>) -> Verdict {
     for record in &known {
         let must_survive = record.stretch == facts.losses.len()
             || survivors.get(&(record.log, record.stretch)).is_some_and(|top| record.offset <= *top);
-        if !must_survive || !read.topics.contains(&record.log.topic) || ways.out(record) {
+        // A topic that is not there any more is one that somebody dropped, or lost as a whole.
+        let is_dropped = !read.topics.contains(&record.log.topic) && facts.may_be_dropped(record.log.topic);
+        if !must_survive || is_dropped || ways.out(record) {
             continue;
         }
         court.judge(!holds(record), Some(record.step), Some(record.log), || {
@@ -200,6 +202,7 @@ mod tests {
                 known().sent(0, 3, 2).last(&[(0, 1), (2, 3)]).asked(Earliest, -1, 2),
                 known().dropped(Outcome::Failed("refused".to_owned())).last(&[(0, 1)]).on(log(1)),
                 known().dropped(Outcome::Unknown("timed out".to_owned())).last(&[(0, 1)]),
+                known().on(log(2)).last(&[]),
             ],
         );
     }
