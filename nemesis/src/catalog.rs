@@ -34,7 +34,7 @@ pub const FAMILIES: &[FamilyEntry] = &[
     entry(Family::Rot, "F13", "bits flip at rest"),
     entry(Family::Misplaced, "F14", "writes that never arrive, or arrive elsewhere"),
     entry(Family::DiskError, "F15-F17", "calls fail with EIO; a failed flush loses its pages; short writes"),
-    entry(Family::Full, "F18", "the disk is full for a while"),
+    entry(Family::Full, "F18", "the disk is full, or the process without a descriptor, for a while"),
     entry(Family::Slow, "F19", "a slow disk, calls that stall, a slow processor"),
     entry(Family::Clock, "F22-F25", "wall clocks that jump, clocks that run at another rate"),
     entry(Family::Client, "F27 F28 F30", "what clients do: crashes, floods, twins, zombies, garbage"),

@@ -81,6 +81,7 @@ fn draw_fault(dice: &mut Dice, family: Family, node: NodeName, plan: &Plan) -> F
         },
         Family::Misplaced => draw_misplaced(dice, node, plan.lane),
         Family::DiskError => draw_disk_error(dice, node),
+        Family::Full if dice.chance(1, 3) => Fault::NoDescriptors { node, for_ms: for_ms(dice) },
         Family::Full => {
             let room_bytes = *dice.pick(&[0, 100, 4_096, 20_000, 200_000]);
             Fault::DiskFull { node, room_bytes, for_ms: for_ms(dice) }

@@ -20,8 +20,6 @@ use bytes::Bytes;
 
 /// `ENOSPC`.
 const NO_SPACE: i32 = 28;
-/// `EMFILE`.
-const NO_DESCRIPTORS: DiskVerdict = DiskVerdict::Fail(24);
 const COMPACT: CleanupPolicy = CleanupPolicy { delete: false, compact: true };
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -501,7 +499,7 @@ fn a_commit_that_lacks_descriptors_is_made_again() {
                     let (_owner, directory) = start(&env, "/one").await;
                     let log = open(&directory, 0, LogConfig::default()).await;
                     let path = if kind == DiskCallKind::SyncDir { "/one" } else { "journal" };
-                    failing(&short, kind, path, NO_DESCRIPTORS);
+                    failing(&short, kind, path, DiskVerdict::NO_DESCRIPTORS);
                     let is_written = Rc::new(Cell::new(false));
                     let (first, flag) = (Rc::clone(&log), Rc::clone(&is_written));
                     let mut appending = env.spawn("append", async move {
@@ -568,7 +566,7 @@ fn a_cleaning_without_room_leaves_nothing_behind() {
                         &full,
                         kind,
                         path,
-                        if kind == DiskCallKind::Open { NO_DESCRIPTORS } else { DiskVerdict::NO_SPACE },
+                        if kind == DiskCallKind::Open { DiskVerdict::NO_DESCRIPTORS } else { DiskVerdict::NO_SPACE },
                     );
                     let outcome = log.clean(None).await;
                     outcome.expect_err("there is no room");
@@ -589,7 +587,7 @@ fn a_cleaning_without_room_leaves_nothing_behind() {
 #[test]
 fn half_a_swap_waits_for_room_and_descriptors() {
     for (kind, suffix, verdict) in [
-        (DiskCallKind::SyncDir, "t-0", NO_DESCRIPTORS),
+        (DiskCallKind::SyncDir, "t-0", DiskVerdict::NO_DESCRIPTORS),
         (DiskCallKind::Rename, "0.log", DiskVerdict::NO_SPACE),
         (DiskCallKind::Rename, ".swap", DiskVerdict::NO_SPACE),
     ] {

@@ -405,6 +405,13 @@ alphabet! {
             /// For how long.
             for_ms: u64,
         },
+        /// F18: the process has no descriptor left.
+        NoDescriptors = "no-descriptors" {
+            /// Whose.
+            node: NodeName,
+            /// For how long.
+            for_ms: u64,
+        },
         /// F19: the disk is slow.
         SlowDisk = "slow-disk" {
             /// Whose.
@@ -509,7 +516,7 @@ impl Fault {
             Self::Rot { .. } | Self::RotHeads { .. } | Self::RotBehind { .. } => Family::Rot,
             Self::LostWrite { .. } | Self::Misdirected { .. } => Family::Misplaced,
             Self::DiskError { .. } | Self::ShortWrite { .. } => Family::DiskError,
-            Self::DiskFull { .. } => Family::Full,
+            Self::DiskFull { .. } | Self::NoDescriptors { .. } => Family::Full,
             Self::SlowDisk { .. } | Self::Stall { .. } | Self::SlowNode { .. } => Family::Slow,
             Self::ClockJump { .. } | Self::ClockDrift { .. } => Family::Clock,
         }

@@ -127,6 +127,8 @@ impl DiskVerdict {
     pub const INPUT_OUTPUT_ERROR: Self = Self::Fail(5);
     /// There is no room (ENOSPC).
     pub const NO_SPACE: Self = Self::Fail(28);
+    /// `EMFILE`.
+    pub const NO_DESCRIPTORS: Self = Self::Fail(24);
 
     /// Its parts.
     pub(crate) fn into_parts(self) -> Judged {

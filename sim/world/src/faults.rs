@@ -70,6 +70,10 @@ impl Director<'_> {
                 machine.set_disk_bytes(used + room_bytes);
                 Some(*for_ms)
             }
+            Fault::NoDescriptors { for_ms, .. } => {
+                self.take_descriptors(index);
+                Some(*for_ms)
+            }
             Fault::SlowDisk { factor, for_ms, .. } => {
                 self.broker.machine().set_disk_slowdown(u64::from(*factor));
                 Some(*for_ms)
@@ -189,7 +193,11 @@ impl Director<'_> {
                     machine.set_read_rate(None);
                 }
             }
-            Fault::DiskError { .. } | Fault::Stall { .. } | Fault::LostWrite { .. } | Fault::Misdirected { .. } => {
+            Fault::DiskError { .. }
+            | Fault::Stall { .. }
+            | Fault::LostWrite { .. }
+            | Fault::Misdirected { .. }
+            | Fault::NoDescriptors { .. } => {
                 self.rules.borrow_mut().end(index);
             }
             Fault::DiskFull { .. } => self.broker.machine().set_disk_bytes(DISK_BYTES),
@@ -349,6 +357,15 @@ impl Director<'_> {
             let flipped = u8::try_from(draw("rot: bit").below(8)).expect("below eight");
             self.broker.machine().flip_bit(path, offset, flipped);
             self.rules.borrow_mut().note_damage(path);
+        }
+    }
+
+    /// What opens a file or a directory fails.
+    fn take_descriptors(&self, index: usize) {
+        let effect = Effect::Verdict(DiskVerdict::NO_DESCRIPTORS);
+        for call in [Call::Open, Call::SyncDir] {
+            let rule = Rule { fault: index, call: Some(call), file: FileClass::Any, effect, left: u32::MAX };
+            self.rules.borrow_mut().add(rule);
         }
     }
 
