@@ -533,6 +533,10 @@ fn has_suffix(path: &Path, suffix: &str) -> bool {
     path.to_string_lossy().ends_with(suffix)
 }
 
+fn is_of_cleaning(path: &Path) -> bool {
+    has_suffix(path, ".cleaned") || has_suffix(path, ".swap")
+}
+
 /// Three to a segment, of which the middle one stays.
 async fn fill_segments(log: &Rc<Log>) {
     for index in 0..18 {
@@ -572,8 +576,7 @@ fn a_cleaning_without_room_leaves_nothing_behind() {
                     outcome.expect_err("there is no room");
                     assert!(!directory.is_offline());
                     let left = full.paths();
-                    let is_left = |path: &&PathBuf| has_suffix(path, ".cleaned") || has_suffix(path, ".swap");
-                    assert_eq!(left.iter().find(is_left), None);
+                    assert_eq!(left.iter().find(|path| is_of_cleaning(path)), None);
                     full.on_disk_call(|_| DiskVerdict::Pass);
                     log.clean(None).await.expect("there is room");
                     assert_eq!(readable(&log).await, 18, "offsets stay");
@@ -612,8 +615,7 @@ fn half_a_swap_waits_for_room_and_descriptors() {
                     short.on_disk_call(|_| DiskVerdict::Pass);
                     cleaning.join().await;
                     assert!(!directory.is_offline());
-                    let is_left = |path: &PathBuf| has_suffix(path, ".cleaned") || has_suffix(path, ".swap");
-                    assert!(!short.paths().iter().any(is_left));
+                    assert!(!short.paths().iter().any(|path| is_of_cleaning(path)));
                 })
             });
             node.power_loss_with(PowerFate::Nothing);
