@@ -690,7 +690,7 @@ impl Log {
         if has_lost_snapshot {
             barnabas_base::reachable!(self.env, SNAPSHOT_PAST_END_REMOVED);
             // Or its name comes back with the next power loss, when the log has grown past it with other records.
-            self.env.disk.sync_dir(&self.folder).await?;
+            self.sync_folder().await?;
         }
         Ok(())
     }

@@ -89,7 +89,7 @@ impl Log {
                 // take its base for where that one ends.
                 let path = self.path_of(SegmentFile::new(base, FileKind::Log));
                 small_file::remove(&*self.env.disk, &path).await?;
-                self.env.disk.sync_dir(&self.folder).await?;
+                self.sync_folder().await?;
                 Err(error)
             }
         }
@@ -202,7 +202,7 @@ impl Log {
         }
         if !files.is_empty() {
             disk.sync_files(&files).await?;
-            disk.sync_dir(&self.folder).await?;
+            self.sync_folder().await?;
         }
         if let Some(checks) = unwritten.checks {
             let path = self.path_of(SegmentFile::new(base, FileKind::Check));

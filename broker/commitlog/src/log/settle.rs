@@ -196,7 +196,7 @@ impl Log {
     /// Makes the names of the log's files, and of its folder, durable. Commits do that under `ack`; under `os` there are
     /// none, and bytes that were synced into a file without a durable name may not be called durable.
     pub(crate) async fn sync_names(&self) -> io::Result<()> {
-        self.env.disk.sync_dir(&self.folder).await?;
+        self.sync_folder().await?;
         self.env.disk.sync_dir(&self.directory.path).await
     }
 }

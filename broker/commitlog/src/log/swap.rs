@@ -62,14 +62,14 @@ impl Log {
             for file in replaced.filter(|file| file.offset >= from && file.offset < to) {
                 small_file::remove(disk, &self.path_of(file)).await?;
             }
-            disk.sync_dir(&self.folder).await?;
+            self.sync_folder().await?;
         }
         let (logs, others): (Vec<_>, Vec<_>) = valid.into_iter().partition(|file| file.kind == FileKind::Log);
         for files in [others, logs] {
             for file in files {
                 disk.rename(&self.path_of(file), &self.path_of(file.with(Suffix::None))).await?;
             }
-            disk.sync_dir(&self.folder).await?;
+            self.sync_folder().await?;
         }
         Ok(Listing::new(disk.list(&self.folder).await?))
     }
@@ -113,6 +113,7 @@ impl Log {
         self.persist(async || self.sync_folder().await).await
     }
 
+    /// Makes the names in the folder of the log durable.
     pub(crate) async fn sync_folder(&self) -> io::Result<()> {
         self.env.disk.sync_dir(&self.folder).await
     }

@@ -201,7 +201,7 @@ impl Log {
         file.sync().await?;
         // A snapshot of what is cut off must not come back once the log has grown past it with other records.
         self.remove_snapshots_above(offset).await?;
-        disk.sync_dir(&self.folder).await?;
+        self.sync_folder().await?;
         self.reload_active(base, size, offset).await
     }
 
