@@ -3,17 +3,18 @@
 use barnabas_base::{GenerationId, TimestampMs, mark};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::offset_commit::{
-    OffsetCommitRequestPartition, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use barnabas_wire::message::{OffsetCommitRequest, OffsetCommitResponse};
 
 use crate::appends::{Effect, Waiter};
 use crate::classic::{ClassicGroup, GroupState};
+use crate::config::COMMIT_BATCH_BYTES_MAX;
 use crate::coordinator::{Coordinator, NO_ROOM, Now};
 use crate::fold::CommittedOffset;
 use crate::id::{GroupId, Token, TopicName};
 use crate::input::{Output, Response};
-use crate::record::Record;
+use crate::record::{OFFSET_FIXED_BYTES, Record};
 
 /// From this version on clients know GROUP_ID_NOT_FOUND for a member of a group that is gone.
 const GROUP_NOT_FOUND_FROM_VERSION: i16 = 9;
@@ -35,6 +36,12 @@ impl Coordinator {
             return;
         }
         self.touch_committer(now, &request, out);
+        if records_bytes(&request) > COMMIT_BATCH_BYTES_MAX {
+            let code = crate::settle::answer_to_append_error(ErrorCode::MessageTooLarge);
+            let response = crate::resolve::refuse_offset_commit(&request, code);
+            out.push(Output::Reply { token, response: Response::OffsetCommit(response) });
+            return;
+        }
         let group = GroupId::from(request.group_id.as_str());
         let (records, response) = self.commit_records(now, &group, request);
         if has_no_room(&response) {
@@ -124,6 +131,16 @@ impl Coordinator {
         // No text has more UTF-16 units than bytes; only long ones are counted.
         metadata.is_none_or(|text| text.len() <= max || text.encode_utf16().count() <= max)
     }
+}
+
+/// What the records of a commit take in their batch, a little more rather than less.
+fn records_bytes(request: &OffsetCommitRequest) -> usize {
+    let of_topic = |topic: &OffsetCommitRequestTopic| {
+        let names_bytes = request.group_id.len() + topic.name.len();
+        let metadata = topic.partitions.iter().map(|at| at.committed_metadata.as_deref().map_or(0, str::len));
+        topic.partitions.len() * (OFFSET_FIXED_BYTES + names_bytes) + metadata.sum::<usize>()
+    };
+    request.topics.iter().map(of_topic).sum()
 }
 
 /// Whether any of the commits was refused for want of room.

@@ -26,6 +26,11 @@ pub const RECORDS_PER_APPEND_MAX: usize = 1_000;
 /// less refuses such a batch, and the coordinator learns of it.
 pub const TOMBSTONE_BATCH_BYTES_MAX: usize = 128 * 1024;
 
+/// Bytes of the records of one OffsetCommit, sixteen times Kafka's default of `max.message.bytes`. Each record repeats
+/// the names of group and topic, so that a request of a megabyte can stand for gigabytes of them. Beyond it the commit is
+/// refused as the log would refuse its batch.
+pub const COMMIT_BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Most batches that one step of the sweep emits. What is left over waits for the next sweep.
 pub(crate) const SWEEP_STEP_BATCHES_MAX: usize = 100;
 

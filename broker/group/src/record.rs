@@ -30,6 +30,9 @@ const KEY_VERSION: i16 = 0;
 /// What a tombstone takes beside its names: the rest of the key, and the frame of a record with varints of three bytes.
 const TOMBSTONE_FIXED_BYTES: usize = 32;
 
+/// What a committed offset takes beside its names and its metadata: a tombstone's share, and a value with both times.
+pub(crate) const OFFSET_FIXED_BYTES: usize = TOMBSTONE_FIXED_BYTES + 64;
+
 /// One record. `None` values are tombstones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {

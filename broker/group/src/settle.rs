@@ -198,7 +198,7 @@ const fn group_of(record: &Record) -> Option<&GroupId> {
 }
 
 /// What clients are told when their record could not be written: a code that they know from coordinators.
-const fn answer_to_append_error(code: ErrorCode) -> ErrorCode {
+pub(crate) const fn answer_to_append_error(code: ErrorCode) -> ErrorCode {
     match code {
         ErrorCode::UnknownTopicOrPartition
         | ErrorCode::NotEnoughReplicas

@@ -1,11 +1,11 @@
 //! What is bounded stays so: names, batches of tombstones, batches in flight.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use barnabas_base::{Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
 use barnabas_group::{
-    APPENDS_IN_FLIGHT_LIMIT, APPENDS_IN_FLIGHT_MAX, AppendId, ClientInfo, Config, Coordinator, Input, Output,
-    RECORDS_PER_APPEND_MAX, Record, Response, TOMBSTONE_BATCH_BYTES_MAX, Token,
+    APPENDS_IN_FLIGHT_LIMIT, APPENDS_IN_FLIGHT_MAX, AppendId, COMMIT_BATCH_BYTES_MAX, ClientInfo, Config, Coordinator,
+    Input, Output, RECORDS_PER_APPEND_MAX, Record, Response, TOMBSTONE_BATCH_BYTES_MAX, Token,
 };
 use barnabas_wire::ErrorCode;
 use barnabas_wire::limits::STRING_BYTES_MAX;
@@ -87,7 +87,7 @@ impl Desk {
     }
 
     /// Commits an offset for each partition of `t` below `partitions`, as a simple consumer; the log has them.
-    fn commit(&mut self, group: &str, partitions: i32) {
+    fn commit(&mut self, group: &str, partitions: i32) -> u64 {
         let partitions = (0..partitions).map(|partition_index| OffsetCommitRequestPartition {
             partition_index,
             committed_offset: 1,
@@ -102,8 +102,9 @@ impl Desk {
             topics: vec![topic],
             ..Default::default()
         };
-        self.ask(|token| Input::OffsetCommit { token, version: 8, request });
+        let token = self.ask(|token| Input::OffsetCommit { token, version: 8, request });
         self.settle_all();
+        token
     }
 
     fn delete_groups(&mut self, groups: &[&str]) -> u64 {
@@ -148,6 +149,15 @@ impl Desk {
             self.call(Coordinator::on_wakeup);
         }
         self.now = target;
+    }
+
+    /// The errors of an OffsetCommit, each once.
+    fn committed(&self, token: u64) -> Vec<i16> {
+        let Some(Response::OffsetCommit(response)) = self.replies.get(&token) else {
+            panic!("{token} was an OffsetCommit")
+        };
+        let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.error_code).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Error of the only group of a DeleteGroups.
@@ -301,6 +311,20 @@ fn a_sweep_that_is_refused_for_its_size_comes_smaller() {
         }
     }
     assert_eq!(desk.known("g"), (0, false));
+}
+
+/// A long group id stands in the record of each partition: a megabyte of partitions would be gigabytes of records.
+#[test]
+fn a_commit_whose_records_pass_any_batch_is_refused_before_they_are_made() {
+    let mut desk = Desk::new(Config::default());
+    let group = "g".repeat(32_000);
+    let within = i32::try_from(COMMIT_BATCH_BYTES_MAX / 33_000).expect("a small number");
+    let taken = desk.commit(&group, within);
+    assert_eq!(desk.committed(taken), [ErrorCode::None.code()]);
+    let records = desk.log.len();
+    let refused = desk.commit(&group, 2 * within);
+    assert_eq!(desk.committed(refused), [ErrorCode::UnknownServerError.code()]);
+    assert_eq!(desk.log.len(), records, "nothing of it was written");
 }
 
 /// Clients go all at once, and the session of each ends in a record.

@@ -14,7 +14,9 @@ use barnabas_group::{APPENDS_IN_FLIGHT_LIMIT, AppendId, Coordinator, Input, Outp
 use barnabas_runtime::sync::{Notify, oneshot, queue};
 use barnabas_runtime::{Env, Local, TaskHandle};
 use barnabas_wire::ErrorCode;
-use barnabas_wire::record::{Batch, BatchBuilder, BatchOptions, Compressor, Decompressor, RecordError, Tail, batches};
+use barnabas_wire::record::{
+    Batch, BatchBuilder, BatchOptions, BuildError, Compressor, Decompressor, RecordError, Tail, batches,
+};
 use bytes::Bytes;
 
 use crate::partition::Partition;
@@ -120,9 +122,11 @@ impl GroupCoordinator {
     }
 
     fn append(&self, append_id: AppendId, records: &[(Bytes, Option<Bytes>)]) {
-        let batch = offsets_batch(records, self.env.wall());
         let options = AppendOptions { origin: AppendOrigin::Coordinator, leader_epoch: self.partition.leader_epoch() };
-        let ticket = self.partition.log.append(batch, options);
+        let ticket = match offsets_batch(records, self.env.wall()) {
+            Ok(batch) => self.partition.log.append(batch, options),
+            Err(error) => AppendTicket::refused(ErrorCode::RecordListTooLarge, error.to_string()),
+        };
         let sent = self.appending.try_send((append_id, ticket));
         assert!(sent.is_ok(), "the core bounds its appends in flight");
     }
@@ -233,13 +237,12 @@ impl GroupCoordinator {
 }
 
 /// The records as one batch, dated `wall`.
-fn offsets_batch(records: &[(Bytes, Option<Bytes>)], wall: TimestampMs) -> Bytes {
+fn offsets_batch(records: &[(Bytes, Option<Bytes>)], wall: TimestampMs) -> Result<Bytes, BuildError> {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     for (key, value) in records {
-        let appended = builder.append(wall, Some(key), value.as_deref(), std::iter::empty());
-        appended.expect("the core bounds its records and their number");
+        builder.append(wall, Some(key), value.as_deref(), std::iter::empty())?;
     }
-    builder.build(&mut Compressor::new()).expect("a batch without a codec has nothing to fail")
+    builder.build(&mut Compressor::new())
 }
 
 impl fmt::Debug for GroupCoordinator {

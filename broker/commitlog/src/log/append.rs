@@ -77,6 +77,11 @@ impl AppendTicket {
     const fn done(outcome: Result<Appended, AppendError>) -> Self {
         Self { inner: Ticket::Done(Some(outcome)) }
     }
+
+    /// The answer for a batch that could not be made, so that it takes its turn with those of batches that were.
+    pub fn refused(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::done(Err(refuse(Refusal::new(code, message))))
+    }
 }
 
 impl Future for AppendTicket {
