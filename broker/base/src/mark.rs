@@ -88,6 +88,7 @@ marks! {
     VOID_SWAP = "void-swap", "A start threw away a cleaned segment whose renaming had only begun.";
     CLEANED_LEFTOVER_REMOVED = "cleaned-leftover-removed", "A start removed an unfinished cleaned segment.";
     DELETED_LEFTOVER_REMOVED = "deleted-leftover-removed", "A start removed files of a segment that had been deleted.";
+    STOPPED_BEFORE_OPEN = "stopped-before-open", "A stop came before a log could be opened, and was no clean one.";
     LOG_FOUND_NO_ROOM = "log-found-no-room", "A log found no room to be created and left nothing behind.";
     // A start: journals.
     JOURNAL_RESTORED = "journal-restored", "A replay put bytes back that a segment lacked.";

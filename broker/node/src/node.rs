@@ -207,6 +207,7 @@ impl Running {
             Ok(report) => reports[0].push(report),
             Err(error) => return Err(format!("the metadata log could not be closed: {error}")),
         }
+        let mut outcome = Ok(());
         for (index, owner) in owners.into_iter().enumerate() {
             if !clean[index] {
                 continue;
@@ -214,10 +215,10 @@ impl Running {
             let image = self.controller.image();
             let broker_epoch = image.broker(shard.options.broker_id()).map_or(-1, |broker| broker.epoch.0);
             if let Err(error) = owner.close(std::mem::take(&mut reports[index]), broker_epoch).await {
-                return Err(format!("the log directory could not be closed: {error}"));
+                outcome = Err(format!("the log directory could not be closed: {error}"));
             }
         }
-        Ok(())
+        outcome
     }
 }
 

@@ -18,8 +18,9 @@ use crate::checkpoint::{
 use crate::journal::format::{EntryBuilder, FileHeader, Part, Point};
 use crate::journal::replay::{ReplayError, Replayed, replay};
 use crate::name::{
-    CLEAN_SHUTDOWN, CLEANER_POINTS, Folder, HIGH_WATERMARKS, JOURNAL_POINTS, JOURNAL_PREFIX, JOURNALS_OVER, LOCK,
-    LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, stray_folder_name,
+    CLEAN_SHUTDOWN, CLEANER_POINTS, Folder, FolderState, HIGH_WATERMARKS, JOURNAL_POINTS, JOURNAL_PREFIX,
+    JOURNALS_OVER, LOCK, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, folder_name,
+    stray_folder_name,
 };
 use crate::{OpenDirectoryError, ReplayReport, StorageError, small_file};
 
@@ -108,12 +109,53 @@ pub enum FolderOwner {
     Unknown,
 }
 
+/// Logs that a start found and no shard has reported since: one that lacked descriptors or room, say, is not open yet.
+/// What the checkpoint files had of them stays there, or the next start would know less of them than this one.
+#[derive(Debug, Default)]
+struct Unopened {
+    logs: BTreeSet<(String, PartitionIndex)>,
+    found: DirectoryReport,
+}
+
+impl Unopened {
+    fn new(seed: &DirectorySeed) -> Self {
+        let live = seed.folders().filter(|(_, folder)| folder.state == FolderState::Live);
+        let found = DirectoryReport {
+            recovery_points: seed.found.recovery_points.clone(),
+            log_starts: seed.found.log_starts.clone(),
+            high_watermarks: OffsetsByPartition::new(),
+            cleaner_points: seed.found.cleaner_points.clone(),
+        };
+        Self { logs: live.map(|(_, folder)| (folder.topic, folder.partition)).collect(), found }
+    }
+
+    /// Adds what was found of logs that `reported` does not know.
+    fn complete(&mut self, reported: &mut DirectoryReport) {
+        self.logs.retain(|log| !reported.recovery_points.contains_key(log));
+        for log in &self.logs {
+            for (found, all) in [
+                (&self.found.recovery_points, &mut reported.recovery_points),
+                (&self.found.log_starts, &mut reported.log_starts),
+                (&self.found.cleaner_points, &mut reported.cleaner_points),
+            ] {
+                all.extend(found.get_key_value(log).map(|(log, offset)| (log.clone(), *offset)));
+            }
+        }
+    }
+
+    /// Names of their folders.
+    fn folders(&self) -> impl Iterator<Item = String> {
+        self.logs.iter().map(|(topic, partition)| folder_name(topic, *partition))
+    }
+}
+
 /// Owns one directory for one broker.
 #[derive(Debug)]
 pub struct DirectoryOwner {
     env: Env,
     path: PathBuf,
     written: BTreeMap<&'static str, String>,
+    unopened: Unopened,
     _lock: Box<dyn LockGuard>,
 }
 
@@ -188,7 +230,8 @@ impl DirectoryOwner {
             replay: replayed.report,
             found: Arc::new(found),
         };
-        let owner = Self { env: env.clone(), path: path.to_owned(), written: BTreeMap::new(), _lock: lock };
+        let unopened = Unopened::new(&seed);
+        let owner = Self { env: env.clone(), path: path.to_owned(), written: BTreeMap::new(), unopened, _lock: lock };
         Ok((owner, seed))
     }
 
@@ -206,6 +249,7 @@ impl DirectoryOwner {
         let mut is_whole = true;
         let mut all = DirectoryReport::default();
         reports.into_iter().for_each(|report| all.merge(report));
+        self.unopened.complete(&mut all);
         let files = [
             (RECOVERY_POINTS, &all.recovery_points),
             (LOG_STARTS, &all.log_starts),
@@ -235,6 +279,9 @@ impl DirectoryOwner {
     /// stop that is cut short in between is a crash. The journals are declared to be over first: some of them without the
     /// others would tell less than the checkpoints do, and be believed. Gives the lock back.
     ///
+    /// With a log that was never opened it is no clean stop: what a crash left of that log is still to be looked through,
+    /// and how far it was durable stands in the journals alone.
+    ///
     /// # Errors
     /// [`StorageError`]: the next start will take this stop for a crash.
     pub async fn close(mut self, reports: Vec<DirectoryReport>, broker_epoch: i64) -> Result<(), StorageError> {
@@ -243,9 +290,14 @@ impl DirectoryOwner {
         }
         let fault = |error: io::Error| StorageError::new(&self.path.display().to_string(), &error);
         // What journals and points say is in Kafka's checkpoints and in complete files by now.
+        let entries = self.env.disk.list(&self.path).await.map_err(fault)?;
+        if let Some(folder) = self.unopened.folders().find(|name| entries.iter().any(|entry| entry.name == *name)) {
+            barnabas_base::reachable!(self.env, STOPPED_BEFORE_OPEN);
+            return Err(fault(io::Error::other(format!("the log in {folder} was never opened"))));
+        }
         let over = self.path.join(JOURNALS_OVER);
         small_file::replace(&*self.env.disk, &over, Bytes::new()).await.map_err(fault)?;
-        let files = names_of_files(self.env.disk.list(&self.path).await.map_err(fault)?);
+        let files = names_of_files(entries);
         remove_journals(&self.env, &self.path, &files).await.map_err(fault)?;
         let marker = self.path.join(CLEAN_SHUTDOWN);
         let text = Bytes::from(format_clean_shutdown(broker_epoch));
