@@ -72,6 +72,16 @@ pub struct LogConfig {
     pub headroom_bytes: u64,
 }
 
+impl LogConfig {
+    /// How old a segment may become before another one begins: what must be compacted in time may not wait in an active
+    /// segment, which is never cleaned (KIP-354, Kafka's `maxSegmentMs`).
+    #[must_use]
+    pub fn roll_ms(&self) -> i64 {
+        let is_bound = self.cleanup.compact && self.max_compaction_lag_ms > 0;
+        if is_bound { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
         const DAY_MS: i64 = 24 * 60 * 60 * 1000;

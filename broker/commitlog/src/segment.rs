@@ -219,7 +219,7 @@ impl RollTest {
         let index_entries_max = u64::from(config.index_bytes_max) / crate::index::OFFSET_ENTRY_BYTES as u64;
         let time_entries_max = u64::from(config.index_bytes_max) / crate::index::TIME_ENTRY_BYTES as u64;
         self.size + size > u64::from(config.segment_bytes)
-            || self.age_ms(header.max_timestamp, now) > config.segment_ms.saturating_sub(self.jitter_ms)
+            || self.age_ms(header.max_timestamp, now) > config.roll_ms().saturating_sub(self.jitter_ms)
             || self.index_entries >= index_entries_max
             || self.time_entries + 1 >= time_entries_max
             || header.last_offset().minus(self.base) > i64::from(i32::MAX)

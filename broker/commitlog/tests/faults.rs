@@ -20,6 +20,8 @@ use bytes::Bytes;
 
 /// `ENOSPC`.
 const NO_SPACE: i32 = 28;
+/// `EOPNOTSUPP`.
+const NOT_SUPPORTED: i32 = 95;
 const COMPACT: CleanupPolicy = CleanupPolicy { delete: false, compact: true };
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -51,8 +53,12 @@ async fn start_with(env: &Env, path: &str, shard: &ShardOptions) -> (DirectoryOw
 }
 
 async fn open(directory: &Rc<LogDirectory>, index: i32, config: LogConfig) -> Rc<Log> {
+    load(directory, index, config).await.0
+}
+
+async fn load(directory: &Rc<LogDirectory>, index: i32, config: LogConfig) -> (Rc<Log>, LoadReport) {
     let partition = TopicPartition { topic_id: TopicId(Uuid([9; 16])), partition: PartitionIndex(index) };
-    Log::open(directory, partition, "t", config).await.expect("the log opens").0
+    Log::open(directory, partition, "t", config).await.expect("the log opens")
 }
 
 fn batch(size: usize) -> Bytes {
@@ -658,6 +664,106 @@ fn a_journal_whose_table_finds_no_room_goes_on() {
                 full.on_disk_call(|_| DiskVerdict::Pass);
                 assert_eq!(log.delete_records_before(Offset(100)).await, Ok(Offset(100)));
                 assert!(!directory.is_offline());
+            })
+        });
+    });
+}
+
+/// Room that was to be reserved for another segment is not there: the log must neither go on below an empty file of a
+/// higher name, which a start takes for its end, nor need what only helps.
+#[test]
+fn a_segment_that_cannot_be_reserved_is_begun_all_the_same() {
+    for verdict in [DiskVerdict::NO_SPACE, DiskVerdict::Fail(NOT_SUPPORTED)] {
+        simulate(10, Config::default(), move |world| {
+            let node = world.node("broker");
+            let config = LogConfig { preallocate: true, segment_bytes: 4_000, ..LogConfig::default() };
+            failing(&node, DiskCallKind::Allocate, "/one", verdict);
+            let first = config.clone();
+            live(world, &node, move |env| {
+                let first = first.clone();
+                Box::pin(async move {
+                    let (owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, first).await;
+                    for size in [1_500, 1_500, 1_500, 100] {
+                        append(&log, batch(size)).await.expect("the device has room for records");
+                    }
+                    assert_eq!(log.segment_count(), 2);
+                    let report = directory.close().await.expect("closes");
+                    owner.close(vec![report], 1).await.expect("closes");
+                })
+            });
+            live(world, &node, move |env| {
+                let config = config.clone();
+                Box::pin(async move {
+                    let (_owner, directory) = start(&env, "/one").await;
+                    let log = open(&directory, 0, config).await;
+                    log.wait_high_watermark(Offset(4)).await.expect("works");
+                    assert_eq!((readable(&log).await, log.damaged_ranges()), (4, Vec::new()));
+                })
+            });
+        });
+    }
+}
+
+/// The pass of retention is a task of the node, and a stop takes it away wherever it is.
+#[test]
+fn a_roll_that_nobody_waits_for_does_not_hold_up_a_stop() {
+    simulate(11, Config::default(), |world| {
+        let node = world.node("broker");
+        let slow = node.clone();
+        live(world, &node, move |env| {
+            let slow = slow.clone();
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, LogConfig { retention_ms: 0, ..LogConfig::default() }).await;
+                append(&log, batch(100)).await.expect("works");
+                failing(&slow, DiskCallKind::Open, "0001.log", DiskVerdict::Delay(Duration::from_secs(1)));
+                let retained = Rc::clone(&log);
+                let retention = env.spawn("retention", async move { drop(retained.retain().await) });
+                env.sleep(Duration::from_millis(100)).await;
+                drop(retention);
+                directory.close().await.expect("closes");
+                assert_eq!(log.segment_count(), 2, "the roll had begun");
+            })
+        });
+    });
+}
+
+/// A start that lacks descriptors opens some logs and not others, and is stopped before it gets to them.
+#[test]
+fn a_log_that_was_never_opened_is_known_to_the_next_start() {
+    simulate(12, Config::default(), |world| {
+        let node = world.node("broker");
+        live(world, &node, |env| {
+            Box::pin(async move {
+                let (owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, compacted()).await;
+                fill_segments(&log).await;
+                log.clean(None).await.expect("cleans");
+                let report = directory.close().await.expect("closes");
+                owner.close(vec![report], 1).await.expect("closes");
+            })
+        });
+        for _ in 0..2 {
+            live(world, &node, |env| {
+                Box::pin(async move {
+                    let (mut owner, directory) = start(&env, "/one").await;
+                    owner.checkpoint(vec![directory.report()]).await.expect("works");
+                    let report = directory.close().await.expect("closes");
+                    let stopped = owner.close(vec![report], 2).await.expect_err("it was no clean stop");
+                    assert!(stopped.to_string().contains("the log in t-0 was never opened"), "{stopped}");
+                })
+            });
+        }
+        live(world, &node, |env| {
+            Box::pin(async move {
+                let (owner, directory) = start(&env, "/one").await;
+                let (log, report) = load(&directory, 0, compacted()).await;
+                assert_eq!((report.cut_bytes, log.damaged_ranges()), (0, Vec::new()));
+                log.wait_high_watermark(Offset(18)).await.expect("works");
+                assert_eq!(readable(&log).await, 18);
+                let report = directory.close().await.expect("closes");
+                owner.close(vec![report], 3).await.expect("closes");
             })
         });
     });

@@ -15,9 +15,11 @@ fn small(config: LogConfig) -> LogConfig {
     LogConfig { segment_bytes: 20_000, file_delete_delay_ms: 0, ..config }
 }
 
-/// Waits for detached removals, which have no delay in these tests.
-async fn settle(env: &barnabas_runtime::Env) {
-    env.sleep(std::time::Duration::from_millis(20)).await;
+/// Waits for detached removals, which have no delay in these tests: until no name in `path` ends so any more.
+async fn removed(env: &barnabas_runtime::Env, path: &Path, suffix: &str) {
+    while names(path).iter().any(|name| name.ends_with(suffix)) {
+        env.tasks.yield_now().await;
+    }
 }
 
 #[test]
@@ -39,9 +41,7 @@ fn retention_by_size_keeps_at_least_the_bound() {
         let gone = log.read_bytes(Offset(0), 100, ReadBound::End).await.expect_err("gone");
         assert_eq!(gone, ReadError::OutOfRange);
         assert_eq!(log.retain().await.expect("works"), 0);
-        settle(&env).await;
-        let left = names(&log_folder(&path));
-        assert!(!left.iter().any(|name| name.ends_with(".deleted")), "{left:?}");
+        removed(&env, &log_folder(&path), ".deleted").await;
         start.close().await;
     });
 }
@@ -66,6 +66,56 @@ fn retention_by_time_empties_a_log_that_is_too_old() {
         let (log, report) = start.open(small(LogConfig::default())).await;
         assert_eq!((report.start_offset, report.end_offset), (Offset(60), Offset(61)));
         assert_eq!(offsets(&log).await, [60]);
+        start.close().await;
+    });
+}
+
+/// A way to purge a topic.
+#[test]
+fn retention_of_no_bytes_empties_the_log() {
+    let path = folder("no_bytes");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let config = small(LogConfig { retention_ms: -1, ..LogConfig::default() });
+        let (log, _) = start.open(config.clone()).await;
+        for _ in 0..30 {
+            acked(&log, batch(2, 1_000, 1_000)).await;
+        }
+        log.update_config(LogConfig { retention_bytes: 0, ..config });
+        log.retain().await.expect("works");
+        assert_eq!((log.log_start_offset(), log.end_offset(), log.size_bytes()), (Offset(60), Offset(60), 0));
+        assert_eq!(acked(&log, batch(1, 10, 1_000)).await.base_offset, Offset(60));
+        start.close().await;
+    });
+}
+
+/// Cleaning leaves empty segments where all keys were written again; only an empty last one is as young as can be.
+#[test]
+fn an_empty_segment_does_not_keep_what_is_behind_it() {
+    const BOTH: CleanupPolicy = CleanupPolicy { delete: true, compact: true };
+    let path = folder("behind_empty");
+    let again = path.clone();
+    let config = small(LogConfig { cleanup: BOTH, retention_ms: 60_000, ..LogConfig::default() });
+    let first = config.clone();
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(first).await;
+        overwritten(&log, 20).await;
+        log.clean(None).await.expect("works");
+        start.close().await;
+        let folder = log_folder(&path);
+        let first = std::fs::metadata(folder.join("00000000000000000000.log")).expect("the first segment is there");
+        assert_eq!(first.len(), 0);
+        for segment in names(&folder).iter().filter(|name| name.ends_with(".log")) {
+            let file = std::fs::File::options().append(true).open(folder.join(segment)).expect("opens");
+            file.set_modified(std::time::UNIX_EPOCH).expect("settable");
+        }
+    });
+    run(async move |env| {
+        let start = Start::new(&env, &again).await;
+        let (log, _) = start.open(config).await;
+        log.retain().await.expect("works");
+        assert_eq!((log.log_start_offset(), log.size_bytes()), (Offset(400), 0));
         start.close().await;
     });
 }
@@ -109,8 +159,7 @@ fn a_deleted_log_leaves_its_folder_and_can_be_created_again() {
         assert!(append(&log, batch(1, 10, 1_000)).await.is_err());
         drop(log);
         assert!(!names(&path).contains(&"orders-0".to_owned()));
-        settle(&env).await;
-        assert!(!names(&path).iter().any(|name| name.ends_with("-delete")));
+        removed(&env, &path, "-delete").await;
         let (log, report) = start.open(small(LogConfig::default())).await;
         assert_eq!(report.end_offset, Offset(0));
         acked(&log, batch(2, 1_000, 1_000)).await;
@@ -198,6 +247,36 @@ fn segments_roll_by_time_and_by_index() {
     });
 }
 
+#[test]
+fn jitter_takes_no_more_off_than_there_is() {
+    let path = folder("jitter");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) =
+            start.open(LogConfig { segment_ms: 2, segment_jitter_ms: i64::MAX, ..LogConfig::default() }).await;
+        for _ in 0..20 {
+            acked(&log, batch(1, 10, 1_000_000)).await;
+        }
+        assert_eq!(log.segment_count(), 1, "nothing in it is older than another");
+        start.close().await;
+    });
+}
+
+#[test]
+fn what_must_be_compacted_in_time_does_not_stay_in_the_active_segment() {
+    let path = folder("lag");
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let config = LogConfig { cleanup: COMPACT, max_compaction_lag_ms: 1_000, ..LogConfig::default() };
+        let (log, _) = start.open(config).await;
+        for time in [0, 1_000, 1_001] {
+            acked(&log, batch(1, 10, 1_000_000 + time)).await;
+        }
+        assert_eq!(log.segment_count(), 2);
+        start.close().await;
+    });
+}
+
 /// Ten keys written over and over in small segments.
 async fn overwritten(log: &std::rc::Rc<Log>, rounds: usize) {
     for round in 0..rounds {
@@ -253,7 +332,7 @@ fn cleaning_keeps_the_last_value_of_every_key() {
         assert!(!found.is_due(&log.config()));
         overwritten(&log, 5).await;
         log.clean(None).await.expect("works");
-        settle(&env).await;
+        removed(&env, &log_folder(&path), ".deleted").await;
         let left = names(&log_folder(&path));
         assert!(!left.iter().any(|name| name.ends_with(".cleaned") || name.ends_with(".swap")), "{left:?}");
         log.scrub(u64::MAX).await.expect("works");

@@ -415,6 +415,14 @@ const ENFILE: i32 = 23;
 /// Too many open files in the process.
 const EMFILE: i32 = 24;
 
+/// Reserving room ahead is a help: a device that has too little, or a file system that cannot, does without.
+pub(crate) fn unless_without(allocated: io::Result<()>) -> io::Result<()> {
+    match allocated {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::Unsupported) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Whether an error says nothing of the device: descriptors run out by load, and so does room.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))

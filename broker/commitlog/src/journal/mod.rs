@@ -20,6 +20,7 @@ use barnabas_base::{DirectoryId, ShardId};
 use barnabas_runtime::{Disk, Env, File, OpenMode};
 use bytes::Bytes;
 
+use crate::directory::unless_without;
 use crate::limits::{JOURNAL_RESERVE_BYTES, JOURNAL_WARM_BYTES};
 use crate::name::JOURNAL_PREFIX;
 use format::{EntryBuilder, FIRST_BLOCK_BYTES, FileHeader};
@@ -216,10 +217,7 @@ impl Journal {
         let created = disk.open(&path, OpenMode::CreateTruncated).await?;
         // Deletions and cuts have to be said also when the device is full later. Where there is no room now, that is
         // found out when something has to be said.
-        match created.allocate(0, JOURNAL_RESERVE_BYTES.min(self.file_bytes)).await {
-            Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        unless_without(created.allocate(0, JOURNAL_RESERVE_BYTES.min(self.file_bytes)).await)?;
         disk.sync_dir(&self.directory).await?;
         Ok(created)
     }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::{Capture, Log, State, TailBatch};
 use crate::committer::Piece;
+use crate::directory::unless_without;
 use crate::limits::{
     APPEND_QUEUE_MAX, PRODUCER_SILENT_MS_MIN, PRODUCER_SWEEP_PAUSE_MS, TAIL_COPY_BYTES_MAX, WRITE_BYTES_MAX,
     WRITE_PARTS_MAX,
@@ -395,12 +396,11 @@ impl Log {
         if headroom_bytes == 0 || allocated_to >= end + headroom_bytes / 2 {
             return Ok(());
         }
-        match file.allocate(end, headroom_bytes).await {
-            Ok(()) => self.state.borrow_mut().active_mut().allocated_to = end + headroom_bytes,
-            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::Unsupported) => {}
-            Err(error) => return Err(error),
+        let allocated = file.allocate(end, headroom_bytes).await;
+        if allocated.is_ok() {
+            self.state.borrow_mut().active_mut().allocated_to = end + headroom_bytes;
         }
-        Ok(())
+        unless_without(allocated)
     }
 
     /// Moves the state of the log past a group that is in the page cache, and answers for it.

@@ -19,7 +19,7 @@ use super::{Log, State};
 use crate::checkpoint::{format_partition_metadata, is_topic, parse_partition_metadata};
 use crate::committer::Note;
 use crate::damage::Damage;
-use crate::directory::{LogDirectory, checkpoint_key};
+use crate::directory::{LogDirectory, checkpoint_key, unless_without};
 use crate::name::{
     DAMAGE_LIST, FileKind, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, SegmentFile, Suffix, folder_name,
 };
@@ -310,10 +310,7 @@ impl Log {
         if !is_wanted || size >= bytes {
             return Ok(());
         }
-        match self.active_file().await?.allocate(size, bytes - size).await {
-            Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        unless_without(self.active_file().await?.allocate(size, bytes - size).await)
     }
 
     /// What was found counts as safe once it is: what a crash of the process left in the page cache is committed like

@@ -145,7 +145,8 @@ impl Log {
             let end = state.segments.get(index).map_or(state.fold.committed_end(), |next| next.base);
             let newest = largest.map_or(TimestampMs::NONE, |largest| largest.timestamp);
             let newest = if newest.0 >= 0 { newest } else { segment.modified };
-            let is_expired = segment.size > 0 && now.0.saturating_sub(newest.0) > retention_ms;
+            let is_empty_end = segment.size == 0 && base == state.active().base;
+            let is_expired = !is_empty_end && now.0.saturating_sub(newest.0) > retention_ms;
             if !is_expired || end > state.high_watermark {
                 break;
             }
@@ -161,13 +162,16 @@ impl Log {
         let total: u64 = state.segments.iter().map(|segment| segment.size).sum();
         let mut excess = total.saturating_sub(retention_bytes);
         let mut keep_from = Offset::ZERO;
-        for pair in state.segments.windows(2) {
-            // As in Kafka, a segment goes only when what is left is no smaller than the bound.
-            if pair[0].size > excess || excess == 0 || pair[1].base > state.high_watermark {
+        let bases = state.segments.iter().map(|segment| segment.base);
+        let ends = bases.skip(1).chain(std::iter::once(state.fold.committed_end()));
+        for (segment, end) in state.segments.iter().zip(ends) {
+            // As in Kafka, a segment goes only when what is left is no smaller than the bound: with a bound of nothing the
+            // active one too.
+            if segment.size > excess || excess == 0 || end > state.high_watermark {
                 break;
             }
-            excess -= pair[0].size;
-            keep_from = pair[1].base;
+            excess -= segment.size;
+            keep_from = end;
         }
         keep_from
     }

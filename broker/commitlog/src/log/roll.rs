@@ -10,6 +10,7 @@ use barnabas_runtime::{File, OpenMode};
 use bytes::{Bytes, BytesMut};
 
 use super::{Capture, Log};
+use crate::directory::unless_without;
 use crate::name::{FileKind, SegmentFile};
 use crate::segment::Segment;
 use crate::{FlushPolicy, StorageError, small_file};
@@ -32,6 +33,7 @@ impl Log {
             }
             let staged_created = state.active().created;
             state.staged.created = state.staged.created.max(staged_created);
+            state.staged.jitter_ms = state.active().jitter_ms;
             sealed
         };
         drop(file);
@@ -54,13 +56,15 @@ impl Log {
     /// past a failed one, and goes.
     pub(crate) async fn create_segment(self: &Rc<Self>, base: Offset) -> io::Result<(Rc<dyn File>, Segment)> {
         let (preallocate, jitter_max_ms) = {
-            let state = self.state.borrow();
-            (state.config.preallocate.then_some(state.config.segment_bytes), state.config.segment_jitter_ms)
+            let config = &self.state.borrow().config;
+            // With more of it a segment would be older than it may be when it begins (Kafka's `randomSegmentJitter`).
+            let jitter_max_ms = config.segment_jitter_ms.min(config.segment_ms);
+            (config.preallocate.then_some(config.segment_bytes), jitter_max_ms)
         };
         let path = self.path_of(SegmentFile::new(base, FileKind::Log));
         let file = self.watch(base, self.env.disk.open(&path, OpenMode::CreateTruncated).await?);
         if let Some(bytes) = preallocate {
-            file.allocate(0, u64::from(bytes)).await?;
+            unless_without(file.allocate(0, u64::from(bytes)).await)?;
         }
         let jitter_ms = if jitter_max_ms > 0 {
             i64::try_from(self.env.entropy.next_u64() % jitter_max_ms.unsigned_abs()).unwrap_or(0)
@@ -289,6 +293,13 @@ impl Log {
     /// # Errors
     /// [`StorageError`].
     pub async fn roll(self: &Rc<Self>) -> Result<(), StorageError> {
+        // To its end, whoever waits: a stop takes the caller away, and then waits until nobody has the writer paused.
+        let log = Rc::clone(self);
+        let rolled = self.env.spawn_detached("roll", async move { log.roll_now().await });
+        rolled.await.unwrap_or_else(|_| Err(StorageError::closed()))
+    }
+
+    async fn roll_now(self: &Rc<Self>) -> Result<(), StorageError> {
         self.directory.check()?;
         self.pause().await?;
         let capture = {
