@@ -1,4 +1,4 @@
-//! Names on disk. Every operation here may wait for the device and runs on the pool.
+//! Names on disk. Every operation here may wait for the device and runs on a pool.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -16,20 +16,21 @@ use crate::dirty::DirtyGauge;
 use crate::file::{Descriptor, TokioFile};
 use crate::lock::FileLock;
 use crate::pool::Pool;
+use crate::shard::Device;
 use crate::sync;
 
 /// The file systems of the machine.
 pub(crate) struct TokioDisk {
-    pool: Pool,
+    device: Device,
     dirty: DirtyGauge,
 }
 
 impl TokioDisk {
-    pub(crate) const fn new(pool: Pool, dirty: DirtyGauge) -> Self {
-        Self { pool, dirty }
+    pub(crate) const fn new(device: Device, dirty: DirtyGauge) -> Self {
+        Self { device, dirty }
     }
 
-    /// Runs `call` with an owned copy of `path` on the pool.
+    /// Runs `call` with an owned copy of `path` on a pool.
     fn call<'a, T: Send + 'static>(
         &'a self,
         path: &'a Path,
@@ -37,7 +38,7 @@ impl TokioDisk {
     ) -> Local<'a, io::Result<T>> {
         Box::pin(async move {
             let path = path.to_owned();
-            self.pool.run(move || call(&path)).await
+            self.device.writes.run(move || call(&path)).await
         })
     }
 }
@@ -46,7 +47,7 @@ impl Disk for TokioDisk {
     fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> Local<'a, io::Result<Rc<dyn File>>> {
         Box::pin(async move {
             let descriptor = self.call(path, move |path| open(path, mode)).await?;
-            let file = TokioFile::new(path.to_owned(), descriptor, self.pool.clone(), self.dirty.clone());
+            let file = TokioFile::new(path.to_owned(), descriptor, self.device.clone(), self.dirty.clone());
             Ok(Rc::new(file) as Rc<dyn File>)
         })
     }
@@ -81,7 +82,7 @@ impl Disk for TokioDisk {
     }
 
     fn sync_files<'a>(&'a self, files: &'a [Rc<dyn File>]) -> Local<'a, io::Result<()>> {
-        Box::pin(async move { sync_files(&self.pool, files).await })
+        Box::pin(async move { sync_files(&self.device.writes, files).await })
     }
 
     fn lock<'a>(&'a self, path: &'a Path) -> Local<'a, io::Result<Box<dyn LockGuard>>> {

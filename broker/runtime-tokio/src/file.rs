@@ -13,6 +13,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::dirty::DirtyGauge;
 use crate::pool::Pool;
+use crate::shard::Device;
 use crate::sync;
 
 /// Parts handed to the kernel with one `pwritev`; the kernel takes at most 1024.
@@ -28,34 +29,35 @@ const PROBE_BYTES: u64 = PIECE_BYTES as u64;
 pub(crate) struct TokioFile {
     path: PathBuf,
     descriptor: Arc<Descriptor>,
-    pool: Pool,
+    device: Device,
     dirty: DirtyGauge,
 }
 
 impl TokioFile {
-    pub(crate) fn new(path: PathBuf, opened: OwnedFd, pool: Pool, dirty: DirtyGauge) -> Self {
-        let descriptor = Arc::new(Descriptor { opened: Some(opened), pool: pool.clone() });
-        Self { path, descriptor, pool, dirty }
+    pub(crate) fn new(path: PathBuf, opened: OwnedFd, device: Device, dirty: DirtyGauge) -> Self {
+        let descriptor = Arc::new(Descriptor { opened: Some(opened), pool: device.writes.clone() });
+        Self { path, descriptor, device, dirty }
     }
 
     fn descriptor(&self) -> Arc<Descriptor> {
         Arc::clone(&self.descriptor)
     }
 
-    /// Runs `call` on the pool.
+    /// Runs `call` on `pool`.
     async fn call<T: Send + 'static>(
         &self,
+        pool: &Pool,
         call: impl FnOnce(&Descriptor) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let descriptor = self.descriptor();
-        self.pool.run(move || call(&descriptor)).await
+        pool.run(move || call(&descriptor)).await
     }
 
     async fn write(&self, offset: u64, parts: &[Bytes]) -> io::Result<()> {
         let bytes: usize = parts.iter().map(Bytes::len).sum();
-        if self.dirty.must_leave(bytes as u64, &self.pool) {
+        if self.dirty.must_leave(bytes as u64, &self.device.writes) {
             let parts = parts.to_vec();
-            return self.call(move |descriptor| write_parts(descriptor, offset, &parts)).await;
+            return self.call(&self.device.writes, move |descriptor| write_parts(descriptor, offset, &parts)).await;
         }
         write_parts(&self.descriptor, offset, parts)
     }
@@ -64,13 +66,13 @@ impl TokioFile {
         if let Some(read) = self.try_read_at(offset, len) {
             return read;
         }
-        self.call(move |descriptor| read_waiting(descriptor, offset, len)).await
+        self.call(&self.device.reads, move |descriptor| read_waiting(descriptor, offset, len)).await
     }
 
     fn advise(&self, offset: u64, len: u64, advice: Advice) {
         let descriptor = self.descriptor();
         // Read-ahead waits for a slot in the device's queue, dropping pages for their locks. A hint has no answer.
-        self.pool.run_detached(move || {
+        self.device.reads.run_detached(move || {
             let _ = rustix::fs::fadvise(&*descriptor, offset, std::num::NonZeroU64::new(len), advice);
         });
     }
@@ -98,17 +100,17 @@ impl File for TokioFile {
     }
 
     fn sync(&self) -> Local<'_, io::Result<()>> {
-        Box::pin(self.call(|descriptor| sync::data(descriptor)))
+        Box::pin(self.call(&self.device.writes, |descriptor| sync::data(descriptor)))
     }
 
     fn truncate(&self, len: u64) -> Local<'_, io::Result<()>> {
-        Box::pin(self.call(move |descriptor| Ok(rustix::fs::ftruncate(descriptor, len)?)))
+        Box::pin(self.call(&self.device.writes, move |descriptor| Ok(rustix::fs::ftruncate(descriptor, len)?)))
     }
 
     fn allocate(&self, offset: u64, len: u64) -> Local<'_, io::Result<()>> {
-        Box::pin(
-            self.call(move |descriptor| Ok(rustix::fs::fallocate(descriptor, FallocateFlags::KEEP_SIZE, offset, len)?)),
-        )
+        Box::pin(self.call(&self.device.writes, move |descriptor| {
+            Ok(rustix::fs::fallocate(descriptor, FallocateFlags::KEEP_SIZE, offset, len)?)
+        }))
     }
 
     fn size(&self) -> Local<'_, io::Result<u64>> {

@@ -24,12 +24,14 @@ const RESOLVED_MAX: usize = 64;
 
 /// The TCP stack of the machine.
 pub(crate) struct TokioNet {
-    pool: Pool,
+    /// For ranges of files that the device has to be asked for.
+    reads: Pool,
+    names: Pool,
 }
 
 impl TokioNet {
-    pub(crate) const fn new(pool: Pool) -> Self {
-        Self { pool }
+    pub(crate) const fn new(reads: Pool, names: Pool) -> Self {
+        Self { reads, names }
     }
 }
 
@@ -39,12 +41,12 @@ impl Net for TokioNet {
     }
 
     fn connect(&self, address: SocketAddr) -> Local<'_, io::Result<Stream>> {
-        let pool = self.pool.clone();
+        let reads = self.reads.clone();
         Box::pin(async move {
             let socket = tokio::net::TcpStream::connect(address).await?;
             configure(&SockRef::from(&socket))?;
             let (peer_addr, local_addr) = (socket.peer_addr()?, socket.local_addr()?);
-            Ok(stream::split(socket, peer_addr, local_addr, pool))
+            Ok(stream::split(socket, peer_addr, local_addr, reads))
         })
     }
 
@@ -52,7 +54,7 @@ impl Net for TokioNet {
         Box::pin(async move {
             let host = host.to_owned();
             let found: Vec<_> = self
-                .pool
+                .names
                 .run(move || Ok::<_, io::Error>((host.as_str(), port).to_socket_addrs()?.take(RESOLVED_MAX).collect()))
                 .await?;
             if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
@@ -63,7 +65,7 @@ impl Net for TokioNet {
         let Accepted { peer_addr, local_addr, handle } = accepted;
         let socket = handle.downcast::<TcpStream>().expect("a connection is adopted by the runtime that accepted it");
         let socket = tokio::net::TcpStream::from_std(*socket)?;
-        Ok(stream::split(socket, peer_addr, local_addr, self.pool.clone()))
+        Ok(stream::split(socket, peer_addr, local_addr, self.reads.clone()))
     }
 }
 

@@ -1,8 +1,9 @@
-//! Threads for what would block a shard: started on demand up to a bound, ended when idle. No priorities, no
-//! cancellation: a job that was queued runs, also after the node's shards have ended.
+//! Threads for what would block a shard: one from the beginning, more on demand up to a bound, those ended when idle. No
+//! priorities, no cancellation: a job that was queued runs, also after the node's shards have ended.
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// An idle thread ends after this long, so that a quiet broker holds no stacks.
+/// An idle thread ends after this long, so that a quiet broker holds few stacks.
 const IDLE_S: u64 = 10;
 
 /// Stack of a pool thread. Jobs are system calls and codecs; none recurses.
@@ -42,11 +43,17 @@ struct State {
 }
 
 impl Pool {
-    /// A pool of at most `threads_max` threads called `name`-n. Starts none.
-    pub(crate) fn new(name: String, threads_max: usize) -> Self {
+    /// A pool of at most `threads_max` threads called `name`-n. Starts the first, which stays until the pool is closed: a
+    /// system that has no thread left when a job comes cannot leave the job to nobody.
+    ///
+    /// # Errors
+    /// When the system refuses that thread.
+    pub(crate) fn new(name: String, threads_max: usize) -> io::Result<Self> {
         assert!(threads_max > 0, "a pool has at least one thread");
         let state = Mutex::new(State::default());
-        Self { shared: Arc::new(Shared { name, threads_max, state, wake: Condvar::new() }) }
+        let pool = Self { shared: Arc::new(Shared { name, threads_max, state, wake: Condvar::new() }) };
+        pool.start_thread(&mut pool.shared.lock())?;
+        Ok(pool)
     }
 
     /// Most threads that work at once.
@@ -100,7 +107,8 @@ impl Pool {
         }
         state.jobs.push_back(job);
         if state.jobs.len() > state.waiting && state.running < self.shared.threads_max {
-            self.start_thread(&mut state);
+            // The system is out of threads: those that run will get to the job.
+            let _ = self.start_thread(&mut state);
         }
         let waiting = state.waiting;
         drop(state);
@@ -110,19 +118,21 @@ impl Pool {
         Ok(())
     }
 
-    fn start_thread(&self, state: &mut State) {
+    fn start_thread(&self, state: &mut State) -> io::Result<()> {
         state.threads.retain(|thread| !thread.is_finished());
         let shared = Arc::clone(&self.shared);
         let name = format!("{}-{}", self.shared.name, state.running);
-        match Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || shared.work()) {
-            Ok(thread) => {
-                state.running += 1;
-                state.threads.push(thread);
-            }
-            // The system is out of threads: those that run will get to the job.
-            Err(_) if state.running > 0 => {}
-            Err(error) => panic!("the first thread of a pool starts: {error}"),
-        }
+        let thread = Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || shared.work())?;
+        state.running += 1;
+        state.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether a thread that waited for long may end.
+    fn can_spare_one(&self) -> bool {
+        self.jobs.is_empty() && self.running > 1
     }
 }
 
@@ -148,7 +158,7 @@ impl Shared {
                 self.wake.wait_timeout(state, Duration::from_secs(IDLE_S)).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.waiting -= 1;
-            if timeout.timed_out() && state.jobs.is_empty() {
+            if timeout.timed_out() && state.can_spare_one() {
                 break;
             }
         }
@@ -169,9 +179,21 @@ mod tests {
 
     use super::*;
 
+    fn pool(threads_max: usize) -> Pool {
+        Pool::new("test".to_owned(), threads_max).expect("the system has a thread")
+    }
+
+    #[test]
+    fn a_pool_always_has_a_thread() {
+        let pool = pool(2);
+        assert_eq!(pool.shared.lock().running, 1, "before the first job");
+        assert!(!pool.shared.lock().can_spare_one(), "the last one stays");
+        pool.close();
+    }
+
     #[test]
     fn jobs_run_side_by_side_up_to_the_bound() {
-        let pool = Pool::new("test".to_owned(), 3);
+        let pool = pool(3);
         let barrier = Arc::new(Barrier::new(3));
         for _ in 0..3 {
             let barrier = Arc::clone(&barrier);
@@ -184,7 +206,7 @@ mod tests {
 
     #[test]
     fn closing_runs_what_was_queued() {
-        let pool = Pool::new("test".to_owned(), 2);
+        let pool = pool(2);
         let done = Arc::new(Mutex::new(0));
         for _ in 0..100 {
             let done = Arc::clone(&done);

@@ -19,7 +19,7 @@ const CHUNK_BYTES: u64 = 512 * 1024;
 /// Sends a piece of the range `at`, `left` of `file`; the number of bytes sent, at least one.
 pub(crate) async fn send_file(
     connection: &Connection,
-    pool: &Pool,
+    reads: &Pool,
     file: &FileHandle,
     at: u64,
     left: u64,
@@ -33,7 +33,7 @@ pub(crate) async fn send_file(
         // A pool thread cannot tell tokio that the socket is full: only a thread that finds room is worth sending.
         connection.when_writable(has_room).await?;
         let (socket, file) = (connection.descriptor()?, Arc::clone(&file));
-        match pool.run(move || call(&*socket, &file, at, chunk)).await {
+        match reads.run(move || call(&*socket, &file, at, chunk)).await {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             sent => return sent,
         }

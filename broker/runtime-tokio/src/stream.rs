@@ -34,7 +34,7 @@ const PARTS_PER_SEND_MAX: usize = 64;
 const SEND_TURN_BYTES: u64 = 1024 * 1024;
 
 /// Makes a stream of a connected socket.
-pub(crate) fn split(socket: TcpStream, peer_addr: SocketAddr, local_addr: SocketAddr, pool: Pool) -> Stream {
+pub(crate) fn split(socket: TcpStream, peer_addr: SocketAddr, local_addr: SocketAddr, reads: Pool) -> Stream {
     let connection = Rc::new(Connection {
         socket: RefCell::new(Some(socket)),
         reader: RefCell::new(None),
@@ -42,7 +42,7 @@ pub(crate) fn split(socket: TcpStream, peer_addr: SocketAddr, local_addr: Socket
     });
     Stream {
         read: Box::new(TokioReadHalf { connection: Rc::clone(&connection) }),
-        write: Box::new(TokioWriteHalf { connection, pool }),
+        write: Box::new(TokioWriteHalf { connection, reads }),
         peer_addr,
         local_addr,
     }
@@ -137,7 +137,7 @@ impl ReadHalf for TokioReadHalf {
 
 struct TokioWriteHalf {
     connection: Rc<Connection>,
-    pool: Pool,
+    reads: Pool,
 }
 
 impl WriteHalf for TokioWriteHalf {
@@ -171,7 +171,7 @@ impl TokioWriteHalf {
                 }
                 Segment::File { file, offset, len } => {
                     let (at, left) = (offset + rest.done, len - rest.done);
-                    let sent = send_file(&self.connection, &self.pool, file, at, left).await?;
+                    let sent = send_file(&self.connection, &self.reads, file, at, left).await?;
                     rest.done += sent;
                     sent
                 }
