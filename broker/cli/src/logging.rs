@@ -33,25 +33,27 @@ pub(crate) fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| Output)
+        .log_internal_errors(false)
         .event_format(KafkaLayout { format })
         .finish();
     tracing::subscriber::set_global_default(subscriber).context("logging was started twice")
 }
 
-/// Standard output, as long as somebody reads it: a broker that is piped into `head` lives on, and a line of the library about
-/// each line that could not be written helps nobody.
+/// Standard output for as long as it takes anything: a broker whose reader, terminal or device is gone lives on. The library
+/// would say on stderr that a line was not written, and panic when that fails as well.
 struct Output;
 
 impl io::Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match io::Write::write(&mut io::stdout(), bytes) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Ok(bytes.len()),
             written => written,
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::Write::flush(&mut io::stdout())
+        let _ = io::Write::flush(&mut io::stdout());
+        Ok(())
     }
 }
 
