@@ -3,6 +3,7 @@
 //! Reads the file, the environment and the overrides, starts the threads, and prints what a person needs to know. What a
 //! broker does, the node decides.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,15 +13,20 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use barnabas_metadata::config::{BrokerConfig, ConfigProblem, ConfigSources, FlushPolicy};
 use barnabas_node::{Node, NodeOptions, ShardCounters, Started};
+use barnabas_runtime::sync::Notify;
 use barnabas_runtime_tokio::{NodeConfig, Signal, Signals};
 use clap::Args;
 
 use crate::logging::{self, LogFormat};
+use crate::output;
 
 /// Exit code of a configuration that cannot be used.
 const EXIT_CONFIG: u8 = 2;
 /// Exit code of a broker that could not start or had to give up.
 const EXIT_FAILED: u8 = 1;
+/// Exit codes of a process that a signal ended, as shells number them: 128 and the number of the signal.
+const EXIT_INTERRUPTED: i32 = 128 + 2;
+const EXIT_TERMINATED: i32 = 128 + 15;
 
 /// Options of `barnabas start`.
 #[derive(Args, Debug)]
@@ -55,7 +61,9 @@ A key that is unknown, or that asks for something that does not work yet, is ref
 have the names of Apache Kafka's container image: KAFKA_ and the key in capitals, with _ for a dot. A new folder draws its
 cluster id; CLUSTER_ID is not read.
 
-SIGTERM and Ctrl-C stop cleanly. Exit status: 0 stopped, 1 could not start or had to give up, 2 wrong configuration.";
+SIGTERM and Ctrl-C stop cleanly. Before the start is complete they end it at once, which loses nothing; Ctrl-C once more
+cuts a stop short, after which the next start reads more. Exit status: 0 stopped, 1 could not start or had to give up,
+2 wrong configuration, 130 or 143 ended at once by Ctrl-C or SIGTERM.";
 
 fn parse_override(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -153,31 +161,82 @@ fn run_node(options: Arc<NodeOptions>, shards: u16) -> anyhow::Result<ExitCode> 
             if env.shards.this().0 != controller {
                 return node.run_data_shard(env).await;
             }
-            match Signals::listen() {
-                Ok(signals) => {
-                    node.run_controller_shard(env, move |started| greet(&options, started), stop(signals)).await
-                }
-                Err(error) => node.fail(format!("cannot take over signals: {error}")),
-            }
+            let signals = Signals::listen().unwrap_or_else(|error| {
+                // Nothing has begun, and the other shards wait for this one.
+                output::complain(&format!("cannot take over signals: {error}"));
+                std::process::exit(i32::from(EXIT_FAILED))
+            });
+            let stop = Rc::new(Notify::new());
+            env.spawn_detached("signals", obey(signals, node.clone(), Rc::clone(&stop)));
+            let stopping = stop.changed_since(0);
+            node.run_controller_shard(env, |started| greet(&options, started), stopping).await;
         })
     })
     .context("cannot start the threads of the broker")?;
     match outcome.failure() {
         None => Ok(ExitCode::SUCCESS),
         Some(failure) => {
-            drop(writeln!(io::stderr(), "barnabas: {failure}"));
+            output::complain(&failure);
             Ok(ExitCode::from(EXIT_FAILED))
         }
     }
 }
 
-/// Resolves when the process is told to stop.
-async fn stop(mut signals: Signals) {
+/// How far the broker has come, as far as signals matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Serving,
+    Stopping,
+}
+
+/// What a signal does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reaction {
+    Nothing,
+    Stop,
+    /// The process ends here, with this exit code.
+    End(i32),
+}
+
+/// A start is as safe to cut as a crash, and may take as long as the data is large. Scripts repeat SIGTERM, so that only
+/// SIGINT, which a person sends, cuts a stop short.
+const fn react(phase: Phase, signal: Signal) -> Reaction {
+    match (phase, signal) {
+        (_, Signal::Hangup) | (Phase::Stopping, Signal::Terminate) => Reaction::Nothing,
+        (Phase::Starting, Signal::Terminate) => Reaction::End(EXIT_TERMINATED),
+        (Phase::Starting | Phase::Stopping, Signal::Interrupt) => Reaction::End(EXIT_INTERRUPTED),
+        (Phase::Serving, Signal::Terminate | Signal::Interrupt) => Reaction::Stop,
+    }
+}
+
+/// Does what signals ask for until the process ends; `stop` is told when the broker is to stop.
+async fn obey(mut signals: Signals, node: Node, stop: Rc<Notify>) {
     loop {
-        match signals.next().await {
-            Signal::Terminate | Signal::Interrupt => return,
-            Signal::Hangup => tracing::info!(target: "BarnabasServer", "SIGHUP: nothing to read again"),
+        let signal = signals.next().await;
+        let phase = match (stop.version(), node.is_open()) {
+            (0, false) => Phase::Starting,
+            (0, true) => Phase::Serving,
+            _ => Phase::Stopping,
+        };
+        match react(phase, signal) {
+            Reaction::Nothing => tracing::info!(target: "BarnabasServer", "{signal}: nothing to do while {phase}"),
+            Reaction::Stop => stop.notify(),
+            Reaction::End(code) => {
+                tracing::warn!(target: "BarnabasServer", "{signal} while {phase}: ends at once");
+                std::process::exit(code);
+            }
         }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Stopping => "stopping",
+        })
     }
 }
 
@@ -203,4 +262,18 @@ fn greet(options: &NodeOptions, started: &Started) {
         "[BrokerLifecycleManager id={}] The broker has been unfenced. Transitioning from RECOVERY to RUNNING.",
         options.broker_id()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_signal_does_depends_on_the_phase() {
+        let reactions = |phase| [Signal::Terminate, Signal::Interrupt, Signal::Hangup].map(|kind| react(phase, kind));
+        let [nothing, stop] = [Reaction::Nothing, Reaction::Stop];
+        assert_eq!(reactions(Phase::Starting), [Reaction::End(143), Reaction::End(130), nothing]);
+        assert_eq!(reactions(Phase::Serving), [stop, stop, nothing]);
+        assert_eq!(reactions(Phase::Stopping), [nothing, Reaction::End(130), nothing]);
+    }
 }

@@ -1,4 +1,4 @@
-//! `barnabas start` as a process: what it does with streams that take nothing.
+//! `barnabas start` as a process: what it does with signals and with streams that take nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// A request for the versions of APIs: 10 bytes, `ApiVersions` version 0, correlation id 7, no client id.
 const API_VERSIONS: &[u8] = b"\0\0\0\x0a\0\x12\0\0\0\0\0\x07\xff\xff";
+/// Position of SIGTERM in a set of signals as the kernel prints it.
+const SIGTERM_BIT: u64 = 1 << (15 - 1);
 
 /// A directory that is removed with its owner.
 struct Scratch(PathBuf);
@@ -92,4 +94,32 @@ fn a_broker_that_nobody_can_hear_lives_and_stops() {
     assert_eq!(answer[4..], [0, 0, 0, 7], "the correlation id of the request");
     broker.kill("TERM");
     assert_eq!(broker.ended().code(), Some(0), "stopped cleanly");
+}
+
+#[test]
+fn a_signal_before_the_start_is_complete_ends_it() {
+    let scratch = Scratch::new("starting");
+    // Whoever opens it to read waits for somebody who writes: a start that takes for ever.
+    let stuck = scratch.0.join("meta.properties");
+    assert!(Command::new("mkfifo").arg(&stuck).status().expect("every system has mkfifo").success());
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let mut broker = Broker::start(&scratch.0, free_port(), Stdio::piped(), Stdio::null());
+        while !catches_signals(broker.0.id()) {
+            assert!(broker.is_running(), "the start waits");
+            std::thread::yield_now();
+        }
+        broker.kill(signal);
+        assert_eq!(broker.ended().code(), Some(code));
+        let mut said = String::new();
+        let mut stdout = broker.0.stdout.take().expect("it is piped");
+        stdout.read_to_string(&mut said).expect("the log is text");
+        assert!(said.contains(&format!("SIG{signal} while starting")), "{said}");
+    }
+}
+
+/// Whether the process has taken signals over.
+fn catches_signals(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.is_some_and(|set| u64::from_str_radix(set.trim(), 16).is_ok_and(|set| set & SIGTERM_BIT != 0))
 }

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barnabas_base::{Account, ClusterId, Observation, ShardId, TopicId};
@@ -30,6 +31,7 @@ use crate::topic::broker_config;
 pub struct Node {
     options: Arc<NodeOptions>,
     outcome: Outcome,
+    is_open: Arc<AtomicBool>,
 }
 
 /// Why a node ended, if not because it was told to.
@@ -70,13 +72,19 @@ impl Node {
     /// A node that has not begun.
     #[must_use]
     pub fn new(options: Arc<NodeOptions>) -> Self {
-        Self { options, outcome: Outcome::default() }
+        Self { options, outcome: Outcome::default(), is_open: Arc::default() }
     }
 
     /// Where the node says why it ended.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome.clone()
+    }
+
+    /// Whether clients are or were let in. Until then nobody was promised anything, and ending the process loses nothing.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
     }
 
     /// Runs one data shard until the node stops.
@@ -90,7 +98,7 @@ impl Node {
     pub async fn run_controller_shard(&self, env: Env, started: impl FnOnce(&Started), stop: impl Future<Output = ()>) {
         let shard = Shard::new(env, Arc::clone(&self.options));
         let receiving = shard.env.spawn("mail", Rc::clone(&shard).receive_all());
-        match Running::start(&shard).await {
+        match Running::start(&shard, &self.is_open).await {
             Ok(running) => {
                 started(&running.started);
                 race(stop, running.failed()).await;
@@ -104,11 +112,6 @@ impl Node {
         }
         stop_shards(&shard);
         drop(receiving);
-    }
-
-    /// Ends a node that could not even begin; the other shards are told by whoever runs them.
-    pub fn fail(&self, why: String) {
-        self.outcome.fail(why);
     }
 }
 
@@ -135,7 +138,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(shard: &Rc<Shard>) -> StartResult<Self> {
+    async fn start(shard: &Rc<Shard>, is_open: &AtomicBool) -> StartResult<Self> {
         let mut dirs = LogDirs::open(shard).await?;
         crate::leftovers::check_places(&dirs.seeds)?;
         crate::leftovers::check_twins(&dirs.seeds)?;
@@ -170,6 +173,7 @@ impl Running {
             crate::background::take_reserve(owner).await;
         }
         let checkpointer = Checkpointer::start(shard, owners);
+        is_open.store(true, Ordering::Relaxed);
         accept(shard).await;
         let listeners = printed(shard, &addresses);
         let takers = seeds.into_iter().map(|seed| seed.path).filter(|path| shard.options.takes_partitions(path));

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 pub enum Signal {
     /// SIGTERM: stop cleanly.
     Terminate,
-    /// SIGINT: stop cleanly; a second one may cut it short.
+    /// SIGINT: stop cleanly; a second one cuts it short.
     Interrupt,
     /// SIGHUP: read changeable files again.
     Hangup,
@@ -48,6 +48,16 @@ impl Signals {
             Poll::Pending
         })
         .await
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::Hangup => "SIGHUP",
+        })
     }
 }
 
