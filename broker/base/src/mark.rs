@@ -89,7 +89,7 @@ marks! {
     CLEANED_LEFTOVER_REMOVED = "cleaned-leftover-removed", "A start removed an unfinished cleaned segment.";
     DELETED_LEFTOVER_REMOVED = "deleted-leftover-removed", "A start removed files of a segment that had been deleted.";
     STOPPED_BEFORE_OPEN = "stopped-before-open", "A stop came before a log could be opened, and was no clean one.";
-    LOG_FOUND_NO_ROOM = "log-found-no-room", "A log found no room to be created and left nothing behind.";
+    LOG_FOUND_NO_ROOM = "log-found-no-room", "A log found no room or descriptor to be created and left nothing behind.";
     // A start: journals.
     JOURNAL_RESTORED = "journal-restored", "A replay put bytes back that a segment lacked.";
     JOURNAL_PIECE_THERE = "journal-piece-there", "A replay found its bytes in the segment already.";
@@ -223,8 +223,8 @@ marks! {
         rare "somebody has to remove or empty a file; tests of the start do";
     STRAY_FOLDER_KEPT = "stray-folder-kept", "A start found the folder of a topic that the metadata does not know, and kept it under another name.",
         rare "somebody has to move folders, or a bit of partition.metadata to rot; tests of the start do both";
-    LOG_HOMELESS = "log-homeless", "A log of the image could not be opened for lack of room.";
-    LOG_FOUND_ROOM = "log-found-room", "A log that had found no room was opened later.";
+    LOG_HOMELESS = "log-homeless", "A log of the image could not be opened for lack of room or descriptors.";
+    LOG_FOUND_ROOM = "log-found-room", "A log that had lacked room or descriptors was opened later.";
     DIRECTORY_AWAY = "directory-away", "A start kept partitions offline whose log directory it did not find.",
         rare "A plan's machine has one log directory; sim/world/tests/folders.rs takes one of three away.";
     DIRECTORY_FAILED_AT_START = "directory-failed-at-start", "A start went on without a log directory that it could not open.",

@@ -11,29 +11,32 @@ use barnabas_logstate::{Refusal, RefusedRecord};
 use barnabas_wire::ErrorCode;
 
 use crate::checkpoint::CheckpointError;
+use crate::directory::is_passing;
 
 /// A log directory does not take part any more, or a call on it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageError {
     /// What the operating system said.
     pub kind: io::ErrorKind,
+    /// Whether it says nothing of the device: there is no room or no descriptor, and later there may be.
+    pub passes: bool,
     /// In words, with the file where one is known.
     pub message: Rc<str>,
 }
 
 impl StorageError {
     pub(crate) fn new(context: &str, error: &io::Error) -> Self {
-        Self { kind: error.kind(), message: format!("{context}: {error}").into() }
+        Self { kind: error.kind(), passes: is_passing(error), message: format!("{context}: {error}").into() }
     }
 
     /// A failure that another shard of this node met on the same directory.
     #[must_use]
     pub fn reported(kind: io::ErrorKind, message: &str) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, passes: false, message: message.into() }
     }
 
     pub(crate) fn closed() -> Self {
-        Self { kind: io::ErrorKind::NotConnected, message: "the log is closed".into() }
+        Self { kind: io::ErrorKind::NotConnected, passes: false, message: "the log is closed".into() }
     }
 }
 

@@ -10,7 +10,7 @@ use barnabas_base::{
 };
 use barnabas_commitlog::{
     AppendError, AppendOptions, AppendOrigin, CleanupPolicy, CommitLimits, DirectoryOptions, DirectoryOwner,
-    LoadReport, Log, LogConfig, LogDirectory, ReadBound, ReadError, ShardOptions,
+    LoadReport, Log, LogConfig, LogDirectory, OpenLogError, ReadBound, ReadError, ShardOptions,
 };
 use barnabas_runtime::{Env, Local};
 use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, PowerFate, World, simulate};
@@ -57,8 +57,16 @@ async fn open(directory: &Rc<LogDirectory>, index: i32, config: LogConfig) -> Rc
 }
 
 async fn load(directory: &Rc<LogDirectory>, index: i32, config: LogConfig) -> (Rc<Log>, LoadReport) {
+    try_load(directory, index, config).await.expect("the log opens")
+}
+
+async fn try_load(
+    directory: &Rc<LogDirectory>,
+    index: i32,
+    config: LogConfig,
+) -> Result<(Rc<Log>, LoadReport), OpenLogError> {
     let partition = TopicPartition { topic_id: TopicId(Uuid([9; 16])), partition: PartitionIndex(index) };
-    Log::open(directory, partition, "t", config).await.expect("the log opens")
+    Log::open(directory, partition, "t", config).await
 }
 
 fn batch(size: usize) -> Bytes {
@@ -588,6 +596,37 @@ fn a_cleaning_without_room_leaves_nothing_behind() {
                     assert_eq!(readable(&log).await, 18, "offsets stay");
                 })
             });
+        });
+    }
+}
+
+/// A log that lacks descriptors to be created or loaded says that this passes, and opens whole once there are some.
+#[test]
+fn a_log_that_lacks_descriptors_opens_later() {
+    for part in ["partition.metadata", ".log"] {
+        simulate(10, Config::default(), move |world| {
+            let node = world.node("broker");
+            for life in 0..2 {
+                let short = node.clone();
+                live(world, &node, move |env| {
+                    let short = short.clone();
+                    Box::pin(async move {
+                        let (_owner, directory) = start(&env, "/one").await;
+                        failing(&short, DiskCallKind::Open, part, DiskVerdict::NO_DESCRIPTORS);
+                        for _ in 0..2 {
+                            let refused = try_load(&directory, 0, LogConfig::default()).await;
+                            let passes = matches!(&refused, Err(OpenLogError::Storage(error)) if error.passes);
+                            assert!(passes, "{part}, life {life}: {:?}", refused.err());
+                        }
+                        short.on_disk_call(|_| DiskVerdict::Pass);
+                        let log = open(&directory, 0, LogConfig::default()).await;
+                        append(&log, batch(100)).await.expect("works");
+                        assert_eq!((readable(&log).await, log.damaged_ranges()), (life + 1, Vec::new()));
+                        assert!(!directory.is_offline());
+                    })
+                });
+                node.power_loss_with(PowerFate::Nothing);
+            }
         });
     }
 }

@@ -2,7 +2,6 @@
 //! coordinators. Driven by the controller's publication, one delta after the other.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::topic::{broker_config, is_offsets_topic, log_config, topic_config};
 
 /// Logs that are opened at the same time: enough to keep the device busy, few enough to bound memory.
 const OPENING_AT_ONCE_MAX: usize = 64;
-/// How long a log that found no room waits for another attempt.
+/// How long a log that found no room or no descriptor waits for another attempt.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Acts on everything that concerns this shard and returns when it stands.
@@ -33,8 +32,8 @@ pub(crate) async fn apply(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta
     reopen(shard, image).await;
 }
 
-/// Tries again to open logs that found no room. Part of every publication, so that no other change of the same
-/// partition is under way.
+/// Tries again to open logs that found no room or no descriptor. Part of every publication, so that no other change of the
+/// same partition is under way.
 async fn reopen(shard: &Rc<Shard>, image: &ClusterImage) {
     let homeless: Vec<_> = shard.homeless.borrow().iter().copied().collect();
     for id in homeless {
@@ -170,15 +169,15 @@ async fn open_partition(
             shard.insert_partition(Rc::clone(&partition));
             if shard.homeless.borrow_mut().remove(&id) {
                 barnabas_base::reachable!(shard.env, LOG_FOUND_ROOM);
-                tracing::info!(target: "LogManager", "{partition:?} found room and is open");
+                tracing::info!(target: "LogManager", "{partition:?} has found what it lacked and is open");
             }
             Some(partition)
         }
         Err(error) => {
-            let is_full = matches!(&error, OpenLogError::Storage(error) if error.kind == io::ErrorKind::StorageFull);
-            barnabas_base::sometimes!(shard.env, LOG_HOMELESS, is_full);
+            let passes = matches!(&error, OpenLogError::Storage(error) if error.passes);
+            barnabas_base::sometimes!(shard.env, LOG_HOMELESS, passes);
             // Said once, and tried again in silence.
-            if is_full && !shard.homeless.borrow_mut().insert(id) {
+            if passes && !shard.homeless.borrow_mut().insert(id) {
                 return None;
             }
             let (name, index, path) = (&topic.name, id.partition, directory.path().display());

@@ -62,7 +62,7 @@ pub(crate) struct Shard {
     pub(crate) homes: Homes,
     /// Topics of whose deletion folders may be left under their names.
     pub(crate) deleted_topics: RefCell<BTreeSet<TopicId>>,
-    /// Partitions of this shard whose logs found no room to be created.
+    /// Partitions of this shard whose logs found no room or no descriptor.
     pub(crate) homeless: RefCell<BTreeSet<TopicPartition>>,
     /// When people were told last that the device of a directory is full.
     pub(crate) full_said: RefCell<BTreeMap<u16, Monotonic>>,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use barnabas_runtime_madsim::{DiskCallKind, DiskVerdict};
 use barnabas_sim_world::{RawClient, Scene, Visitor, play, requests};
 use barnabas_wire::message::create_topics::{CreatableTopicConfig, CreateTopicsRequest};
 use barnabas_wire::message::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -242,42 +243,40 @@ fn metadata_files(scene: &Scene, ending: &str) -> Vec<String> {
     found
 }
 
-/// A creation that was let in before the device filled up: the partition says what is wrong, and its log is created
-/// when there is room.
+/// A creation that was let in before the device filled up or descriptors ran out: the partition says what is wrong, and
+/// its log is created when there is what it lacks.
 #[test]
-fn a_log_that_finds_no_room_is_created_later() {
-    play(30, &OVERRIDES, |scene| {
-        scene.visit(async move |visitor| {
-            let mut client = visitor.connect().await;
-            assert_eq!(create(&mut client, "one").await, 0);
+fn a_log_that_finds_no_room_or_descriptor_is_created_later() {
+    let lacks = [(DiskCallKind::Write, DiskVerdict::NO_SPACE), (DiskCallKind::Open, DiskVerdict::NO_DESCRIPTORS)];
+    for (seed, (kind, verdict)) in (30..).zip(lacks) {
+        play(seed, &OVERRIDES, move |scene| {
+            scene.visit(async move |visitor| {
+                let mut client = visitor.connect().await;
+                assert_eq!(create(&mut client, "one").await, 0);
+            });
+            let machine = scene.broker().machine().clone();
+            // Room is asked for by the topic's size, and then it is gone.
+            machine.on_disk_call(move |call| {
+                let is_it = call.kind == kind && call.path.to_string_lossy().contains("/late-0");
+                if is_it { verdict } else { DiskVerdict::Pass }
+            });
+            scene.visit(async move |visitor| {
+                let mut client = visitor.connect().await;
+                assert_eq!(create(&mut client, "late").await, 0);
+                for _ in 0..5 {
+                    assert_eq!(produce(&mut client, "late", 10).await, ErrorCode::KafkaStorageError.code());
+                    visitor.env.sleep(Duration::from_secs(1)).await;
+                }
+                assert_eq!(produce(&mut client, "one", 10).await, 0);
+            });
+            machine.on_disk_call(|_| DiskVerdict::Pass);
+            scene.visit(async move |visitor| {
+                let mut client = visitor.connect().await;
+                until_accepted(&visitor, &mut client, "late").await;
+                assert_eq!(offset(&mut client, "late", -1).await, 1);
+            });
         });
-        let machine = scene.broker().machine().clone();
-        // Room is asked for by the topic's size, and then it is gone.
-        machine.on_disk_call(|call| {
-            let is_it = call.path.to_string_lossy().contains("/late-0");
-            let is_write = matches!(call.kind, barnabas_runtime_madsim::DiskCallKind::Write);
-            if is_it && is_write {
-                barnabas_runtime_madsim::DiskVerdict::NO_SPACE
-            } else {
-                barnabas_runtime_madsim::DiskVerdict::Pass
-            }
-        });
-        scene.visit(async move |visitor| {
-            let mut client = visitor.connect().await;
-            assert_eq!(create(&mut client, "late").await, 0);
-            for _ in 0..5 {
-                assert_eq!(produce(&mut client, "late", 10).await, ErrorCode::KafkaStorageError.code());
-                visitor.env.sleep(Duration::from_secs(1)).await;
-            }
-            assert_eq!(produce(&mut client, "one", 10).await, 0);
-        });
-        machine.on_disk_call(|_| barnabas_runtime_madsim::DiskVerdict::Pass);
-        scene.visit(async move |visitor| {
-            let mut client = visitor.connect().await;
-            until_accepted(&visitor, &mut client, "late").await;
-            assert_eq!(offset(&mut client, "late", -1).await, 1);
-        });
-    });
+    }
 }
 
 #[test]

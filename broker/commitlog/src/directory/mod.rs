@@ -224,11 +224,10 @@ impl LogDirectory {
         self.failed.notify();
     }
 
-    /// An error of a call that changes files: the directory goes offline, unless it is only full.
+    /// An error of a call that changes files: the directory goes offline, unless that passes.
     pub(crate) fn fault(&self, path: &Path, error: &io::Error) -> StorageError {
-        let passes = is_passing(error);
         let error = StorageError::new(&path.display().to_string(), error);
-        if !passes {
+        if !error.passes {
             self.fail(error.clone());
         }
         error

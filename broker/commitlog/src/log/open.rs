@@ -19,7 +19,7 @@ use super::{Log, State};
 use crate::checkpoint::{format_partition_metadata, is_topic, parse_partition_metadata};
 use crate::committer::Note;
 use crate::damage::Damage;
-use crate::directory::{LogDirectory, checkpoint_key, unless_without};
+use crate::directory::{LogDirectory, checkpoint_key, is_passing, unless_without};
 use crate::name::{
     DAMAGE_LIST, FileKind, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, SegmentFile, Suffix, folder_name,
 };
@@ -132,14 +132,19 @@ impl Log {
             end_offset: report.end_offset,
             cut_bytes: report.cut_bytes,
         });
-        log.reserve().await.map_err(fault)?;
+        match log.reserve().await {
+            // Room that is not kept, for want of a descriptor, costs time and nothing else.
+            Err(error) if !is_passing(&error) => return Err(fault(error)),
+            Ok(()) | Err(_) => {}
+        }
         log.after_open();
         Ok((log, report))
     }
 
-    /// Leaves nothing of a log that found no room to be created: a later attempt creates it from nothing again.
+    /// Leaves nothing of a log that found no room or no descriptor to be created: a later attempt creates it from nothing
+    /// again, or takes the folder for what a crash left when that could not be removed either.
     async fn uncreate(&self, error: &io::Error) {
-        if error.kind() != io::ErrorKind::StorageFull {
+        if !is_passing(error) {
             return;
         }
         barnabas_base::reachable!(self.env, LOG_FOUND_NO_ROOM);
