@@ -16,7 +16,7 @@ use barnabas_runtime::{Env, File, Local, join_all};
 use bytes::Bytes;
 
 use crate::StorageError;
-use crate::directory::{CommitLimits, LogDirectory, Worker, is_passing};
+use crate::directory::{CommitLimits, LogDirectory, Worker, is_passing, lost_if_full};
 use crate::journal::Journal;
 use crate::journal::format::{EntryBuilder, Part, Place};
 use crate::limits::{AGAIN_MS, JOURNAL_PARTS_MAX, JOURNAL_WARM_PAUSE_MS, JOURNAL_WARM_ROOM_FILES};
@@ -516,8 +516,10 @@ impl Committer {
             _ if files.len() > self.limits.sync_files_max => {
                 barnabas_base::reachable!(self.env, FILESYSTEM_SYNCED);
                 match self.env.disk.sync_filesystem(&self.path).await {
-                    // That takes a descriptor; the files have theirs.
-                    Err(error) if is_passing(&error) => self.env.disk.sync_files(files).await,
+                    // That takes a descriptor, and not every system can; the files have theirs.
+                    Err(error) if is_passing(&error) || error.kind() == io::ErrorKind::Unsupported => {
+                        self.env.disk.sync_files(files).await
+                    }
                     outcome => outcome,
                 }
             }
@@ -534,7 +536,10 @@ impl Committer {
         let topic_ids = self.write_topic_ids_again(commits().filter(|commit| commit.is_topic_id_unsure)).await?;
         let folders: BTreeSet<&PathBuf> = commits().flat_map(|commit| commit.folders.iter()).collect();
         if folders.len() + topic_ids.len() > self.limits.sync_files_max {
-            return self.env.disk.sync_filesystem(&self.path).await.map_err(lost_if_full);
+            match self.env.disk.sync_filesystem(&self.path).await {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                synced => return synced.map_err(lost_if_full),
+            }
         }
         self.sync(&topic_ids).await?;
         let syncs = folders.into_iter().map(|folder| {
@@ -590,14 +595,6 @@ fn files_of<'a>(files: impl Iterator<Item = &'a SegmentFiles>) -> Vec<Rc<dyn Fil
 
 fn is_full<T>(outcome: &io::Result<T>) -> bool {
     matches!(outcome, Err(error) if error.kind() == io::ErrorKind::StorageFull)
-}
-
-/// A sync that finds no room has lost what was written; only a write may be refused and tried again.
-fn lost_if_full(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull => io::Error::other("no room for what had been written"),
-        _ => error,
-    }
 }
 
 fn went_offline() -> io::Error {

@@ -807,3 +807,26 @@ fn a_log_that_was_never_opened_is_known_to_the_next_start() {
         });
     });
 }
+
+/// A device that promised more room than it has: the kernel says once that it could not write, to whoever syncs first.
+#[test]
+fn a_segment_that_is_sealed_without_room_takes_its_directory_offline() {
+    simulate(13, Config::default(), |world| {
+        let node = world.node("broker");
+        let thin = node.clone();
+        live(world, &node, move |env| {
+            let thin = thin.clone();
+            Box::pin(async move {
+                let (_owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, LogConfig { segment_bytes: 4_000, ..LogConfig::default() }).await;
+                for _ in 0..2 {
+                    append(&log, batch(1_500)).await.expect("works");
+                }
+                failing(&thin, DiskCallKind::Sync, "00000000000000000000.log", DiskVerdict::NO_SPACE);
+                // It goes into the next segment, and is durable or not; the one before is sealed.
+                drop(append(&log, batch(1_500)).await);
+                directory.offline().await;
+            })
+        });
+    });
+}

@@ -1,10 +1,12 @@
 //! Names on disk. Every operation here may wait for the device and runs on a pool.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,11 +25,25 @@ use crate::sync;
 pub(crate) struct TokioDisk {
     device: Device,
     dirty: DirtyGauge,
+    /// What whole file systems are synced through, by the path that was asked for.
+    filesystems: RefCell<BTreeMap<PathBuf, Arc<Descriptor>>>,
+    filesystem_reports: bool,
 }
 
 impl TokioDisk {
-    pub(crate) const fn new(device: Device, dirty: DirtyGauge) -> Self {
-        Self { device, dirty }
+    pub(crate) fn new(device: Device, dirty: DirtyGauge) -> Self {
+        let filesystem_reports = sync::filesystem_reports();
+        Self { device, dirty, filesystems: RefCell::default(), filesystem_reports }
+    }
+
+    /// The descriptor that the file system of `path` is synced through.
+    async fn filesystem(&self, path: &Path) -> io::Result<Arc<Descriptor>> {
+        if let Some(known) = self.filesystems.borrow().get(path) {
+            return Ok(Arc::clone(known));
+        }
+        let opened = self.call(path, |path| fs::File::open(path)).await?;
+        let descriptor = Arc::new(Descriptor::new(opened.into(), self.device.writes.clone()));
+        Ok(Arc::clone(self.filesystems.borrow_mut().entry(path.to_owned()).or_insert(descriptor)))
     }
 
     /// Runs `call` with an owned copy of `path` on a pool.
@@ -78,7 +94,16 @@ impl Disk for TokioDisk {
     }
 
     fn sync_filesystem<'a>(&'a self, path: &'a Path) -> Local<'a, io::Result<()>> {
-        self.call(path, |path| sync::filesystem(fs::File::open(path)?))
+        Box::pin(async move {
+            if !self.filesystem_reports {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "this kernel does not say what it could not write",
+                ));
+            }
+            let descriptor = self.filesystem(path).await?;
+            self.device.writes.run(move || descriptor.sync_filesystem()).await
+        })
     }
 
     fn sync_files<'a>(&'a self, files: &'a [Rc<dyn File>]) -> Local<'a, io::Result<()>> {
@@ -186,7 +211,7 @@ impl SyncWork {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(descriptor) = self.descriptors.get(index) else { return };
-            if let Err(error) = sync::data(&**descriptor) {
+            if let Err(error) = descriptor.sync() {
                 let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
                 if failed.as_ref().is_none_or(|(first, _)| index < *first) {
                     *failed = Some((index, error));

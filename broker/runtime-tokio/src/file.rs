@@ -14,7 +14,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use crate::dirty::DirtyGauge;
 use crate::pool::Pool;
 use crate::shard::Device;
-use crate::sync;
+use crate::sync::{self, Syncs};
 
 /// Parts handed to the kernel with one `pwritev`; the kernel takes at most 1024.
 const PARTS_PER_WRITE_MAX: usize = 64;
@@ -35,7 +35,7 @@ pub(crate) struct TokioFile {
 
 impl TokioFile {
     pub(crate) fn new(path: PathBuf, opened: OwnedFd, device: Device, dirty: DirtyGauge) -> Self {
-        let descriptor = Arc::new(Descriptor { opened: Some(opened), pool: device.writes.clone() });
+        let descriptor = Arc::new(Descriptor::new(opened, device.writes.clone()));
         Self { path, descriptor, device, dirty }
     }
 
@@ -100,7 +100,7 @@ impl File for TokioFile {
     }
 
     fn sync(&self) -> Local<'_, io::Result<()>> {
-        Box::pin(self.call(&self.device.writes, |descriptor| sync::data(descriptor)))
+        Box::pin(self.call(&self.device.writes, Descriptor::sync))
     }
 
     fn truncate(&self, len: u64) -> Local<'_, io::Result<()>> {
@@ -143,10 +143,26 @@ impl fmt::Debug for TokioFile {
 pub(crate) struct Descriptor {
     /// `None` only while it is dropped.
     opened: Option<OwnedFd>,
+    syncs: Syncs,
     pool: Pool,
 }
 
 impl Descriptor {
+    pub(crate) fn new(opened: OwnedFd, pool: Pool) -> Self {
+        Self { opened: Some(opened), syncs: Syncs::default(), pool }
+    }
+
+    /// Makes its data durable, with the length that covers it.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.syncs.run(|| sync::data(self))
+    }
+
+    /// Makes everything on its file system durable. A descriptor that is kept for this hears of every error since it was
+    /// opened; a new one would not hear of those that another program has been told of.
+    pub(crate) fn sync_filesystem(&self) -> io::Result<()> {
+        self.syncs.run(|| sync::filesystem(self))
+    }
+
     /// What a handle of this runtime holds.
     pub(crate) fn of(handle: &FileHandle) -> Arc<Self> {
         let inner = Arc::clone(&handle.0).downcast::<Self>();

@@ -75,7 +75,8 @@ pub trait Disk {
     fn remove<'a>(&'a self, path: &'a Path) -> Local<'a, io::Result<()>>;
     /// Makes the entries of a directory durable.
     fn sync_dir<'a>(&'a self, path: &'a Path) -> Local<'a, io::Result<()>>;
-    /// Makes everything on the file system of `path` durable: one call for very many dirty files.
+    /// Makes everything on the file system of `path` durable: one call for very many dirty files. `Unsupported` where the
+    /// system does not say what it could not write.
     fn sync_filesystem<'a>(&'a self, path: &'a Path) -> Local<'a, io::Result<()>>;
     /// Makes the data of all `files` durable; they are synced in parallel where the device allows it. On an error some
     /// may be durable and some not.
@@ -105,7 +106,8 @@ pub trait File {
     fn is_cached(&self, offset: u64, len: u64) -> bool;
     /// Writes all `parts` one behind the other at `offset`. On an error a prefix may have been written.
     fn write_at<'a>(&'a self, offset: u64, parts: &'a [Bytes]) -> Local<'a, io::Result<()>>;
-    /// Makes durable what was written before this call was issued, and the length that covers it.
+    /// Makes durable what was written before this call was issued, and the length that covers it. Where one has failed, a
+    /// later one says nothing of what that was to write.
     fn sync(&self) -> Local<'_, io::Result<()>>;
     /// Cuts or extends (with zeroes) the file.
     fn truncate(&self, len: u64) -> Local<'_, io::Result<()>>;

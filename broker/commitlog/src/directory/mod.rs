@@ -414,6 +414,15 @@ const ENFILE: i32 = 23;
 /// Too many open files in the process.
 const EMFILE: i32 = 24;
 
+/// A sync that finds no room has lost what was written, which the kernel tells once; only a write may be refused and tried
+/// again.
+pub(crate) fn lost_if_full(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull => io::Error::other("no room for what had been written"),
+        _ => error,
+    }
+}
+
 /// Reserving room ahead is a help: a device that has too little, or a file system that cannot, does without.
 pub(crate) fn unless_without(allocated: io::Result<()>) -> io::Result<()> {
     match allocated {

@@ -9,6 +9,7 @@ use barnabas_logstate::{EpochCache, LogFold, ProducerState};
 use super::Log;
 use super::locate::Found;
 use crate::committer::Note;
+use crate::directory::lost_if_full;
 use crate::limits::{TRUNCATE_LEASE_POLL_MS, TRUNCATE_LEASE_WAIT_MS};
 use crate::name::{FileKind, SegmentFile};
 use crate::{AppendError, StorageError, TruncateError, small_file};
@@ -150,7 +151,7 @@ impl Log {
         for base in &bases {
             files.push(self.segment_file(*base).await?);
         }
-        self.env.disk.sync_files(&files).await?;
+        self.env.disk.sync_files(&files).await.map_err(lost_if_full)?;
         self.state.borrow_mut().files_synced(bases.into_iter(), end);
         Ok(())
     }

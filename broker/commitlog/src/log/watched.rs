@@ -11,6 +11,7 @@ use barnabas_runtime::{File, FileHandle, Local};
 use bytes::Bytes;
 
 use super::Log;
+use crate::directory::lost_if_full;
 
 /// A segment's file that tells its log what came from the device.
 struct WatchedFile {
@@ -64,7 +65,7 @@ impl File for WatchedFile {
     }
 
     fn sync(&self) -> Local<'_, io::Result<()>> {
-        self.file.sync()
+        Box::pin(async move { self.file.sync().await.map_err(lost_if_full) })
     }
 
     fn truncate(&self, len: u64) -> Local<'_, io::Result<()>> {
