@@ -24,7 +24,7 @@ use crate::log_dirs::LogDirs;
 use crate::metadata_log::MetadataLog;
 use crate::options::NodeOptions;
 use crate::shard::Shard;
-use crate::topic::broker_config;
+use crate::topic::{broker_config, tell_of_misfits};
 
 /// One broker, as its shards share it before they run.
 #[derive(Clone, Debug)]
@@ -386,6 +386,7 @@ async fn accept(shard: &Rc<Shard>) {
     let accepting = shard.on(ACCEPT_SHARD, |shard| {
         let shard = Rc::clone(shard);
         Box::pin(async move {
+            tell_of_misfits(&shard.options.config, &shard.image());
             // What was set while an earlier life ran holds from the first connection on.
             let limits = shard.options.connection_limits(&broker_config(&shard.options.config, &shard.image()));
             shard.change_connection_limits(limits).await;

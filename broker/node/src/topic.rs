@@ -18,7 +18,8 @@ pub(crate) fn is_offsets_topic(name: &str) -> bool {
 
 static ALL_BROKERS: ConfigResource = ConfigResource::all_brokers();
 
-/// The configuration of this broker under `image`: what it was started with, and dynamic values above that.
+/// The configuration of this broker under `image`: what it was started with, and dynamic values above that. Without
+/// these where they do not hold together with what this start was given, as in Kafka; [`tell_of_misfits`] says so.
 pub(crate) fn broker_config<'a>(broker: &'a BrokerConfig, image: &ClusterImage) -> Cow<'a, BrokerConfig> {
     let own = ConfigResource::broker(broker.node_id);
     let (for_all, for_this) = (image.config(&ALL_BROKERS), image.config(&own));
@@ -26,7 +27,15 @@ pub(crate) fn broker_config<'a>(broker: &'a BrokerConfig, image: &ClusterImage) 
     if for_all.is_empty() && for_this.is_empty() {
         return Cow::Borrowed(broker);
     }
-    Cow::Owned(broker.with_dynamic(for_all, for_this))
+    broker.with_dynamic(for_all, for_this).map_or(Cow::Borrowed(broker), Cow::Owned)
+}
+
+/// Tells people of dynamic values that [`broker_config`] passes over.
+pub(crate) fn tell_of_misfits(broker: &BrokerConfig, image: &ClusterImage) {
+    let own = ConfigResource::broker(broker.node_id);
+    for problem in broker.with_dynamic(image.config(&ALL_BROKERS), image.config(&own)).err().unwrap_or_default() {
+        tracing::error!(target: "KafkaConfig", "no dynamic configuration of brokers is in force: {problem}");
+    }
 }
 
 /// The layers of this broker's configuration under `image`.

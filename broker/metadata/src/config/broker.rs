@@ -221,12 +221,18 @@ impl BrokerConfig {
         Ok((config, warnings))
     }
 
-    /// The configuration with dynamic values above the static ones. Dynamic values were checked when they were set; a
-    /// combination that does not hold together any more leaves this configuration in force.
-    #[must_use]
-    pub fn with_dynamic(&self, dynamic_default: &ConfigMap, dynamic_broker: &ConfigMap) -> Self {
+    /// The configuration with dynamic values above the static ones.
+    ///
+    /// # Errors
+    /// Everything that does not hold together. The controller refuses to store such values, so that whoever reads them
+    /// back meets this only where the static ones have changed since.
+    pub fn with_dynamic(
+        &self,
+        dynamic_default: &ConfigMap,
+        dynamic_broker: &ConfigMap,
+    ) -> Result<Self, Vec<ConfigProblem>> {
         let layers = BrokerLayers { dynamic_broker, dynamic_default, statics: &self.statics };
-        Self::from_layers(Arc::clone(&self.statics), &layers).unwrap_or_else(|_| self.clone())
+        Self::from_layers(Arc::clone(&self.statics), &layers)
     }
 
     fn from_layers(statics: Arc<StaticConfig>, layers: &BrokerLayers<'_>) -> Result<Self, Vec<ConfigProblem>> {
@@ -357,12 +363,10 @@ fn unheard_controllers(layers: &BrokerLayers<'_>, listeners: &[Listener]) -> Opt
     (!unheard.is_empty()).then(|| layers.statics.problem("controller.listener.names", message))
 }
 
+/// Kafka's `KafkaConfig.validateValues`, as far as its keys do something here.
 fn check_combinations(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProblem>) {
+    check_durations(layers, problems);
     let mut refuse = |key: &str, message: &str| problems.push(layers.statics.problem(key, message));
-    let retention_key = layers.effective("log.retention.ms").map_or("log.retention.ms", |(key, ..)| key.name);
-    if layers.duration_ms("log.retention.ms") == 0 {
-        refuse(retention_key, "log.retention.ms must be unlimited (-1) or, greater than or equal to 1");
-    }
     if layers.string("flush.policy").as_deref() == Some("os") {
         for key in ["log.flush.interval.messages", "log.flush.interval.ms", "log.flush.scheduler.interval.ms"] {
             if layers.statics.get(key).is_some() {
@@ -392,6 +396,19 @@ fn check_combinations(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProble
     if i16::try_from(layers.int("default.replication.factor")).is_err() {
         refuse("default.replication.factor", "a replication factor is at most 32767");
     }
+}
+
+/// Durations whose bounds hold under whichever of their names they stand. A retention of 0 would empty every topic.
+fn check_durations(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProblem>) {
+    let mut check = |name: &str, is_valid: fn(i64) -> bool, message: &str| {
+        if !is_valid(layers.duration_ms(name)) {
+            let given = layers.effective(name).map_or(name, |(key, ..)| key.name);
+            problems.push(layers.statics.problem(given, message));
+        }
+    };
+    check("log.roll.ms", |ms| ms >= 1, "log.roll.ms must be greater than or equal to 1");
+    check("log.roll.jitter.ms", |ms| ms >= 0, "log.roll.jitter.ms must be greater than or equal to 0");
+    check("log.retention.ms", |ms| ms != 0, "log.retention.ms must be unlimited (-1) or, greater than or equal to 1");
 }
 
 fn network(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProblem>) -> NetworkConfig {

@@ -115,6 +115,8 @@ fn keys_that_do_not_work_are_refused_unless_they_say_what_is_so_anyway() {
         "flush.policy=sometimes",
         "log.retention.ms=0",
         "log.retention.hours=0",
+        "log.roll.ms=0",
+        "log.roll.jitter.ms=-1",
         "queued.max.request.bytes=5",
         "max.connections.per.ip=0",
         "max.connections.per.ip.overrides=x:y",
@@ -165,17 +167,44 @@ fn a_higher_layer_wins_under_whichever_name() {
     assert_eq!(config.topic_defaults.retention_ms, Some(120_000));
     let (config, _) = from_file("log.retention.hours=-1\n").expect("valid");
     assert_eq!(config.topic_defaults.retention_ms, None);
-    let dynamic = config.with_dynamic(&map(&[("log.retention.ms", "7000")]), &ConfigMap::new());
+    let dynamic = config.with_dynamic(&map(&[("log.retention.ms", "7000")]), &ConfigMap::new()).expect("valid");
     assert_eq!(dynamic.topic_defaults.retention_ms, Some(7_000));
     let dynamic = config.with_dynamic(&map(&[("log.retention.ms", "7000")]), &map(&[("log.retention.ms", "8000")]));
+    let dynamic = dynamic.expect("valid");
     assert_eq!(dynamic.topic_defaults.retention_ms, Some(8_000));
 }
 
 #[test]
 fn garbage_of_another_program_in_the_metadata_log_is_passed_over() {
     let (config, _) = from_file("message.max.bytes=2000\n").expect("valid");
-    let dynamic = config.with_dynamic(&map(&[("message.max.bytes", "many")]), &ConfigMap::new());
+    let dynamic = config.with_dynamic(&map(&[("message.max.bytes", "many")]), &ConfigMap::new()).expect("passed over");
     assert_eq!(dynamic.topic_defaults.max_message_bytes, 2_000);
+}
+
+#[test]
+fn dynamic_values_that_do_not_hold_together_are_told() {
+    let (config, _) = from_file("max.connections.per.ip.overrides=10.0.0.1:5\n").expect("valid");
+    let refusal = |pairs: &[(&str, &str)]| {
+        let refused = config.with_dynamic(&map(pairs), &ConfigMap::new()).err();
+        refused.map(|problems| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>())
+    };
+    assert_eq!(refusal(&[("max.connections.per.ip", "0")]), None);
+    let messages = refusal(&[
+        ("log.retention.ms", "0"),
+        ("log.roll.ms", "0"),
+        ("log.roll.jitter.ms", "-1"),
+        ("max.connections.per.ip", "0"),
+        ("max.connections.per.ip.overrides", ""),
+    ]);
+    assert_eq!(
+        messages.expect("none of them holds"),
+        [
+            "log.roll.ms must be greater than or equal to 1",
+            "log.roll.jitter.ms must be greater than or equal to 0",
+            "log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
+            "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.",
+        ]
+    );
 }
 
 fn layers_of<'a>(config: &'a BrokerConfig, dynamic_default: &'a ConfigMap, empty: &'a ConfigMap) -> BrokerLayers<'a> {

@@ -181,9 +181,7 @@ impl ControllerCore {
             ResourceKind::Topic => self.check_topic(&resource.name, new, work)?,
             ResourceKind::Group => self.check_group(&resource.name, new, work)?,
             ResourceKind::Broker | ResourceKind::BrokerLogger | ResourceKind::ClientMetrics => {
-                // INVALID_REQUEST, not INVALID_CONFIG, is what Kafka answers for brokers (KAFKA-13609).
-                validate_broker(new, resource.name.is_empty())
-                    .map_err(|invalid| Refusal::invalid_request(invalid.0))?;
+                self.check_broker(&resource.name, new, work)?;
             }
         }
         let keys: BTreeSet<&str> = old.keys().map(String::as_str).chain(named.iter().copied()).collect();
@@ -194,6 +192,23 @@ impl ControllerCore {
             (before != after || is_reload).then(|| config_record(resource, key, after.cloned()))
         });
         work.add(records.collect())
+    }
+
+    /// Each value alone, then the whole configuration that the broker would have with them
+    /// (`DynamicBrokerConfig.processReconfiguration`). INVALID_REQUEST, not INVALID_CONFIG, is what Kafka answers for
+    /// brokers (KAFKA-13609).
+    fn check_broker(&self, name: &str, new: &ConfigMap, work: &Work) -> Result<(), Refusal> {
+        validate_broker(new, name.is_empty()).map_err(|invalid| Refusal::invalid_request(invalid.0))?;
+        let own = self.own_resource();
+        let layers = work.layers(&self.config, &own);
+        let candidate = match name.is_empty() {
+            true => self.config.with_dynamic(new, layers.dynamic_broker),
+            false => self.config.with_dynamic(layers.dynamic_default, new),
+        };
+        candidate.map(drop).map_err(|problems| {
+            let messages: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+            Refusal::invalid_request(messages.join("; "))
+        })
     }
 
     /// A group need not exist: what is set waits for it.
