@@ -37,6 +37,13 @@ pub use refusal::Refusal;
 /// batch.
 pub const RECORDS_PER_DECISION_MAX: usize = 10_000;
 
+/// Most settings of one resource. Only on brokers may be set what no table names, and Kafka has 360 keys for these.
+pub const CONFIG_ENTRIES_MAX: usize = 1_000;
+
+/// Most bytes of all settings together ([`ClusterImage::config_bytes`]). Every shard and every snapshot holds them, and
+/// a snapshot is written and read as a whole. A million topics with a setting each stay below.
+pub const CONFIG_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// A decision: what to append, and what to answer once that is committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision<T> {
@@ -172,13 +179,22 @@ impl Work {
         if self.records.len() + records.len() > RECORDS_PER_DECISION_MAX {
             return Err(Refusal::too_large());
         }
-        self.add_unbounded(records);
+        let (image, delta) = applied(&self.image, &records);
+        // What makes them fewer is taken at any size, which a log of another program may have.
+        if image.config_bytes() > self.image.config_bytes().max(CONFIG_BYTES_MAX) {
+            return Err(Refusal::too_much_config());
+        }
+        self.take(image, delta, records);
         Ok(())
     }
 
     /// Adds records that no request asked for and that may come in any number.
     fn add_unbounded(&mut self, records: Vec<MetadataRecord>) {
-        let (image, delta) = self.image.apply(&records).expect("decided records fit the image they were decided on");
+        let (image, delta) = applied(&self.image, &records);
+        self.take(image, delta, records);
+    }
+
+    fn take(&mut self, image: ClusterImage, delta: Delta, records: Vec<MetadataRecord>) {
         self.image = image;
         self.delta.merge(delta);
         self.records.extend(records);
@@ -188,6 +204,10 @@ impl Work {
     fn layers<'a>(&'a self, config: &'a BrokerConfig, own: &'a ConfigResource) -> BrokerLayers<'a> {
         layers_of(&self.image, config, own)
     }
+}
+
+fn applied(image: &ClusterImage, records: &[MetadataRecord]) -> (ClusterImage, Delta) {
+    image.apply(records).expect("decided records fit the image they were decided on")
 }
 
 fn layers_of<'a>(image: &'a ClusterImage, config: &'a BrokerConfig, own: &'a ConfigResource) -> BrokerLayers<'a> {

@@ -62,6 +62,7 @@ pub struct ClusterImage {
     /// their metrics would.
     collisions: SharedMap<String, Arc<str>>,
     configs: SharedMap<ConfigResource, Arc<ConfigMap>>,
+    config_bytes: usize,
     brokers: Arc<BTreeMap<BrokerId, Arc<BrokerImage>>>,
     controllers: Arc<BTreeMap<BrokerId, Arc<ControllerImage>>>,
     features: Arc<BTreeMap<String, i16>>,
@@ -155,6 +156,12 @@ impl ClusterImage {
     /// All resources on which something is set.
     pub fn configs(&self) -> impl Iterator<Item = (&ConfigResource, &ConfigMap)> {
         self.configs.iter().map(|(resource, config)| (resource, config.as_ref()))
+    }
+
+    /// Bytes of all texts that are set, with the name of the resource beside each, as a snapshot repeats it.
+    #[must_use]
+    pub const fn config_bytes(&self) -> usize {
+        self.config_bytes
     }
 
     /// Levels of all finalized features. A feature at level 0 is off and not listed.

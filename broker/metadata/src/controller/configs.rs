@@ -9,6 +9,7 @@ use barnabas_base::BrokerId;
 use barnabas_wire::ErrorCode;
 use barnabas_wire::internal::MetadataRecord;
 use barnabas_wire::internal::metadata_schema::ConfigRecord;
+use barnabas_wire::limits::STRING_BYTES_MAX;
 use barnabas_wire::message::alter_configs::{
     self as legacy, AlterConfigsRequest, AlterConfigsResourceResponse as LegacyResponse, AlterConfigsResponse,
 };
@@ -18,7 +19,7 @@ use barnabas_wire::message::incremental_alter_configs::{
 
 use super::names::invalid_topic_name;
 use super::refusal::{Refusal, code_and_message};
-use super::{ControllerCore, Decision, Work};
+use super::{CONFIG_ENTRIES_MAX, ControllerCore, Decision, Work};
 use crate::config::{
     ConfigKey, ConfigKind, ConfigMap, broker_key, group_key, topic_key, validate_broker, validate_group, validate_topic,
 };
@@ -177,6 +178,10 @@ impl ControllerCore {
         named: &BTreeSet<&str>,
         work: &mut Work,
     ) -> Result<(), Refusal> {
+        check_sizes(new, named)?;
+        if new.len() > old.len().max(CONFIG_ENTRIES_MAX) {
+            return Err(Refusal::too_many_settings());
+        }
         match resource.kind {
             ResourceKind::Topic => self.check_topic(&resource.name, new, work)?,
             ResourceKind::Group => self.check_group(&resource.name, new, work)?,
@@ -257,6 +262,17 @@ fn check_changes(changes: &[Change<'_>], is_repeated: bool) -> Result<(), Refusa
         return Ok(());
     }
     Err(Refusal::invalid_request(format!("Null value not supported for : {}", nulls.join(", "))))
+}
+
+/// A request brings no value that long, but an APPEND makes one of two (KAFKA-18020).
+fn check_sizes(configs: &ConfigMap, named: &BTreeSet<&str>) -> Result<(), Refusal> {
+    let altered = named.iter().filter_map(|name| configs.get(*name));
+    if altered.into_iter().all(|value| value.len() <= STRING_BYTES_MAX) {
+        return Ok(());
+    }
+    Err(Refusal::invalid_config(format!(
+        "The configuration value cannot be added because it exceeds the maximum value size of {STRING_BYTES_MAX} bytes."
+    )))
 }
 
 fn check_broker_name(name: &str, node_id: BrokerId) -> Result<(), Refusal> {

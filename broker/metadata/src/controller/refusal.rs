@@ -4,6 +4,8 @@ use std::fmt;
 
 use barnabas_wire::ErrorCode;
 
+use super::{CONFIG_BYTES_MAX, CONFIG_ENTRIES_MAX};
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -33,6 +35,18 @@ impl Refusal {
     /// More records than one decision may have.
     pub(crate) fn too_large() -> Self {
         Self::new(ErrorCode::PolicyViolation, "Unable to perform excessively large batch operation.")
+    }
+
+    /// More settings than the cluster keeps.
+    pub(crate) fn too_much_config() -> Self {
+        let message = format!("The cluster keeps at most {CONFIG_BYTES_MAX} bytes of dynamic configuration.");
+        Self::new(ErrorCode::PolicyViolation, message)
+    }
+
+    /// More settings than one resource has.
+    pub(crate) fn too_many_settings() -> Self {
+        let message = format!("A resource has at most {CONFIG_ENTRIES_MAX} dynamic settings.");
+        Self::new(ErrorCode::PolicyViolation, message)
     }
 
     /// The broker has no room for the logs of so many partitions more.

@@ -90,6 +90,75 @@ fn requests_with_very_many_resources_are_answered() {
     }
 }
 
+/// An appended value that no record could carry is refused before anything is decided.
+#[test]
+fn values_do_not_grow_beyond_a_record() {
+    const SET: i8 = 0;
+    const APPEND: i8 = 2;
+    let mut core = Story::new("").core;
+    let mut alter = |config_operation: i8, bytes: usize| {
+        let config = incremental_alter_configs::AlterableConfig {
+            name: "metric.reporters".to_owned(),
+            config_operation,
+            value: Some(config_operation.to_string().repeat(bytes)),
+        };
+        let resource = incremental_alter_configs::AlterConfigsResource {
+            resource_type: 4,
+            resource_name: String::new(),
+            configs: vec![config],
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let decision = core.incremental_alter_configs(&request);
+        if !decision.records.is_empty() {
+            drop(crate::log::encode_batch(&decision.records, TimestampMs(0)));
+        }
+        let response = decision.response.responses.into_iter().next().expect("one resource, one answer");
+        (response.error_code, response.error_message)
+    };
+    assert_eq!(alter(SET, 30_000), (0, None));
+    let message = "The configuration value cannot be added because it exceeds the maximum value size of 32767 bytes.";
+    assert_eq!(alter(APPEND, 2_767), (ErrorCode::InvalidConfig.code(), Some(message.to_owned())));
+    // A comma stands between the two.
+    assert_eq!(alter(APPEND, 2_766), (0, None));
+}
+
+/// A snapshot holds all of it and has to be read as a whole.
+#[test]
+fn settings_are_bounded_and_can_be_taken_away() {
+    const DELETE: i8 = 1;
+    let value = "v".repeat(32_767);
+    let alter = |core: &mut ControllerCore, resource_type: i8, name: &str, operation: i8, keys: &[String]| {
+        let config = |key: &String| incremental_alter_configs::AlterableConfig {
+            name: key.clone(),
+            config_operation: operation,
+            value: (operation != DELETE).then(|| value.clone()),
+        };
+        let resource = incremental_alter_configs::AlterConfigsResource {
+            resource_type,
+            resource_name: name.to_owned(),
+            configs: keys.iter().map(config).collect(),
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let decision = core.incremental_alter_configs(&request);
+        if !decision.records.is_empty() {
+            core.commit(Offset(0), LeaderEpoch(0), &decision.records);
+        }
+        ErrorCode::from_code(decision.response.responses[0].error_code).expect("a known code")
+    };
+    let mut core = Story::new("").core;
+    let keys: Vec<String> = (0..=CONFIG_ENTRIES_MAX).map(|index| format!("my.key.{index}")).collect();
+    assert_eq!(alter(&mut core, 4, "", 0, &keys), ErrorCode::PolicyViolation);
+    assert_eq!(alter(&mut core, 4, "", 0, &keys[1..]), ErrorCode::None);
+    assert_eq!(alter(&mut core, 4, "", 0, &keys[..1]), ErrorCode::PolicyViolation);
+    // Names that are read as the same broker are resources of their own.
+    let mut outcomes = (0..8).map(|zeros| alter(&mut core, 4, &format!("{}1", "0".repeat(zeros)), 0, &keys[1..]));
+    assert!(outcomes.by_ref().any(|outcome| outcome == ErrorCode::PolicyViolation));
+    drop(outcomes);
+    assert!(core.pending().config_bytes() <= CONFIG_BYTES_MAX);
+    assert_eq!(alter(&mut core, 4, "", DELETE, &keys[1..]), ErrorCode::None);
+    assert_eq!(alter(&mut core, 4, "", 0, &keys[..1]), ErrorCode::None);
+}
+
 struct Story {
     core: ControllerCore,
     /// Decisions to be appended, oldest first.

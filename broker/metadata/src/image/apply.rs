@@ -131,7 +131,8 @@ impl ClusterImage {
             self.collisions.remove(&unified);
         }
         let resource = ConfigResource::topic(&topic.name);
-        if self.configs.remove(&resource).is_some() {
+        if let Some(config) = self.configs.remove(&resource) {
+            self.config_bytes -= config.iter().map(|(key, value)| entry_bytes(&resource, key, value)).sum::<usize>();
             delta.changed_configs.insert(resource);
         }
         delta.on_topic_deleted(id, topic);
@@ -193,15 +194,19 @@ impl ClusterImage {
         let kind = ResourceKind::from_code(record.resource_type)
             .ok_or_else(|| format!("{} is no kind of resource", record.resource_type))?;
         let resource = ConfigResource { kind, name: record.resource_name.clone() };
-        let mut config = self.config(&resource).clone();
-        match &record.value {
-            Some(value) => drop(config.insert(record.name.clone(), value.clone())),
-            None => drop(config.remove(&record.name)),
+        if !self.configs.contains_key(&resource) {
+            self.configs.insert(resource.clone(), Arc::default());
         }
+        let config = Arc::make_mut(self.configs.get_mut(&resource).expect("it was put there if it was not there yet"));
+        let old = match &record.value {
+            Some(value) => config.insert(record.name.clone(), value.clone()),
+            None => config.remove(&record.name),
+        };
+        let bytes = |value: &String| entry_bytes(&resource, &record.name, value);
+        self.config_bytes += record.value.as_ref().map_or(0, bytes);
+        self.config_bytes -= old.as_ref().map_or(0, bytes);
         if config.is_empty() {
             self.configs.remove(&resource);
-        } else {
-            self.configs.insert(resource.clone(), Arc::new(config));
         }
         delta.changed_configs.insert(resource);
         Ok(())
@@ -255,4 +260,8 @@ impl ClusterImage {
         delta.changed_brokers.insert(broker.id);
         Arc::make_mut(&mut self.brokers).insert(broker.id, Arc::new(broker));
     }
+}
+
+const fn entry_bytes(resource: &ConfigResource, key: &str, value: &str) -> usize {
+    resource.name.len() + key.len() + value.len()
 }

@@ -221,6 +221,9 @@ proptest! {
             prop_assert_eq!(delta.deleted_topics.contains_key(&topic.id), after.topic(topic.id).is_none());
         }
         prop_assert!(delta.changed_partitions.iter().all(|place| after.partition(*place).is_some()));
+        let set = after.configs().flat_map(|(resource, config)| config.iter().map(move |entry| (resource, entry)));
+        let bytes = set.map(|(resource, (key, value))| resource.name.len() + key.len() + value.len());
+        prop_assert_eq!(after.config_bytes(), bytes.sum::<usize>());
         for (resource, config) in before.configs().chain(after.configs()) {
             if !delta.changed_configs.contains(resource) {
                 prop_assert_eq!(before.config(resource), config);
@@ -264,6 +267,19 @@ fn what_does_not_fit_is_an_error_and_changes_nothing() {
         assert!(!error.reason.is_empty());
         assert_eq!(loader.image(), &image);
     }
+}
+
+/// Copying what is set on a resource for each of its records would take a start the better part of an hour.
+#[test]
+fn very_many_settings_of_one_resource_apply() {
+    const SETTINGS: usize = 200_000;
+    let records = (0..SETTINGS).map(|index| {
+        let (name, value) = (format!("key-{index}"), Some("value".to_owned()));
+        ConfigRecord { resource_type: ResourceKind::Broker.code(), name, value, ..ConfigRecord::default() }.into()
+    });
+    let records: Vec<MetadataRecord> = records.collect();
+    let (image, _) = ClusterImage::default().apply(&records).expect("settings fit an empty image");
+    assert_eq!(image.config(&ConfigResource::all_brokers()).len(), SETTINGS);
 }
 
 fn position(end_offset: i64) -> MetadataPosition {
