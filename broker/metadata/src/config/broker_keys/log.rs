@@ -11,7 +11,7 @@ keys! { LOG
     // Topics.
     "num.partitions": Int = "1", AtLeast(1), ReadOnly, Works,
         "Partitions of a topic that is created without a count.";
-    "default.replication.factor": Int = "1", Any, ReadOnly, Works,
+    "default.replication.factor": Int = "1", AtLeast(1), ReadOnly, Works,
         "Replicas of a topic that is created without a factor.";
     "min.insync.replicas": Int = "1", AtLeast(1), ClusterWide, Works,
         "Replicas, the leader included, that must be in sync for acks=all to be accepted.";
