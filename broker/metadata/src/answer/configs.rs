@@ -1,5 +1,8 @@
 //! DescribeConfigs and ListConfigResources.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
 use barnabas_base::BrokerId;
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::describe_configs::{
@@ -43,16 +46,13 @@ pub fn describe_configs(
     loggers: &[Logger],
     request: &DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|resource| {
+    let results = asked(request).into_iter().map(|Asked { resource, keys }| {
         let described = describe_resource(image, broker, loggers, resource);
         let (code, message, entries) = match described {
             Ok(entries) => (ErrorCode::None, None, entries),
             Err((code, message)) => (code, Some(message), Vec::new()),
         };
-        let wanted = |entry: &ConfigEntry| match &resource.configuration_keys {
-            None => true,
-            Some(keys) => keys.is_empty() || keys.contains(&entry.name),
-        };
+        let wanted = |entry: &ConfigEntry| keys.as_ref().is_none_or(|keys| keys.contains(entry.name.as_str()));
         DescribeConfigsResult {
             error_code: code.code(),
             error_message: message,
@@ -62,6 +62,44 @@ pub fn describe_configs(
         }
     });
     DescribeConfigsResponse { results: results.collect(), ..DescribeConfigsResponse::default() }
+}
+
+/// One resource with the keys that are asked of it; `None` asks for all.
+struct Asked<'a> {
+    resource: &'a DescribeConfigsResource,
+    keys: Option<BTreeSet<&'a str>>,
+}
+
+/// Each resource once, in the order of first mention: a few bytes of a request name a resource again, and its entries
+/// are thousands of times as many.
+fn asked(request: &DescribeConfigsRequest) -> Vec<Asked<'_>> {
+    let mut all: Vec<Asked<'_>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for resource in &request.resources {
+        let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
+        let keys: Option<BTreeSet<&str>> = keys.map(|keys| keys.iter().map(String::as_str).collect());
+        let place = *places.entry((resource.resource_type, identity(resource))).or_insert(all.len());
+        match all.get_mut(place) {
+            None => all.push(Asked { resource, keys }),
+            Some(known) => {
+                known.keys = known.keys.take().zip(keys).map(|(mut known, more)| {
+                    known.extend(more);
+                    known
+                });
+            }
+        }
+    }
+    all
+}
+
+/// What names the same resource: ids of brokers read as numbers, so that `1` and `01` are one.
+fn identity(resource: &DescribeConfigsResource) -> Cow<'_, str> {
+    let name = resource.resource_name.as_str();
+    let id = match ResourceKind::from_code(resource.resource_type) {
+        Some(ResourceKind::Broker | ResourceKind::BrokerLogger) => name.parse::<i32>().ok(),
+        Some(ResourceKind::Topic | ResourceKind::ClientMetrics | ResourceKind::Group) | None => None,
+    };
+    id.map_or(Cow::Borrowed(name), |id| Cow::Owned(id.to_string()))
 }
 
 fn describe_resource(
@@ -187,7 +225,8 @@ pub fn list_config_resources(
         let all = [ResourceKind::Group, ResourceKind::BrokerLogger, ResourceKind::Broker, ResourceKind::Topic];
         all.map(ResourceKind::code).to_vec()
     } else {
-        request.resource_types.clone()
+        let mut seen = BTreeSet::new();
+        request.resource_types.iter().copied().filter(|kind| seen.insert(*kind)).collect()
     };
     let mut listed = Vec::new();
     for kind in kinds {

@@ -287,6 +287,34 @@ fn resources_are_listed() {
     assert_eq!(ask(1, &[32]), (0, Vec::new()));
 }
 
+/// Naming a resource again costs a few bytes, and describing it thousands.
+#[test]
+fn what_is_named_again_is_answered_once() {
+    let ask = |resources: &[(i8, &str, Option<&[&str]>)]| {
+        let resources = resources.iter().map(|(resource_type, name, keys)| DescribeConfigsResource {
+            resource_type: *resource_type,
+            resource_name: (*name).to_owned(),
+            configuration_keys: keys.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect()),
+        });
+        let request = DescribeConfigsRequest { resources: resources.collect(), ..DescribeConfigsRequest::default() };
+        let response = describe_configs(&cluster(), &broker_config(), &[], &request);
+        let results = response.results.into_iter().map(|one| (one.resource_name, one.configs.len()));
+        results.collect::<Vec<_>>()
+    };
+    let named = |names: &[(&str, usize)]| names.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    let one: Option<&[&str]> = Some(&["retention.ms"]);
+    let other: Option<&[&str]> = Some(&["segment.ms", "retention.ms"]);
+    let all = ask(&[(2, "a", None)])[0].1;
+    let expected: Vec<_> = named(&[("b", 2), ("a", all)]);
+    assert_eq!(ask(&[(2, "b", one), (2, "a", one), (2, "b", other), (2, "a", None), (2, "a", other)]), expected);
+    let expected: Vec<_> = named(&[("01", 1)]);
+    assert_eq!(ask(&[(4, "01", Some(&["node.id"])), (4, "1", Some(&["node.id"])), (4, "+1", Some(&["x"]))]), expected);
+    let request = ListConfigResourcesRequest { resource_types: vec![4, 2, 4, 2] };
+    let listed = list_config_resources(&cluster(), 1, &request).config_resources;
+    let kinds: Vec<i8> = listed.iter().map(|one| one.resource_type).collect();
+    assert_eq!(kinds, [4, 4, 4, 2, 2, 2]);
+}
+
 /// Groups are listed while something is set on them, whether they exist or not.
 #[test]
 fn groups_with_settings_are_listed() {
