@@ -55,8 +55,6 @@ pub struct BrokerConfig {
     pub unsettled_bytes_max: u64,
     /// `internal.barnabas.sync.files`.
     pub sync_files_max: u32,
-    /// `request.timeout.ms`.
-    pub request_timeout_ms: i32,
     /// Bounds of connections and requests.
     pub network: NetworkConfig,
     /// Creation and deletion of topics.
@@ -74,12 +72,6 @@ pub struct BrokerConfig {
 /// Bounds of connections and requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
-    /// `socket.listen.backlog.size`.
-    pub listen_backlog: i32,
-    /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
-    pub send_buffer_bytes: Option<u32>,
-    /// `socket.receive.buffer.bytes`; `None` leaves it to the kernel.
-    pub receive_buffer_bytes: Option<u32>,
     /// `socket.request.max.bytes`.
     pub request_bytes_max: u32,
     /// `queued.max.requests`.
@@ -122,14 +114,10 @@ pub struct TopicsConfig {
 pub struct GroupsConfig {
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_bytes_max: i32,
-    /// `offsets.commit.timeout.ms`.
-    pub offsets_commit_timeout_ms: i32,
     /// `offsets.retention.minutes`, in milliseconds.
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_retention_check_interval_ms: i64,
-    /// `offsets.topic.compression.codec`, by its number.
-    pub offsets_topic_compression: i8,
     /// `offsets.topic.num.partitions`.
     pub offsets_topic_partitions: i32,
     /// `offsets.topic.replication.factor`; `None` when it was not given: 3, or as many as there are brokers.
@@ -155,12 +143,6 @@ pub struct MetadataLogConfig {
     pub segment_ms: i64,
     /// `metadata.log.max.record.bytes.between.snapshots`.
     pub bytes_between_snapshots: i64,
-    /// `metadata.log.max.snapshot.interval.ms`; `None` when the timer is off.
-    pub snapshot_interval_ms: Option<i64>,
-    /// `metadata.max.retention.bytes`.
-    pub retention_bytes: i64,
-    /// `metadata.max.retention.ms`.
-    pub retention_ms: i64,
 }
 
 /// Work on all logs.
@@ -168,8 +150,6 @@ pub struct MetadataLogConfig {
 pub struct LogsConfig {
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval_ms: i64,
-    /// `log.initial.task.delay.ms`.
-    pub initial_task_delay_ms: i64,
     /// `log.flush.offset.checkpoint.interval.ms`.
     pub recovery_point_checkpoint_interval_ms: i64,
     /// `log.flush.start.offset.checkpoint.interval.ms`.
@@ -197,12 +177,6 @@ pub struct CleanerConfig {
     pub backoff_ms: i64,
     /// `log.cleaner.dedupe.buffer.size`.
     pub dedupe_buffer_bytes: i64,
-    /// `log.cleaner.io.buffer.load.factor`.
-    pub dedupe_buffer_load_factor: f64,
-    /// `log.cleaner.io.buffer.size`.
-    pub io_buffer_bytes: i32,
-    /// `log.cleaner.io.max.bytes.per.second`.
-    pub io_bytes_per_second_max: f64,
 }
 
 impl BrokerConfig {
@@ -268,7 +242,6 @@ impl BrokerConfig {
             journal_file_bytes: layers.integer("internal.barnabas.journal.file.bytes").unsigned_abs(),
             unsettled_bytes_max: layers.integer("internal.barnabas.unsettled.bytes").unsigned_abs(),
             sync_files_max: layers.int("internal.barnabas.sync.files").unsigned_abs(),
-            request_timeout_ms: layers.int("request.timeout.ms"),
             network,
             topics: topics(layers),
             groups: groups(layers),
@@ -330,8 +303,7 @@ fn check_roles(layers: &BrokerLayers<'_>, node_id: i32, problems: &mut Vec<Confi
 /// What was asked for and takes more nodes than the one there is. Kafka starts with these values as well and refuses
 /// what depends on them, which a person would look for in the wrong place.
 fn beyond_one_node(layers: &BrokerLayers<'_>) -> Vec<ConfigProblem> {
-    const CONSEQUENCES: [(&str, &str); 3] = [
-        ("min.insync.replicas", "every produce with acks=all is refused with NOT_ENOUGH_REPLICAS"),
+    const CONSEQUENCES: [(&str, &str); 2] = [
         (
             "default.replication.factor",
             "topics created without a replication factor of their own, and by naming them, are refused with \
@@ -426,9 +398,6 @@ fn network(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProblem>) -> Netw
         }
     }
     NetworkConfig {
-        listen_backlog: layers.int("socket.listen.backlog.size"),
-        send_buffer_bytes: u32::try_from(layers.int("socket.send.buffer.bytes")).ok(),
-        receive_buffer_bytes: u32::try_from(layers.int("socket.receive.buffer.bytes")).ok(),
         request_bytes_max: count("socket.request.max.bytes"),
         queued_requests_max: count("queued.max.requests"),
         queued_request_bytes_max: u64::try_from(layers.integer("queued.max.request.bytes")).ok(),
@@ -457,11 +426,8 @@ fn groups(layers: &BrokerLayers<'_>) -> GroupsConfig {
     let factor = layers.statics.get("offsets.topic.replication.factor");
     GroupsConfig {
         offset_metadata_bytes_max: layers.int("offset.metadata.max.bytes"),
-        offsets_commit_timeout_ms: layers.int("offsets.commit.timeout.ms"),
         offsets_retention_ms: layers.integer("offsets.retention.minutes").saturating_mul(60_000),
         offsets_retention_check_interval_ms: layers.integer("offsets.retention.check.interval.ms"),
-        offsets_topic_compression: i8::try_from(layers.int("offsets.topic.compression.codec"))
-            .expect("checked with the combinations"),
         offsets_topic_partitions: layers.int("offsets.topic.num.partitions"),
         offsets_topic_replication_factor: factor
             .and_then(|_| i16::try_from(layers.int("offsets.topic.replication.factor")).ok()),
@@ -481,16 +447,12 @@ fn metadata_log(layers: &BrokerLayers<'_>) -> MetadataLogConfig {
             .unwrap_or_else(|| layers.int("metadata.log.segment.bytes")),
         segment_ms: layers.integer("metadata.log.segment.ms"),
         bytes_between_snapshots: layers.integer("metadata.log.max.record.bytes.between.snapshots"),
-        snapshot_interval_ms: Some(layers.integer("metadata.log.max.snapshot.interval.ms")).filter(|ms| *ms > 0),
-        retention_bytes: layers.integer("metadata.max.retention.bytes"),
-        retention_ms: layers.integer("metadata.max.retention.ms"),
     }
 }
 
 fn logs(layers: &BrokerLayers<'_>) -> LogsConfig {
     LogsConfig {
         retention_check_interval_ms: layers.integer("log.retention.check.interval.ms"),
-        initial_task_delay_ms: layers.integer("log.initial.task.delay.ms"),
         recovery_point_checkpoint_interval_ms: layers.integer("log.flush.offset.checkpoint.interval.ms"),
         log_start_checkpoint_interval_ms: layers.integer("log.flush.start.offset.checkpoint.interval.ms"),
         high_watermark_checkpoint_interval_ms: layers.integer("replica.high.watermark.checkpoint.interval.ms"),
@@ -500,9 +462,6 @@ fn logs(layers: &BrokerLayers<'_>) -> LogsConfig {
             enable: layers.flag("log.cleaner.enable"),
             backoff_ms: layers.integer("log.cleaner.backoff.ms"),
             dedupe_buffer_bytes: layers.integer("log.cleaner.dedupe.buffer.size"),
-            dedupe_buffer_load_factor: layers.double("log.cleaner.io.buffer.load.factor"),
-            io_buffer_bytes: layers.int("log.cleaner.io.buffer.size"),
-            io_bytes_per_second_max: layers.double("log.cleaner.io.max.bytes.per.second"),
         },
         scrub_interval_ms: Some(layers.integer("log.scrub.interval.ms")).filter(|ms| *ms > 0),
         scrub_bytes_per_second_max: layers.integer("log.scrub.io.max.bytes.per.second").unsigned_abs(),

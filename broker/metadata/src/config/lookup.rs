@@ -112,13 +112,6 @@ impl<'a> BrokerLayers<'a> {
         self.effective(name).map(|(_, value, _)| value.to_text()).filter(|text| !text.is_empty())
     }
 
-    pub(crate) fn double(&self, name: &str) -> f64 {
-        match self.effective(name) {
-            Some((_, Value::Double(number), _)) => number,
-            Some(_) | None => panic!("settings read as floating-point numbers are such and have a default"),
-        }
-    }
-
     pub(crate) fn list(&self, name: &str) -> Option<Vec<String>> {
         match self.effective(name) {
             Some((_, Value::List(entries), _)) => Some(entries),

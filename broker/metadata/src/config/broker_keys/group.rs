@@ -4,14 +4,16 @@
 //! A table, not code: `config::broker_keys` looks keys up in it.
 
 use crate::config::key::keys;
-use crate::config::reasons::{INTERNALS, NO_CONSUMER, NO_SHARE, NO_STREAMS, NO_TXN, PROTOCOLS, THREADS, TWO_PHASE};
+use crate::config::reasons::{
+    INTERNALS, LONE, NO_CONSUMER, NO_SHARE, NO_STREAMS, NO_TXN, PROTOCOLS, THREADS, TWO_PHASE, UNCOMPRESSED,
+};
 
 keys! { GROUP
 
     // Offsets.
     "offset.metadata.max.bytes": Int = "4096", Any, ReadOnly, Works,
         "Largest note a client may attach to a committed offset.";
-    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), ReadOnly, Works,
+    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), ReadOnly, Ignored(LONE),
         "How long a commit may wait for the replicas of the offsets topic.";
     "offsets.load.buffer.size": Int = "5242880", AtLeast(1), ReadOnly, Ignored(INTERNALS),
         "Bytes read at a time when a coordinator loads its partition.";
@@ -19,7 +21,7 @@ keys! { GROUP
         "How often expired offsets are looked for.";
     "offsets.retention.minutes": Int = "10080", AtLeast(1), ReadOnly, Works,
         "How long offsets outlive the last member of their group.";
-    "offsets.topic.compression.codec": Int = "0", Any, ReadOnly, Works,
+    "offsets.topic.compression.codec": Int = "0", Any, ReadOnly, Ignored(UNCOMPRESSED),
         "Codec of batches in the offsets topic, by its number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.";
     "offsets.topic.num.partitions": Int = "50", AtLeast(1), ReadOnly, Works,
         "Partitions of the offsets topic; not to be changed once it exists.";

@@ -4,7 +4,7 @@
 //! A table, not code: `config::broker_keys` looks keys up in it.
 
 use crate::config::key::keys;
-use crate::config::reasons::{CORDON, FLUSH, INTERNALS, LONE, NO_PLUGINS, NO_TIER, THREADS};
+use crate::config::reasons::{CORDON, FLUSH, INTERNALS, LONE, NO_PLUGINS, NO_TIER, SNAPSHOTS, THREADS, UNTHROTTLED};
 
 keys! { LOG
 
@@ -52,13 +52,13 @@ keys! { LOG
         "Age at which a segment of the metadata log is closed.";
     "metadata.log.max.record.bytes.between.snapshots": Long = "20971520", AtLeast(1), ReadOnly, Works,
         "Bytes of metadata log after which a snapshot is written.";
-    "metadata.log.max.snapshot.interval.ms": Long = "3600000", AtLeast(0), ReadOnly, Works,
+    "metadata.log.max.snapshot.interval.ms": Long = "3600000", AtLeast(0), ReadOnly, Ignored(SNAPSHOTS),
         "Longest time between snapshots of changed metadata; 0 turns the timer off.";
     "metadata.max.idle.interval.ms": Int = "500", AtLeast(0), ReadOnly, Ignored(LONE),
         "How often an idle controller writes a no-op record; 0 turns it off.";
-    "metadata.max.retention.bytes": Long = "104857600", Any, ReadOnly, Works,
+    "metadata.max.retention.bytes": Long = "104857600", Any, ReadOnly, Ignored(SNAPSHOTS),
         "Bytes of metadata log and snapshots kept.";
-    "metadata.max.retention.ms": Long = "604800000", Any, ReadOnly, Works,
+    "metadata.max.retention.ms": Long = "604800000", Any, ReadOnly, Ignored(SNAPSHOTS),
         "Age of metadata log and snapshots kept.";
     "internal.metadata.delete.delay.millis": Long = "60000", Any, Internal, Ignored(INTERNALS),
         "Delay before files of the metadata log are removed.";
@@ -96,7 +96,7 @@ keys! { LOG
         "Bytes of log between two entries of the offset index.";
     "log.preallocate": Bool = "false", Any, ClusterWide, Works,
         "Whether new segments take their whole space at once.";
-    "log.initial.task.delay.ms": Long = "30000", AtLeast(0), Internal, Works,
+    "log.initial.task.delay.ms": Long = "30000", AtLeast(0), Internal, Ignored(INTERNALS),
         "Delay before retention, cleaning and checkpoints first run after a start.";
     "log.message.timestamp.type": Str = "CreateTime", OneOf(&["CreateTime", "LogAppendTime"]), ClusterWide, Works,
         "Whether records carry the time of the producer or that of the append.";
@@ -128,11 +128,11 @@ keys! { LOG
         "Pause of the cleaner when there is nothing to clean.";
     "log.cleaner.dedupe.buffer.size": Long = "134217728", Any, ClusterWide, Works,
         "Bytes for the cleaner's map of keys.";
-    "log.cleaner.io.buffer.load.factor": Double = "0.9", Any, ClusterWide, Works,
+    "log.cleaner.io.buffer.load.factor": Double = "0.9", Any, ClusterWide, Ignored(INTERNALS),
         "How full the cleaner's map of keys may get.";
-    "log.cleaner.io.buffer.size": Int = "524288", AtLeast(0), ClusterWide, Works,
+    "log.cleaner.io.buffer.size": Int = "524288", AtLeast(0), ClusterWide, Ignored(INTERNALS),
         "Bytes the cleaner reads and writes at a time.";
-    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, ClusterWide, Works,
+    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, ClusterWide, Ignored(UNTHROTTLED),
         "Bytes a second the cleaner may read and write.";
     "log.cleaner.delete.retention.ms": Long = "86400000", AtLeast(0), ClusterWide, Works,
         "How long tombstones stay readable after they were cleaned.";

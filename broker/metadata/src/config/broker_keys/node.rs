@@ -5,7 +5,8 @@
 
 use crate::config::key::keys;
 use crate::config::reasons::{
-    BYTES_BOUND, INTERNALS, LONE, LONE_QUORUM, NO_EFFECT_SASL, NO_SECURITY, NO_TXN, THREADS, UNSTABLE,
+    BACKLOG, BYTES_BOUND, INTERNALS, KERNEL_BUFFERS, LONE, LONE_QUORUM, NO_EFFECT_SASL, NO_SECURITY, NO_TXN, THREADS,
+    UNSTABLE,
 };
 
 keys! { NODE
@@ -65,8 +66,8 @@ keys! { NODE
         "Whether a replica outside the in-sync set may lead, which loses records, when no other is left.";
     "unclean.leader.election.interval.ms": Long = "300000", AtLeast(1), Internal, Ignored(LONE),
         "How often partitions without a leader are tried for an unclean election.";
-    "request.timeout.ms": Int = "30000", Any, ReadOnly, Works,
-        "How long a request waits at the broker before it is answered with a timeout.";
+    "request.timeout.ms": Int = "30000", Any, ReadOnly, Ignored(LONE),
+        "How long this broker waits for an answer of another one.";
     "server.max.startup.time.ms": Long = "9223372036854775807", AtLeast(0), Internal, Ignored(INTERNALS),
         "Longest time a start may take before the process gives up.";
 
@@ -87,11 +88,11 @@ keys! { NODE
         "Listeners that open before the authorizer is ready.";
 
     // Sockets.
-    "socket.listen.backlog.size": Int = "50", AtLeast(1), ReadOnly, Works,
+    "socket.listen.backlog.size": Int = "50", AtLeast(1), ReadOnly, Ignored(BACKLOG),
         "Connections the kernel may hold that were not accepted yet.";
-    "socket.send.buffer.bytes": Int = "102400", Any, ReadOnly, Works,
+    "socket.send.buffer.bytes": Int = "102400", Any, ReadOnly, Ignored(KERNEL_BUFFERS),
         "Send buffer of a connection; -1 leaves it to the kernel.";
-    "socket.receive.buffer.bytes": Int = "102400", Any, ReadOnly, Works,
+    "socket.receive.buffer.bytes": Int = "102400", Any, ReadOnly, Ignored(KERNEL_BUFFERS),
         "Receive buffer of a connection; -1 leaves it to the kernel.";
     "socket.request.max.bytes": Int = "104857600", AtLeast(1), ReadOnly, Works,
         "Largest request a client may send; a larger one ends its connection.";
