@@ -3,6 +3,7 @@
 //! Reads the file, the environment and the overrides, starts the threads, and prints what a person needs to know. What a
 //! broker does, the node decides.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -107,7 +108,7 @@ fn load_config(start: &Start) -> anyhow::Result<Result<BrokerConfig, Vec<ConfigP
     };
     let sources = ConfigSources {
         file,
-        environment: std::env::vars().collect(),
+        environment: texts(std::env::vars_os()),
         overrides: start.overrides.clone(),
         accept_unknown: start.accept_unknown_keys,
     };
@@ -117,6 +118,12 @@ fn load_config(start: &Start) -> anyhow::Result<Result<BrokerConfig, Vec<ConfigP
         }
         config
     }))
+}
+
+/// The variables that are text. Keys and their values are; what else a machine has in its environment is no concern of
+/// this process.
+fn texts(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+    variables.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok())).collect()
 }
 
 /// Log directories as Kafka knows and tells them, wherever the process was started.
@@ -266,7 +273,17 @@ fn greet(options: &NodeOptions, started: &Started) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
+
+    #[test]
+    fn variables_that_are_no_text_are_passed_over() {
+        let variable =
+            |name: &[u8], value: &[u8]| (OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec()));
+        let variables = [variable(b"A", b"\xff"), variable(b"\xff", b"1"), variable(b"KAFKA_NODE_ID", b"7")];
+        assert_eq!(texts(variables.into_iter()), [("KAFKA_NODE_ID".to_owned(), "7".to_owned())]);
+    }
 
     #[test]
     fn what_a_signal_does_depends_on_the_phase() {

@@ -24,15 +24,32 @@ const NOT_KEYS: &[&str] = &[
 
 /// The key that a variable sets, or `None` when it sets none. `KAFKA_A_B__C___D` stands for `a.b_c-d`.
 ///
-/// Kubernetes gives every pod beside a service called `kafka` variables such as `KAFKA_PORT=tcp://10.0.0.1:9092`; those
-/// are none of ours, which their values tell.
+/// Kubernetes gives every pod beside a service called `kafka` variables such as `KAFKA_PORT=tcp://10.0.0.1:9092`, and
+/// beside one called `kafka-ui` such as `KAFKA_UI_SERVICE_HOST`; those are none of ours.
 pub(crate) fn key_of_variable(variable: &str, value: &str) -> Option<String> {
-    let is_service_link = value.starts_with("tcp://") || variable.starts_with("KAFKA_SERVICE_");
-    if is_service_link || NOT_KEYS.contains(&variable) || variable.starts_with("KAFKA_PORT_") {
+    if is_service_link(variable, value) || NOT_KEYS.contains(&variable) {
         return None;
     }
     let rest = variable.strip_prefix(BITNAMI_PREFIX).or_else(|| variable.strip_prefix(PREFIX))?;
     (!rest.is_empty()).then(|| decode(rest))
+}
+
+/// The forms of Kubernetes (`envvars.FromServices`), which no key has: `NAME_SERVICE_HOST`, `NAME_SERVICE_PORT` with or
+/// without the name of a port, and `NAME_PORT` and `NAME_PORT_80_TCP`, from which values with an address follow.
+fn is_service_link(variable: &str, value: &str) -> bool {
+    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let mut words = variable.split('_').skip(1).peekable();
+    while let Some(word) = words.next() {
+        match (word, words.peek().copied()) {
+            ("SERVICE", Some("HOST" | "PORT")) => return true,
+            ("PORT", None) if is_address => return true,
+            ("PORT", Some(number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 fn decode(name: &str) -> String {
@@ -75,5 +92,17 @@ mod tests {
         assert_eq!(key_of_variable("KAFKA_SERVICE_HOST", "10.0.0.1"), None);
         assert_eq!(key_of_variable("KAFKA_PORT_9092_TCP_ADDR", "10.0.0.1"), None);
         assert_eq!(key_of_variable("KAFKA_PORT", "9092").as_deref(), Some("port"));
+        for (variable, value) in [
+            ("KAFKA_UI_SERVICE_HOST", "10.0.0.1"),
+            ("KAFKA_UI_SERVICE_PORT", "8080"),
+            ("KAFKA_UI_SERVICE_PORT_HTTP", "8080"),
+            ("KAFKA_SCHEMA_REGISTRY_PORT", "tcp://10.0.0.1:8081"),
+            ("KAFKA_DNS_PORT", "udp://10.0.0.1:53"),
+            ("KAFKA_UI_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("KAFKA_UI_PORT_8080_TCP_PORT", "8080"),
+            ("KAFKA_UI_PORT_53_UDP_PROTO", "udp"),
+        ] {
+            assert_eq!(key_of_variable(variable, value), None, "{variable}");
+        }
     }
 }
