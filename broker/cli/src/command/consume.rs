@@ -190,8 +190,10 @@ impl Printing {
                 Either::First(Signal::Hangup) | Either::Second(()) => {}
             }
         };
-        self.say_farewell(session).await?;
-        outcome
+        // What the reader did not get is read again by whoever comes next.
+        let printed = session.out.flush();
+        self.say_farewell(session, printed.is_ok()).await?;
+        printed.and(outcome)
     }
 
     fn next_wakeup(&self, session: &Session) -> Option<Monotonic> {
@@ -320,10 +322,12 @@ impl Printing {
         None
     }
 
-    /// Commits what was printed and leaves the group; does not insist.
-    async fn say_farewell(&mut self, session: &mut Session) -> Result<(), Failure> {
+    /// Commits what was printed, if it is, and leaves the group; does not insist.
+    async fn say_farewell(&mut self, session: &mut Session, is_printed: bool) -> Result<(), Failure> {
         let deadline = session.driver.now().after_ms(FAREWELL_MS);
-        self.commit(session);
+        if is_printed {
+            self.commit(session);
+        }
         while self.commits_in_flight > 0 && session.driver.now() < deadline {
             session.step(Some(deadline)).await;
             self.pump_member(session)?;
