@@ -48,7 +48,7 @@ const BOUNDS: &[(&str, &[u64])] = &[
     ("broker.internal.barnabas.journal.file.bytes", &[65_536, 262_144, 33_554_432]),
     ("broker.internal.barnabas.unsettled.bytes", &[4_096, 65_536, 134_217_728]),
     ("broker.barnabas.memory.bytes", &[1_048_576, 4_194_304, 67_108_864]),
-    ("broker.log.cleaner.dedupe.buffer.size", &[480, 134_217_728]),
+    ("broker.internal.barnabas.dedupe.buffer.bytes", &[480, 134_217_728]),
     ("broker.internal.barnabas.sync.files", &[1, 3, 64]),
 ];
 

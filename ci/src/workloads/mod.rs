@@ -23,7 +23,7 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(900);
 const CONFIG_DEADLINE: Duration = Duration::from_secs(30);
 /// What the keys begin with of which Apache Kafka knows nothing, or cannot take values as small as a short run needs.
 const OWN_KEYS: [&str; 5] =
-    ["barnabas.", "flush.", "log.scrub.", "log.cleaner.dedupe.buffer.size", "internal.metadata.log.segment.bytes"];
+    ["barnabas.", "flush.", "log.scrub.", "internal.barnabas.", "internal.metadata.log.segment.bytes"];
 
 /// Promises that Apache Kafka does not make, and where it says so.
 const EXCUSED: [(&str, &str); 4] = [

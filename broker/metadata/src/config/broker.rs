@@ -15,6 +15,9 @@ use super::topic::TopicConfig;
 /// Id of a node that was given none.
 const NODE_ID_DEFAULT: i32 = 1;
 
+/// `log.cleaner.dedupe.buffer.size` is larger than this for each of `log.cleaner.threads`.
+const DEDUPE_BYTES_PER_THREAD_MIN: i64 = 1024 * 1024;
+
 /// What an acknowledgement of acks=1 and acks=all stands for (design.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlushPolicy {
@@ -175,7 +178,7 @@ pub struct CleanerConfig {
     pub enable: bool,
     /// `log.cleaner.backoff.ms`.
     pub backoff_ms: i64,
-    /// `log.cleaner.dedupe.buffer.size`.
+    /// `log.cleaner.dedupe.buffer.size`, or `internal.barnabas.dedupe.buffer.bytes` where it is set.
     pub dedupe_buffer_bytes: i64,
 }
 
@@ -346,6 +349,15 @@ fn check_combinations(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProble
             }
         }
     }
+    // Kafka divides and asks for more than the bound; without a thread it cannot divide.
+    let per_thread =
+        layers.integer("log.cleaner.dedupe.buffer.size").checked_div(layers.integer("log.cleaner.threads"));
+    if per_thread.is_none_or(|bytes| bytes <= DEDUPE_BYTES_PER_THREAD_MIN) {
+        refuse(
+            "log.cleaner.dedupe.buffer.size",
+            "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.",
+        );
+    }
     if !(0..=4).contains(&layers.int("offsets.topic.compression.codec")) {
         refuse("offsets.topic.compression.codec", "Unknown compression type id");
     }
@@ -461,7 +473,9 @@ fn logs(layers: &BrokerLayers<'_>) -> LogsConfig {
         cleaner: CleanerConfig {
             enable: layers.flag("log.cleaner.enable"),
             backoff_ms: layers.integer("log.cleaner.backoff.ms"),
-            dedupe_buffer_bytes: layers.integer("log.cleaner.dedupe.buffer.size"),
+            dedupe_buffer_bytes: layers
+                .optional_integer("internal.barnabas.dedupe.buffer.bytes")
+                .unwrap_or_else(|| layers.integer("log.cleaner.dedupe.buffer.size")),
         },
         scrub_interval_ms: Some(layers.integer("log.scrub.interval.ms")).filter(|ms| *ms > 0),
         scrub_bytes_per_second_max: layers.integer("log.scrub.io.max.bytes.per.second").unsigned_abs(),

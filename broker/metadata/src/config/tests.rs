@@ -144,6 +144,8 @@ fn keys_that_do_not_work_are_refused_unless_they_say_what_is_so_anyway() {
         "default.replication.factor=-1",
         "default.replication.factor=32768",
         "log.roll.jitter.ms=-1",
+        "log.cleaner.dedupe.buffer.size=1048576",
+        "log.cleaner.dedupe.buffer.size=4000000\nlog.cleaner.threads=4",
         "queued.max.request.bytes=5",
         "max.connections.per.ip=0",
         "max.connections.per.ip.overrides=x:y",

@@ -24,6 +24,8 @@ keys! { OWN
         "Size at which a journal file is left for the other one.";
     "internal.barnabas.unsettled.bytes": Long = "536870912", AtLeast(4_096), Internal, Works,
         "Bytes of a shard that a start after a crash has to walk through, at most.";
+    "internal.barnabas.dedupe.buffer.bytes": Long = null, AtLeast(1), Internal, Works,
+        "Bytes for the cleaner's map of keys in tests, where it wins over log.cleaner.dedupe.buffer.size.";
     "internal.barnabas.sync.files": Int = "64", Between(1, 1_024), Internal, Works,
         "Files that a commit syncs one by one at most; more are synced with their file system.";
 }
