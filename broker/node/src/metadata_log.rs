@@ -13,10 +13,13 @@ use barnabas_commitlog::{AppendOptions, AppendOrigin, FlushPolicy, Log, LogConfi
 use barnabas_metadata::controller::ControllerCore;
 use barnabas_metadata::image::{ClusterImage, ImageLoader, MetadataPosition};
 use barnabas_metadata::log::{
-    DecodedBatch, METADATA_TOPIC, Quorum, QuorumState, SnapshotId, decode_batch, decode_snapshot, encode_bootstrap,
-    encode_snapshot, format_quorum_state, leader_change_batch, parse_quorum_state, parse_snapshot_name, snapshot_name,
+    DecodedBatch, METADATA_TOPIC, Quorum, QuorumState, SnapshotId, decode_batch, decode_snapshot, encode_batch,
+    encode_bootstrap, encode_snapshot, format_quorum_state, leader_change_batch, parse_quorum_state,
+    parse_snapshot_name, snapshot_name,
 };
 use barnabas_runtime::{Env, OpenMode};
+use barnabas_wire::internal::MetadataRecord;
+use barnabas_wire::internal::metadata_schema::NoOpRecord;
 use barnabas_wire::record::{Decompressor, Tail, batches};
 use bytes::Bytes;
 
@@ -33,6 +36,11 @@ const HEADROOM_BYTES: u64 = 1024 * 1024;
 const READ_CHUNK_BYTES: usize = 1024 * 1024;
 /// Largest snapshot that is read. A snapshot holds about 100 bytes a partition.
 const SNAPSHOT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Furthest that a log may end before its snapshot. What a torn tail takes is far less, and an empty log beside the
+/// snapshot of a small cluster is filled within a second.
+const FILL_RECORDS_MAX: i64 = 100_000;
+/// Records of one batch that fills a log, which fits the smallest segment.
+const FILL_BATCH_RECORDS: i64 = 256;
 
 /// The metadata log with what it says, before anybody leads it.
 pub(crate) struct MetadataLog {
@@ -93,11 +101,12 @@ impl MetadataLog {
 
     /// Takes the lead in a new epoch. An empty log gets its first records.
     pub(crate) async fn lead(self, shard: &Rc<Shard>) -> StartResult<Rc<Controller>> {
-        let is_first = self.log.end_offset() == Offset::ZERO;
         let own = self.quorum.voter;
         self.files.elect(own, self.epoch).await.map_err(|error| format!("cannot write {QUORUM_STATE}: {error}"))?;
         let began = self.log.begin_epoch(self.epoch);
         began.map_err(|error| format!("cannot begin epoch {}: {error}", self.epoch))?;
+        self.fill(shard).await?;
+        let is_first = self.log.end_offset() == Offset::ZERO;
         let batch = leader_change_batch(&self.quorum, is_first, shard.env.wall());
         append_durably(&self.log, batch, self.epoch).await?;
         let config = Arc::new(shard.options.config.clone());
@@ -112,6 +121,22 @@ impl MetadataLog {
         let bootstrapped = controller.decide(|core, _| core.bootstrap()).await;
         bootstrapped.map_err(|code| format!("cannot begin the metadata log: {}", code.name()))?;
         Ok(controller)
+    }
+}
+
+impl MetadataLog {
+    /// Lets the log end where its snapshot does: a torn tail may have taken records that the snapshot has, and a folder
+    /// may have been brought back with its snapshot alone. A decision that got one of their offsets would be passed over
+    /// by the next start. Apache Kafka cuts the log and begins it anew at the snapshot.
+    async fn fill(&self, shard: &Rc<Shard>) -> StartResult<()> {
+        let end = self.loader.position().end_offset;
+        while self.log.end_offset() < end {
+            let missing = end.0 - self.log.end_offset().0;
+            let records = (0..missing.min(FILL_BATCH_RECORDS)).map(|_| MetadataRecord::from(NoOpRecord {}));
+            let batch = encode_batch(&records.collect::<Vec<_>>(), shard.env.wall());
+            append_durably(&self.log, batch, self.epoch).await?;
+        }
+        Ok(())
     }
 }
 
@@ -191,7 +216,7 @@ impl MetadataFiles {
         name.map_or_else(|| self.folder.clone(), |name| self.folder.join(name)).display().to_string()
     }
 
-    /// The newest snapshot that reads. The log must begin at or before its end; otherwise records would be missing.
+    /// The newest snapshot that reads, if the log goes on from it.
     async fn load_snapshot(&self, log: &Rc<Log>) -> StartResult<ImageLoader> {
         let mut refused = None;
         for id in self.snapshots().await?.into_iter().rev() {
@@ -202,6 +227,7 @@ impl MetadataFiles {
                 .and_then(|bytes| decode_snapshot(&bytes).map_err(|error| format!("{}: {error}", path.display())))
             {
                 Ok(snapshot) => {
+                    check_meeting(log, id, &path, refused)?;
                     let (image, _) = ClusterImage::default()
                         .apply(&snapshot.records)
                         .map_err(|error| format!("{}: {error}", path.display()))?;
@@ -220,10 +246,16 @@ impl MetadataFiles {
                 }
             }
         }
-        match refused {
-            Some(why) if log.log_start_offset() > Offset::ZERO => Err(why),
-            Some(_) | None => Ok(ImageLoader::default()),
+        let start = log.log_start_offset();
+        if start == Offset::ZERO {
+            return Ok(ImageLoader::default());
         }
+        Err(refused.unwrap_or_else(|| {
+            let folder = self.folder.display();
+            format!(
+                "the metadata log in {folder} begins at offset {start}, and there is no snapshot of what was before"
+            )
+        }))
     }
 
     /// Removes what a crash left of replacements.
@@ -305,10 +337,7 @@ impl MetadataFiles {
     }
 
     /// Keeps the records a fresh cluster begins with where Kafka looks for them.
-    pub(crate) async fn write_bootstrap(
-        &self,
-        records: Vec<barnabas_wire::internal::MetadataRecord>,
-    ) -> std::io::Result<()> {
+    pub(crate) async fn write_bootstrap(&self, records: Vec<MetadataRecord>) -> std::io::Result<()> {
         let bytes = encode_bootstrap(records.into_iter(), self.env.wall());
         self.replace(&self.root.join(BOOTSTRAP), bytes).await
     }
@@ -324,6 +353,10 @@ impl MetadataFiles {
         let id = SnapshotId { end_offset: position.end_offset, epoch: position.epoch };
         let records = image.records();
         let bytes = encode_snapshot(id, position.timestamp, quorum, records, self.env.wall());
+        // The log is all there is of what a snapshot holds that no start would read.
+        if bytes.len() as u64 > SNAPSHOT_BYTES_MAX {
+            return Err(format!("it has {} bytes, and at most {SNAPSHOT_BYTES_MAX} are read", bytes.len()));
+        }
         let path = self.folder.join(snapshot_name(id));
         self.replace(&path, bytes).await.map_err(|error| format!("{}: {error}", path.display()))?;
         let deleted = log.delete_records_before(id.end_offset).await;
@@ -335,4 +368,18 @@ impl MetadataFiles {
         barnabas_base::reachable!(self.env, METADATA_SNAPSHOT_WRITTEN);
         Ok(())
     }
+}
+
+/// A log that begins behind its snapshot lacks the records between, among them deletions, and nothing would tell. One
+/// that ends before it is filled, as far as that is what a torn tail took. `passed_over` is why a newer snapshot does
+/// not count: that file is the one to bring back.
+fn check_meeting(log: &Log, id: SnapshotId, path: &Path, passed_over: Option<String>) -> StartResult<()> {
+    let (start, end) = (log.log_start_offset(), log.end_offset());
+    if start <= id.end_offset && id.end_offset.0 - end.0 <= FILL_RECORDS_MAX {
+        return Ok(());
+    }
+    Err(passed_over.unwrap_or_else(|| {
+        let (path, snapshot) = (path.display(), id.end_offset);
+        format!("{path} ends at offset {snapshot}, and the metadata log beside it has offsets {start} to {end}")
+    }))
 }

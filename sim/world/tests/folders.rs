@@ -467,6 +467,71 @@ fn the_directory_of_the_metadata_log_takes_no_partitions() {
     });
 }
 
+/// Every decision is followed by a snapshot.
+const SNAPSHOTS: [(&str, &str); 1] = [("metadata.log.max.record.bytes.between.snapshots", "1")];
+
+/// The one snapshot of the metadata log, and the offset at which it ends.
+fn snapshot(scene: &Scene) -> (PathBuf, i64) {
+    let paths = scene.broker().machine().paths().into_iter();
+    let mut snapshots = paths.filter(|path| {
+        path.parent().is_some_and(|folder| folder.ends_with(METADATA))
+            && path.extension().is_some_and(|ending| ending == "checkpoint")
+    });
+    let path = snapshots.next().expect("there is a snapshot");
+    assert_eq!(snapshots.next(), None, "older ones are gone");
+    let end = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.get(..20)).expect("a name");
+    let end = end.parse().expect("an offset");
+    (path, end)
+}
+
+/// The name of a snapshot that claims to end elsewhere.
+fn ending_at(snapshot: &Path, end: i64) -> PathBuf {
+    let name = snapshot.file_name().and_then(|name| name.to_str()).expect("a name");
+    snapshot.with_file_name(format!("{end:020}{}", &name[20..]))
+}
+
+/// What lies between a snapshot and the log would be missing, deletions among it.
+#[test]
+fn a_snapshot_and_a_log_that_do_not_meet_refuse_the_start() {
+    play(15, &SNAPSHOTS, |scene| {
+        three_records(scene);
+        let machine = scene.broker().machine();
+        let (path, end) = snapshot(scene);
+        for other in [end - 1, end + 1_000_000] {
+            let renamed = ending_at(&path, other);
+            machine.move_file(&path, &renamed);
+            let refusal = scene.broker().start().expect_err("the log does not go on from it");
+            assert!(refusal.starts_with(&format!("{} ends at offset {other}", renamed.display())), "{refusal}");
+            machine.move_file(&renamed, &path);
+        }
+        machine.move_file(&path, Path::new("/away"));
+        let refusal = scene.broker().start().expect_err("the log does not begin at 0");
+        assert!(refusal.contains("there is no snapshot"), "{refusal}");
+        machine.move_file(Path::new("/away"), &path);
+        scene.broker().start().expect("it is back");
+        assert_eq!(next_offset(scene), 3);
+    });
+}
+
+/// Decisions would get offsets that the next start takes for those of the snapshot.
+#[test]
+fn a_log_that_ends_before_its_snapshot_goes_on_behind_it() {
+    play(16, &SNAPSHOTS, |scene| {
+        three_records(scene);
+        let (path, end) = snapshot(scene);
+        scene.broker().machine().move_file(&path, &ending_at(&path, end + 500));
+        scene.broker().start().expect("the snapshot has it all");
+        scene.visit(async |visitor| create(&mut visitor.connect().await, "u", 1).await);
+        for _ in 0..2 {
+            scene.broker().stop().expect("it stops");
+            scene.broker().start().expect("it starts");
+            let found = scene.visit(async |visitor| fetch_at(&mut visitor.connect().await, "u", 0).await);
+            assert_eq!(found.0, 0, "the topic is known");
+        }
+        assert_eq!(next_offset(scene), 3);
+    });
+}
+
 fn is_of_t(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     folder.is_some_and(|name| name.starts_with("t-"))
