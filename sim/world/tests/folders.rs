@@ -532,6 +532,26 @@ fn a_log_that_ends_before_its_snapshot_goes_on_behind_it() {
     });
 }
 
+/// A copy may have been made of the snapshot alone.
+#[test]
+fn a_snapshot_without_its_log_is_gone_on_from() {
+    play(17, &SNAPSHOTS, |scene| {
+        three_records(scene);
+        let machine = scene.broker().machine();
+        let (path, _) = snapshot(scene);
+        let others = machine.paths().into_iter().filter(|other| other.parent() == path.parent() && *other != path);
+        for (index, other) in others.enumerate() {
+            machine.move_file(&other, &Path::new("/").join(index.to_string()));
+        }
+        for _ in 0..2 {
+            scene.broker().start().expect("the snapshot has it all");
+            scene.broker().stop().expect("it stops");
+        }
+        scene.broker().start().expect("it starts");
+        assert_eq!(next_offset(scene), 3);
+    });
+}
+
 fn is_of_t(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     folder.is_some_and(|name| name.starts_with("t-"))
