@@ -3,16 +3,38 @@
 //! Pure state of one shard; the fetch handler drives it. A session id carries its shard: an id used on a connection of
 //! another shard is unknown there, which clients answer with a new session.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use barnabas_base::{LeaderEpoch, Mark, Monotonic, Offset, PartitionIndex, ShardId, TopicId, mark};
 use barnabas_wire::ErrorCode;
 
-/// How a request names a topic: by name up to Fetch 12, by id from 13 on (KIP-516).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How a request names a topic: by name up to Fetch 12, by id from 13 on (KIP-516). All partitions of a topic in a request
+/// share its name, which may be longer than what is said of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TopicRef {
-    Name(String),
+    Name(Rc<str>),
     Id(TopicId),
+}
+
+impl Ord for TopicRef {
+    /// Names first. One that is shared is not looked at.
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Name(one), Self::Name(other)) if Rc::ptr_eq(one, other) => Ordering::Equal,
+            (Self::Name(one), Self::Name(other)) => one.cmp(other),
+            (Self::Id(one), Self::Id(other)) => one.cmp(other),
+            (Self::Name(_), Self::Id(_)) => Ordering::Less,
+            (Self::Id(_), Self::Name(_)) => Ordering::Greater,
+        }
+    }
+}
+
+impl PartialOrd for TopicRef {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Identity of a partition within a session.
@@ -266,7 +288,7 @@ mod tests {
     use super::*;
 
     fn key(partition: i32) -> FetchKey {
-        FetchKey { topic: TopicRef::Name("t".to_owned()), partition: PartitionIndex(partition) }
+        FetchKey { topic: TopicRef::Name("t".into()), partition: PartitionIndex(partition) }
     }
 
     fn want(partition: i32, offset: i64) -> FetchWant {

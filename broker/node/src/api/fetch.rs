@@ -110,7 +110,7 @@ fn refuse(call: &Call, code: ErrorCode) -> Outgoing {
 
 fn session_request(version: i16, request: FetchRequest) -> SessionRequest {
     let by_ids = version >= IDS_SINCE;
-    let topic_ref = |name: String, id| if by_ids { TopicRef::Id(TopicId(id)) } else { TopicRef::Name(name) };
+    let topic_ref = |name: String, id| if by_ids { TopicRef::Id(TopicId(id)) } else { TopicRef::Name(name.into()) };
     let mut wants = Vec::new();
     for topic in request.topics {
         let topic_key = topic_ref(topic.topic, topic.topic_id);
@@ -445,7 +445,7 @@ fn answer(call: &Call, context: &FetchContext, readings: Vec<Reading>) -> Outgoi
 
 fn new_topic(topic: &TopicRef) -> FetchableTopicResponse {
     match topic {
-        TopicRef::Name(name) => FetchableTopicResponse { topic: name.clone(), ..FetchableTopicResponse::default() },
+        TopicRef::Name(name) => FetchableTopicResponse { topic: name.to_string(), ..FetchableTopicResponse::default() },
         TopicRef::Id(id) => FetchableTopicResponse { topic_id: id.0, ..FetchableTopicResponse::default() },
     }
 }
@@ -458,4 +458,33 @@ fn is_news(call: &Call, context: &FetchContext, key: &FetchKey, reading: &Readin
     let has_news = reading.size_bytes > 0 || is_urgent(reading);
     let sent = call.shard.sessions.borrow_mut().record(context.session_id, key, answered, has_news);
     sent || !context.incremental
+}
+
+#[cfg(test)]
+mod tests {
+    use barnabas_wire::message::fetch::{FetchPartition, FetchTopic, ForgottenTopic};
+
+    use super::*;
+
+    #[test]
+    fn partitions_share_the_name_of_their_topic() {
+        let partitions = (0..3).map(|partition| FetchPartition { partition, ..FetchPartition::default() }).collect();
+        let topic = FetchTopic { topic: "t".to_owned(), partitions, ..FetchTopic::default() };
+        let forgotten =
+            ForgottenTopic { topic: "f".to_owned(), partitions: vec![0, 1, 2], ..ForgottenTopic::default() };
+        let request =
+            FetchRequest { topics: vec![topic], forgotten_topics_data: vec![forgotten], ..FetchRequest::default() };
+        let session = session_request(IDS_SINCE - 1, request);
+        let wanted: Vec<_> = session.wants.iter().map(|want| &want.key).collect();
+        let forgotten: Vec<_> = session.forgotten.iter().collect();
+        for keys in [wanted, forgotten] {
+            assert_eq!(keys.len(), 3);
+            for pair in keys.windows(2) {
+                let [TopicRef::Name(one), TopicRef::Name(other)] = [&pair[0].topic, &pair[1].topic] else {
+                    panic!("named by name");
+                };
+                assert!(Rc::ptr_eq(one, other));
+            }
+        }
+    }
 }

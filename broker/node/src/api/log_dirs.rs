@@ -45,7 +45,7 @@ pub(crate) async fn describe(call: &Call, request: &DescribeLogDirsRequest) -> D
     }
     let wanted = wanted(request);
     let is_wanted = |log: &LogSize| match &wanted {
-        Some(wanted) => wanted.contains(&(log.topic.clone(), log.partition.0)),
+        Some(wanted) => wanted.get(&*log.topic).is_some_and(|indexes| indexes.contains(&log.partition.0)),
         None => true,
     };
     sizes.retain(is_wanted);
@@ -60,10 +60,13 @@ pub(crate) async fn describe(call: &Call, request: &DescribeLogDirsRequest) -> D
     DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() }
 }
 
-fn wanted(request: &DescribeLogDirsRequest) -> Option<BTreeSet<(String, i32)>> {
-    let topics = request.topics.as_ref()?;
-    let pairs = topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.clone(), *index)));
-    Some(pairs.collect())
+/// What is asked for: a name once, however many of its partitions.
+fn wanted(request: &DescribeLogDirsRequest) -> Option<BTreeMap<&str, BTreeSet<i32>>> {
+    let mut wanted: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    for topic in request.topics.as_ref()? {
+        wanted.entry(&topic.topic).or_default().extend(&topic.partitions);
+    }
+    Some(wanted)
 }
 
 fn gather(shard: &Rc<Shard>) -> Local<'static, (Vec<DirectoryState>, Vec<LogSize>)> {

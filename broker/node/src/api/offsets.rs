@@ -75,14 +75,20 @@ pub(crate) async fn list(call: &Call, mut request: ListOffsetsRequest) -> ListOf
 /// answer has one place (`ReplicaManager.fetchOffset`).
 fn take_repeated(topics: &mut [ListOffsetsTopic]) -> BTreeMap<String, Vec<ListOffsetsPartition>> {
     let mut repeated: BTreeMap<String, Vec<ListOffsetsPartition>> = BTreeMap::new();
-    let mut counts: BTreeMap<(&str, i32), u32> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, BTreeMap<i32, u32>> = BTreeMap::new();
     for topic in topics.iter() {
+        let counts = counts.entry(&topic.name).or_default();
+        let mut twice = Vec::new();
         for asked in &topic.partitions {
-            let count = counts.entry((&topic.name, asked.partition_index)).or_default();
+            let count = counts.entry(asked.partition_index).or_default();
             *count += 1;
             if *count == 2 {
-                repeated.entry(topic.name.clone()).or_default().push(*asked);
+                twice.push(*asked);
             }
+        }
+        // The name is copied once, not for each of them: it may be longer than all that is said of them.
+        if !twice.is_empty() {
+            repeated.entry(topic.name.clone()).or_default().append(&mut twice);
         }
     }
     for topic in topics {
