@@ -86,7 +86,7 @@ pub(crate) async fn serve(call: Call, request: FetchRequest) -> Outgoing {
         max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(shard.fetch_bytes_max),
         one_batch_anyway: true,
     };
-    let deadline = shard.env.now().after_ms(i64::from(request.max_wait_ms));
+    let deadline = deadline(&shard, request.max_wait_ms);
     // No answer is larger than its limit, so that none is waited for that is.
     let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0).min(terms.max_bytes as u64);
     let session = session_request(call.version, request);
@@ -101,6 +101,15 @@ pub(crate) async fn serve(call: Call, request: FetchRequest) -> Outgoing {
     };
     let readings = read_until_enough(&shard, &context, terms, min_bytes, deadline).await;
     answer(&call, &context, readings)
+}
+
+/// When a long poll ends. While it waits nobody looks whether its peer is still there, and a client may ask for 24 days:
+/// where Kafka closes a connection on which nothing has come or gone for `connections.max.idle.ms`, whatever it waits for,
+/// this one hears that nothing has come, and one that is gone is found out.
+fn deadline(shard: &Shard, max_wait_ms: i32) -> Monotonic {
+    let now = shard.env.now();
+    let asked = now.after_ms(i64::from(max_wait_ms));
+    shard.connection_idle_max.map_or(asked, |idle_max| asked.min(now.after(idle_max)))
 }
 
 fn refuse(call: &Call, code: ErrorCode) -> Outgoing {

@@ -70,21 +70,29 @@ fn limits_that_were_set_while_it_ran_hold_after_a_restart() {
 }
 
 #[test]
-fn idle_connections_are_closed_and_waiting_ones_are_not() {
+fn idle_connections_are_closed_and_active_ones_are_not() {
     with_broker(2, &[("connections.max.idle.ms", "5000")], async |visitor, mut client| {
         topic(&mut client, "t", 1).await;
         let mut active = visitor.connect().await;
-        let began = visitor.env.now();
-        let mut waiting = visitor.connect().await;
-        let request = FetchRequest { max_wait_ms: 20_000, min_bytes: 1, ..requests::fetch("t", 0, 0) };
-        waiting.send(FETCH, request).await.expect("it is connected");
         for _ in 0..4 {
             assert!(is_served(&mut active).await);
             visitor.env.sleep(Duration::from_secs(3)).await;
         }
         assert_eq!(client.frame().await, Err(NoAnswer::Closed));
+    });
+}
+
+/// Whoever waits is not idle. Nobody looks whether it is still there, so that a poll without end hears that nothing has come.
+#[test]
+fn no_poll_is_longer_than_a_connection_may_be_idle() {
+    with_broker(2, &[("connections.max.idle.ms", "5000")], async |visitor, mut waiting| {
+        topic(&mut waiting, "t", 1).await;
+        let began = visitor.env.now();
+        let request = FetchRequest { max_wait_ms: i32::MAX, min_bytes: 1, ..requests::fetch("t", 0, 0) };
+        waiting.send(FETCH, request).await.expect("it is connected");
         assert!(matches!(waiting.receive().await, Ok(ResponseBody::Fetch(_))));
-        assert!(visitor.env.now().since(began) >= Duration::from_secs(20));
+        let waited = visitor.env.now().since(began);
+        assert!((Duration::from_secs(5)..Duration::from_secs(6)).contains(&waited), "{waited:?}");
         assert_eq!(waiting.frame().await, Err(NoAnswer::Closed), "now it is idle");
     });
 }
