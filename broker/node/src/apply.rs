@@ -28,7 +28,7 @@ pub(crate) async fn apply(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta
         remove_topic(shard, topic).await;
     }
     change_partitions(shard, image, delta).await;
-    change_configs(shard, image, delta).await;
+    change_configs(shard, image, delta);
     reopen(shard, image).await;
 }
 
@@ -202,7 +202,7 @@ pub(crate) fn report_load(topic: &str, partition: PartitionIndex, report: &LoadR
 
 /// Gives every log whose topic's configuration may have changed its new one. A dynamic configuration of brokers changes
 /// what topics without their own value have, and the limits of connections.
-async fn change_configs(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
+fn change_configs(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
     let mut names = BTreeSet::new();
     let mut all = false;
     for resource in &delta.changed_configs {
@@ -224,7 +224,7 @@ async fn change_configs(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) 
         }
     }
     if all && shard.id == ACCEPT_SHARD {
-        shard.change_connection_limits(shard.options.connection_limits(&broker)).await;
+        shard.change_connection_limits(shard.options.connection_limits(&broker));
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) const ACCEPT_SHARD: ShardId = ShardId(0);
 /// How long accepting rests when the process has run out of descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the look-up of one host may take while the broker runs. Resolvers whose servers do not answer ask again for half
+/// a minute, and the hosts behind this one wait for it.
+const HOST_LOOKUP_MAX: Duration = Duration::from_secs(10);
+
 /// Limits on connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionLimits {
@@ -42,6 +46,8 @@ pub(crate) struct ConnectionCounts {
     by_ip: RefCell<BTreeMap<IpAddr, usize>>,
     /// Limits of single hosts, by the addresses their names have.
     overrides: RefCell<BTreeMap<IpAddr, usize>>,
+    /// The hosts that these are of, or will be when a look-up ends; none when some of them were not found.
+    hosts: RefCell<Option<BTreeMap<String, usize>>>,
     /// The second that is being counted, and the connections accepted in it.
     second: Cell<(Monotonic, u32)>,
 }
@@ -53,6 +59,7 @@ impl ConnectionCounts {
             total: Cell::new(0),
             by_ip: RefCell::default(),
             overrides: RefCell::default(),
+            hosts: RefCell::new(Some(BTreeMap::new())),
             second: Cell::default(),
         }
     }
@@ -84,10 +91,24 @@ impl ConnectionCounts {
         Ok(())
     }
 
-    /// Counts against other limits from here on.
-    fn change(&self, limits: ConnectionLimits, overrides: BTreeMap<IpAddr, usize>) {
+    /// Counts against other limits from here on. Gives the hosts with limits of their own when they have to be looked up;
+    /// until [`ConnectionCounts::found`] those that were known hold.
+    fn change(&self, limits: ConnectionLimits) -> Option<BTreeMap<String, usize>> {
+        let hosts = limits.per_host_max.clone();
         *self.limits.borrow_mut() = limits;
+        if self.hosts.borrow().as_ref() == Some(&hosts) {
+            return None;
+        }
+        *self.hosts.borrow_mut() = Some(hosts.clone());
+        Some(hosts)
+    }
+
+    /// Takes over what a look-up found. What is missing is looked up again with the next change of the configuration.
+    fn found(&self, overrides: BTreeMap<IpAddr, usize>, are_all: bool) {
         *self.overrides.borrow_mut() = overrides;
+        if !are_all {
+            *self.hosts.borrow_mut() = None;
+        }
     }
 
     /// Forgets a connection.
@@ -107,28 +128,57 @@ impl Shard {
     /// silently not hold.
     pub(crate) async fn resolve_host_limits(&self) -> Result<(), String> {
         let limits = self.options.connection_limits(&self.options.config);
-        let overrides = self.addresses_of(&limits).await?;
-        self.connections.change(limits, overrides);
+        let mut overrides = BTreeMap::new();
+        for (host, limit) in &limits.per_host_max {
+            let found = self.env.net.resolve(host, 0).await;
+            let found =
+                found.map_err(|error| format!("max.connections.per.ip.overrides: cannot resolve {host}: {error}"))?;
+            overrides.extend(found.into_iter().map(|address| (address.ip(), *limit)));
+        }
+        self.connections.change(limits);
+        self.connections.found(overrides, true);
         Ok(())
     }
 
-    /// Puts other limits in force while the broker runs. Connections that are open stay, and count.
-    pub(crate) async fn change_connection_limits(&self, limits: ConnectionLimits) {
-        match self.addresses_of(&limits).await {
-            Ok(overrides) => self.connections.change(limits, overrides),
-            Err(why) => tracing::error!(target: "SocketServer", "{why}; the limits of connections stay as they were"),
+    /// Puts other limits in force while the broker runs. Connections that are open stay, and count. Hosts with limits of
+    /// their own follow when they have been looked up: nobody waits for a server of names that does not answer.
+    pub(crate) fn change_connection_limits(self: &Rc<Self>, limits: ConnectionLimits) {
+        let Some(hosts) = self.connections.change(limits) else { return };
+        // An earlier look-up that is still under way ends here: its hosts are no longer asked for.
+        drop(self.host_lookup.take());
+        if hosts.is_empty() {
+            self.connections.found(BTreeMap::new(), true);
+            return;
         }
+        let shard = Rc::clone(self);
+        let look_up = self.env.spawn("look up hosts", async move {
+            let (overrides, are_all) = shard.look_up(&hosts).await;
+            shard.connections.found(overrides, are_all);
+        });
+        *self.host_lookup.borrow_mut() = Some(look_up);
     }
 
-    async fn addresses_of(&self, limits: &ConnectionLimits) -> Result<BTreeMap<IpAddr, usize>, String> {
+    /// The limits of the addresses of `hosts`, and whether every host was found.
+    async fn look_up(&self, hosts: &BTreeMap<String, usize>) -> (BTreeMap<IpAddr, usize>, bool) {
         let mut overrides = BTreeMap::new();
-        for (host, limit) in &limits.per_host_max {
-            let addresses = self.env.net.resolve(host, 0).await;
-            let addresses = addresses
-                .map_err(|error| format!("max.connections.per.ip.overrides: cannot resolve {host}: {error}"))?;
-            overrides.extend(addresses.into_iter().map(|address| (address.ip(), *limit)));
+        let mut are_all = true;
+        for (host, limit) in hosts {
+            let patience = self.env.now().after(HOST_LOOKUP_MAX);
+            let why = match self.env.timeout_at(patience, self.env.net.resolve(host, 0)).await {
+                Some(Ok(found)) => {
+                    overrides.extend(found.into_iter().map(|address| (address.ip(), *limit)));
+                    continue;
+                }
+                Some(Err(error)) => error.to_string(),
+                None => format!("no answer within {HOST_LOOKUP_MAX:?}"),
+            };
+            are_all = false;
+            tracing::warn!(
+                target: "SocketServer",
+                "max.connections.per.ip.overrides: cannot resolve {host}, whose limit does not hold: {why}"
+            );
         }
-        Ok(overrides)
+        (overrides, are_all)
     }
 
     /// Accepts on `listener` until the node stops.
@@ -200,10 +250,23 @@ mod tests {
         let ip = IpAddr::from([127, 0, 0, 1]);
         assert_eq!([counts.open(ip), counts.open(ip)], [Ok(()), Ok(())]);
         let limits = ConnectionLimits { per_ip_max: 2, ..counts.limits.borrow().clone() };
-        counts.change(limits, BTreeMap::new());
+        assert_eq!(counts.change(limits), None);
         assert_eq!(counts.open(ip), Err("max.connections.per.ip"));
         counts.close(ip);
         assert_eq!(counts.open(ip), Ok(()));
+    }
+
+    #[test]
+    fn hosts_are_looked_up_when_they_are_others_or_were_not_found() {
+        let counts = counts(10, 10, 10);
+        let hosts = BTreeMap::from([("a".to_owned(), 1)]);
+        let limits = ConnectionLimits { per_host_max: hosts.clone(), ..counts.limits.borrow().clone() };
+        assert_eq!(counts.change(limits.clone()), Some(hosts.clone()));
+        assert_eq!(counts.change(ConnectionLimits { total_max: 5, ..limits.clone() }), None, "it is under way");
+        counts.found(BTreeMap::new(), false);
+        assert_eq!(counts.change(limits.clone()), Some(hosts), "it was not found");
+        counts.found(BTreeMap::new(), true);
+        assert_eq!(counts.change(limits), None);
     }
 
     #[test]

@@ -384,18 +384,17 @@ async fn bind_all(shard: &Rc<Shard>) -> StartResult<Vec<SocketAddr>> {
 /// Lets clients in.
 async fn accept(shard: &Rc<Shard>) {
     let accepting = shard.on(ACCEPT_SHARD, |shard| {
-        let shard = Rc::clone(shard);
-        Box::pin(async move {
-            tell_of_misfits(&shard.options.config, &shard.image());
-            // What was set while an earlier life ran holds from the first connection on.
-            let limits = shard.options.connection_limits(&broker_config(&shard.options.config, &shard.image()));
-            shard.change_connection_limits(limits).await;
-            for (index, listener) in shard.bound.take().into_iter().enumerate() {
-                let accepting = Rc::clone(&shard).accept_all(listener, index);
-                let task = shard.env.spawn("accept", accepting);
-                shard.tasks.borrow_mut().push(task);
-            }
-        })
+        tell_of_misfits(&shard.options.config, &shard.image());
+        // What was set while an earlier life ran holds from the first connection on, but for hosts that were added: they
+        // have to be looked up.
+        let limits = shard.options.connection_limits(&broker_config(&shard.options.config, &shard.image()));
+        shard.change_connection_limits(limits);
+        for (index, listener) in shard.bound.take().into_iter().enumerate() {
+            let accepting = Rc::clone(shard).accept_all(listener, index);
+            let task = shard.env.spawn("accept", accepting);
+            shard.tasks.borrow_mut().push(task);
+        }
+        Box::pin(std::future::ready(()))
     });
     accepting.await;
 }

@@ -73,6 +73,8 @@ pub(crate) struct Shard {
     pub(crate) controller: RefCell<Option<Rc<Controller>>>,
     /// Connections of the whole broker, counted on the shard that accepts.
     pub(crate) connections: ConnectionCounts,
+    /// The look-up of hosts that have limits of their own.
+    pub(crate) host_lookup: RefCell<Option<TaskHandle>>,
     pub(crate) open_connections: Cell<usize>,
     /// The cluster, once a directory has told it.
     pub(crate) cluster_id: OnceCell<ClusterId>,
@@ -120,6 +122,7 @@ impl Shard {
             coordinators: RefCell::default(),
             controller: RefCell::default(),
             connections: ConnectionCounts::new(options.connection_limits(&options.config)),
+            host_lookup: RefCell::default(),
             open_connections: Cell::new(0),
             cluster_id: OnceCell::new(),
             stopped: Notify::new(),
@@ -256,6 +259,7 @@ impl Shard {
     /// Ends all connections and everything that goes on by itself.
     pub(crate) fn close_service(&self) {
         self.tasks.borrow_mut().clear();
+        drop(self.host_lookup.take());
         self.homes.stop();
         drop(self.served.take());
         self.bound.borrow_mut().clear();

@@ -50,21 +50,44 @@ fn connections_are_counted_by_address_and_in_total() {
     }
 }
 
+async fn alter_brokers(client: &mut RawClient, values: &[(&str, &str)]) {
+    let config = |(name, value): &(&str, &str)| AlterableConfig {
+        name: (*name).to_owned(),
+        config_operation: 0,
+        value: Some((*value).to_owned()),
+    };
+    let configs = values.iter().map(config).collect();
+    let resource = AlterConfigsResource { resource_type: 4, resource_name: String::new(), configs };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    assert_eq!(client.call(1, request).await.responses[0].error_code, 0);
+}
+
 #[test]
 fn limits_that_were_set_while_it_ran_hold_after_a_restart() {
     play(7, &[], |scene| {
         scene.visit(async |visitor| {
             let mut client = visitor.connect().await;
-            let name = "max.connections.per.ip".to_owned();
-            let config = AlterableConfig { name, config_operation: 0, value: Some("3".to_owned()) };
-            let resource =
-                AlterConfigsResource { resource_type: 4, resource_name: String::new(), configs: vec![config] };
-            let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
-            assert_eq!(client.call(1, request).await.responses[0].error_code, 0);
+            alter_brokers(&mut client, &[("max.connections.per.ip", "3")]).await;
             assert_eq!(served(&visitor, 5).await.len(), 2);
         });
         scene.broker().stop().expect("it stops");
         scene.broker().start().expect("it starts");
+        scene.visit(async |visitor| assert_eq!(served(&visitor, 5).await.len(), 3));
+    });
+}
+
+/// A host that nobody knows has no limit of its own, and takes from nobody theirs.
+#[test]
+fn an_unknown_host_keeps_no_limit_from_holding() {
+    play(9, &[], |scene| {
+        scene.visit(async |visitor| {
+            let mut client = visitor.connect().await;
+            let limits = [("max.connections.per.ip", "3"), ("max.connections.per.ip.overrides", "nobody.invalid:1")];
+            alter_brokers(&mut client, &limits).await;
+            assert_eq!(served(&visitor, 5).await.len(), 2);
+        });
+        scene.broker().stop().expect("it stops");
+        scene.broker().start().expect("what was set while it ran keeps it from nothing");
         scene.visit(async |visitor| assert_eq!(served(&visitor, 5).await.len(), 3));
     });
 }
