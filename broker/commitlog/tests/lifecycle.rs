@@ -1,5 +1,9 @@
 //! What happens to a log over time: segments roll, old ones go, records are deleted, keys are compacted, the end is cut.
-#![allow(clippy::disallowed_methods, reason = "tests look at the files behind the seam's back")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests look at the files behind the seam's back"
+)]
 
 mod support;
 
