@@ -197,20 +197,23 @@ impl Fault {
     }
 }
 
-/// Reads `reader` to its end, but no more than `limit` bytes.
+/// Reads `reader` to its end, but no more than `limit` bytes. Each byte of the output is cleared once and not at each
+/// read: a gzip reader returns at the end of every member, and a batch may hold tens of thousands of empty ones.
 fn read_capped(mut reader: impl Read, input_len: usize, limit: usize) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
+    let mut filled = 0;
     loop {
-        let filled = out.len();
-        grow(&mut out, input_len, limit);
-        let room = out.capacity();
-        out.resize(room, 0);
+        if filled == out.len() {
+            grow(&mut out, input_len, limit);
+            out.resize(out.capacity(), 0);
+        }
         let read = reader.read(&mut out[filled..]).map_err(|_| Fault::Corrupt)?;
-        out.truncate(filled + read);
-        if out.len() > limit {
+        filled += read;
+        if filled > limit {
             return Err(Fault::TooLarge);
         }
         if read == 0 {
+            out.truncate(filled);
             return Ok(out);
         }
     }

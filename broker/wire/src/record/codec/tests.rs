@@ -91,6 +91,45 @@ fn several_frames_in_a_row_are_one_stream() {
     }
 }
 
+/// Yields `left` bytes one by one, and counts in `cleared` the bytes of its buffer that were cleared since it last had
+/// them: it leaves none at zero.
+struct OneByOne<'a> {
+    left: usize,
+    cleared: &'a mut usize,
+}
+
+impl Read for OneByOne<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        *self.cleared += buf.iter().filter(|byte| **byte == 0).count();
+        buf.fill(7);
+        let read = usize::from(self.left > 0);
+        self.left -= read;
+        Ok(read)
+    }
+}
+
+#[test]
+fn the_output_is_cleared_once_however_it_arrives() {
+    const OUTPUT_BYTES: usize = 2_000;
+    let mut cleared = 0;
+    let reader = OneByOne { left: OUTPUT_BYTES, cleared: &mut cleared };
+    let out = read_capped(reader, OUTPUT_BYTES, LIMIT).expect("reads");
+    assert_eq!(out, [7; OUTPUT_BYTES]);
+    assert_eq!(cleared, OUTPUT_STEP_BYTES);
+}
+
+#[test]
+fn many_small_members_are_one_stream() {
+    let member = packed(Compression::Gzip, &[5]);
+    for (members, limit) in [(50_000, 50_000), (50_000, 49_999)] {
+        let whole = (members <= limit).then(|| Bytes::from(vec![5; members]));
+        let expected = whole.ok_or(RecordError::TooLarge { limit_bytes: limit });
+        assert_eq!(unpacked(Compression::Gzip, &member.repeat(members), limit), expected);
+    }
+    let empty = packed(Compression::Gzip, &[]).repeat(50_000);
+    assert_eq!(unpacked(Compression::Gzip, &empty, LIMIT), Ok(Bytes::new()));
+}
+
 #[test]
 fn raw_snappy_is_read() {
     let plain = b"librdkafka writes no frame ".repeat(50);
