@@ -347,13 +347,15 @@ impl RecordChecks {
         if self.needs_key && record.key.is_none() {
             return Some(RecordFault::NoKey);
         }
-        if self.claims_log_append_time {
-            return Some(RecordFault::TimestampType);
+        // A CreateTime topic takes a batch that claims the append time, as one whose records all have its max timestamp,
+        // if they have one at all: Kafka's `validateTimestamp` looks at the type only where no timestamp is to be checked.
+        match self.bounds {
+            Some((earliest, latest)) if record.timestamp != TimestampMs::NONE => {
+                let is_within = earliest <= record.timestamp.0 && record.timestamp.0 <= latest;
+                (!is_within).then_some(RecordFault::Timestamp)
+            }
+            Some(_) | None => self.claims_log_append_time.then_some(RecordFault::TimestampType),
         }
-        let (earliest, latest) = self.bounds?;
-        let timestamp = record.timestamp;
-        let is_within = earliest <= timestamp.0 && timestamp.0 <= latest;
-        (!is_within && timestamp != TimestampMs::NONE).then_some(RecordFault::Timestamp)
     }
 }
 

@@ -256,17 +256,38 @@ fn the_list_of_faults_is_bounded() {
     assert_eq!(refusal.record_errors.len(), RECORD_ERRORS_MAX);
 }
 
+/// The good batch as one that claims to have been appended at `timestamp`.
+fn claiming(timestamp: TimestampMs) -> Bytes {
+    edited(|header| {
+        header.attributes = header.attributes.with_timestamp_type(TimestampType::LogAppendTime);
+        header.max_timestamp = timestamp;
+    })
+}
+
 #[test]
 fn clients_do_not_set_the_append_time() {
-    let bytes = edited(|header| {
-        header.attributes = header.attributes.with_timestamp_type(TimestampType::LogAppendTime);
-    });
-    for timestamp_type in [TimestampType::CreateTime, TimestampType::LogAppendTime] {
+    let too_late = TimestampMs(NOW.0 + TopicRules::default().timestamp_after_max_ms + 1);
+    for (timestamp_type, timestamp) in [
+        (TimestampType::LogAppendTime, NOW),
+        (TimestampType::LogAppendTime, TimestampMs::NONE),
+        (TimestampType::CreateTime, TimestampMs::NONE),
+        (TimestampType::CreateTime, too_late),
+    ] {
         let rules = TopicRules { timestamp_type, ..TopicRules::default() };
-        let refusal = check(&bytes, &rules).expect_err("the leader's to set");
+        let refusal = check(&claiming(timestamp), &rules).expect_err("the leader's to set");
         assert_eq!(refusal.code, ErrorCode::InvalidTimestamp);
         assert_eq!(faults(&refusal), [0, 1, 2]);
     }
+}
+
+/// Kafka's order of checks: a claim that is in range passes where timestamps are the producer's, and is dropped.
+#[test]
+fn a_claimed_append_time_in_range_is_a_create_time() {
+    let validated = check(&claiming(NOW), &TopicRules::default()).expect("in range");
+    assert_eq!(validated.log_append_time(), None);
+    assert_eq!(validated.header().attributes.timestamp_type(), TimestampType::CreateTime);
+    assert_eq!(validated.header().max_timestamp, NOW);
+    assert_eq!(validated.batch().check_crc(), Ok(()));
 }
 
 /// pitfall 16
