@@ -32,16 +32,19 @@ impl TimeIndex {
         Self { base, entries: Vec::new(), written: 0 }
     }
 
-    /// Reads what stands on disk. Zeroes at the end are room that Kafka reserved.
+    /// Reads what stands on disk. Zeroes at the end are room that Kafka reserved, but for a first entry that is the only
+    /// one or has others behind it: timestamp 0 at the segment's base is an entry as well.
     pub(crate) fn parse(base: Offset, bytes: &[u8]) -> Result<Self, WrongIndex> {
         let mut entries: Vec<(TimestampMs, u32)> = Vec::with_capacity(bytes.len() / TIME_ENTRY_BYTES);
-        for chunk in bytes.chunks(TIME_ENTRY_BYTES) {
+        for (index, chunk) in bytes.chunks(TIME_ENTRY_BYTES).enumerate() {
             let Some((timestamp, offset)) = chunk.split_at_checked(8) else { return Err(WrongIndex) };
             let (Ok(timestamp), Ok(offset)) = (timestamp.try_into(), offset.try_into()) else {
                 return Err(WrongIndex);
             };
             let entry = (TimestampMs(i64::from_be_bytes(timestamp)), u32::from_be_bytes(offset));
-            if entry == (TimestampMs(0), 0) {
+            let rest = &bytes[index * TIME_ENTRY_BYTES..];
+            let is_only = index == 0 && rest.len() == TIME_ENTRY_BYTES;
+            if entry == (TimestampMs(0), 0) && !is_only && rest.iter().all(|byte| *byte == 0) {
                 break;
             }
             let rises = entries.last().is_none_or(|last| entry.0 > last.0 && entry.1 >= last.1);
@@ -159,9 +162,24 @@ mod tests {
         let parsed = TimeIndex::parse(Offset(10), &padded).expect("a sound index");
         assert_eq!(parsed.entries, index.entries);
         assert_eq!(TimeIndex::parse(Offset(10), &bytes[..20]), Err(WrongIndex));
+        padded[60] = 1;
+        assert_eq!(TimeIndex::parse(Offset(10), &padded), Err(WrongIndex), "no room, and out of order");
         let mut falling = bytes.to_vec();
         falling[7] = 0xff;
         assert_eq!(TimeIndex::parse(Offset(10), &falling), Err(WrongIndex));
+    }
+
+    #[test]
+    fn an_entry_of_zeroes_is_no_room_when_it_is_the_first() {
+        let mut index = TimeIndex::new(Offset(10));
+        index.push(entry(0, 10));
+        let alone = index.bytes_from(0);
+        assert_eq!(TimeIndex::parse(Offset(10), &alone).expect("one entry").last(), entry(0, 10));
+        index.push(entry(9, 14));
+        let followed = index.bytes_from(0);
+        assert_eq!(TimeIndex::parse(Offset(10), &followed).expect("two entries").entries, index.entries);
+        assert_eq!(TimeIndex::parse(Offset(10), &[0; 24]).expect("reserved room").len(), 0);
+        assert_eq!(TimeIndex::parse(Offset(10), &followed[..20]), Err(WrongIndex));
     }
 
     #[test]
