@@ -1,5 +1,6 @@
 //! Offsets by time: the first record at or after a timestamp, and the record with the largest one (KIP-79, KIP-734).
 
+use std::cmp::Reverse;
 use std::io;
 use std::rc::Rc;
 
@@ -67,17 +68,31 @@ impl Log {
 
     async fn search_max_timestamp(self: &Rc<Self>, bound: Offset) -> io::Result<Option<TimestampAndOffset>> {
         let log_start = self.log_start_offset();
-        let mut best: Option<(Offset, TimestampOffset)> = None;
+        let mut segments = Vec::new();
         for base in self.segment_bases() {
-            let largest = self.largest_of(base).await?;
-            let Some(largest) = largest.filter(|largest| largest.timestamp.0 >= 0) else { continue };
-            if best.is_none_or(|(_, before)| largest.timestamp > before.timestamp) {
-                best = Some((base, largest));
+            let largest = self.largest_of(base).await?.map_or(TimestampMs::NONE, |largest| largest.timestamp);
+            if largest.0 >= 0 {
+                segments.push((base, largest));
             }
         }
-        let Some((base, largest)) = best else { return Ok(None) };
-        let found = self.first_at(base, largest.timestamp, log_start).await?;
-        Ok(found.filter(|found| found.offset < bound))
+        // Stable, so that of equal timestamps the first one comes first.
+        segments.sort_by_key(|(_, largest)| Reverse(*largest));
+        let mut best: Option<TimestampAndOffset> = None;
+        for (base, largest) in segments {
+            if best.is_some_and(|best| best.timestamp >= largest) {
+                break;
+            }
+            let found = match self.first_at(base, largest, log_start).await? {
+                Some(found) => Some(found),
+                // The record with that timestamp was deleted; what is left of its segment may still have the largest.
+                None => self.largest_from(base, log_start).await?,
+            };
+            best = match (best, found) {
+                (Some(best), Some(found)) if found.timestamp <= best.timestamp => Some(best),
+                (best, found) => found.or(best),
+            };
+        }
+        Ok(best.filter(|best| best.offset < bound))
     }
 
     /// What `search` finds in segments that none cut, replaced or removed meanwhile: cleaning moves records into a segment
@@ -128,9 +143,45 @@ impl Log {
             let entry = segment.indexes.as_ref().map(|indexes| indexes.time.lookup(before));
             (entry.map_or(base, |entry| entry.offset), segment.size)
         };
-        let position = match self.locate(base, before.max(from)).await? {
+        let mut found = None;
+        self.show(base, (before.max(from), size), |batch, decompressor, limit_bytes| {
+            if batch.header().max_timestamp >= timestamp {
+                found = first_record(batch, timestamp, from, decompressor, limit_bytes).ok().flatten();
+            }
+            found.is_none()
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// The first record of a segment with the largest timestamp that one at or above `from` has.
+    async fn largest_from(self: &Rc<Self>, base: Offset, from: Offset) -> io::Result<Option<TimestampAndOffset>> {
+        let Some(size) = self.state.borrow().segment(base).map(|segment| segment.size) else { return Ok(None) };
+        let mut best: Option<TimestampAndOffset> = None;
+        self.show(base, (base.max(from), size), |batch, decompressor, limit_bytes| {
+            let known = best.map_or(TimestampMs::NONE, |best| best.timestamp);
+            if batch.header().max_timestamp > known
+                && let Ok(Some(found)) = largest_record(batch, from, decompressor, limit_bytes)
+                && found.timestamp > known
+            {
+                best = Some(found);
+            }
+            true
+        })
+        .await?;
+        Ok(best)
+    }
+
+    /// Shows the batches of a segment, from that with the record at `from` up to position `size`, until `goes_on` says no.
+    async fn show(
+        self: &Rc<Self>,
+        base: Offset,
+        (from, size): (Offset, u64),
+        mut goes_on: impl FnMut(&Batch, &mut Decompressor, usize) -> bool,
+    ) -> io::Result<()> {
+        let position = match self.locate(base, from).await? {
             Found::Batch(batch) => batch.position,
-            Found::None | Found::Damaged(_) => return Ok(None),
+            Found::None | Found::Damaged(_) => return Ok(()),
         };
         let file = self.segment_file(base).await?;
         let mut scanner = Scanner::new(&self.env, file, position, size).trusting(self.damaged_positions(base));
@@ -138,16 +189,15 @@ impl Log {
         let limit_bytes = self.state.borrow().rules.decompressed_bytes_max;
         loop {
             match scanner.step().await? {
-                Step::End => return Ok(None),
+                Step::End => return Ok(()),
                 Step::Bad { position, .. } => match self.damage_end(base, position) {
                     Some(end) => scanner.seek(end),
-                    None => return Ok(None),
+                    None => return Ok(()),
                 },
                 Step::Batches { batches, .. } => {
-                    for batch in batches.iter().filter(|batch| batch.header().max_timestamp >= timestamp) {
-                        let found = first_record(batch, timestamp, from, &mut decompressor, limit_bytes);
-                        if let Ok(Some(found)) = found {
-                            return Ok(Some(found));
+                    for batch in &batches {
+                        if !goes_on(batch, &mut decompressor, limit_bytes) {
+                            return Ok(());
                         }
                     }
                 }
@@ -166,7 +216,10 @@ fn first_record(
 ) -> Result<Option<TimestampAndOffset>, RecordError> {
     let header = batch.header();
     let leader_epoch = header.partition_leader_epoch;
-    if header.attributes.timestamp_type() == TimestampType::LogAppendTime && header.base_offset >= from {
+    // All records have that timestamp, but cleaning may have taken the first one away.
+    let is_whole = header.record_count > 0 && header.record_count - 1 == header.last_offset_delta;
+    let is_append_time = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
+    if is_append_time && is_whole && header.base_offset >= from {
         return Ok(Some(TimestampAndOffset {
             timestamp: header.max_timestamp,
             offset: header.base_offset,
@@ -181,4 +234,24 @@ fn first_record(
         }
     }
     Ok(None)
+}
+
+/// The first record of a batch with the largest timestamp that one at or above `from` has.
+fn largest_record(
+    batch: &Batch,
+    from: Offset,
+    decompressor: &mut Decompressor,
+    limit_bytes: usize,
+) -> Result<Option<TimestampAndOffset>, RecordError> {
+    let leader_epoch = batch.header().partition_leader_epoch;
+    let payload = batch.payload(decompressor, limit_bytes)?;
+    let mut best: Option<TimestampAndOffset> = None;
+    for record in payload.records() {
+        let record = record?;
+        let known = best.map_or(TimestampMs::NONE, |best| best.timestamp);
+        if record.offset >= from && record.timestamp > known {
+            best = Some(TimestampAndOffset { timestamp: record.timestamp, offset: record.offset, leader_epoch });
+        }
+    }
+    Ok(best)
 }
