@@ -83,10 +83,17 @@ pub const SYNC_FILES_MAX: usize = 64;
 /// settled every 256 KiB; a quarter of this bound, and settling takes half of the broker's processor time.
 pub const UNSETTLED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// How long a producer must have been silent before it may be forgotten to make room for another one, in milliseconds.
+/// How long nothing of a producer must have been appended before it may be forgotten to make room for another one, in milliseconds.
 /// Far longer than producers go on trying to send a batch (`delivery.timeout.ms` is two minutes), so that none of
 /// theirs is written twice.
 pub const PRODUCER_SILENT_MS_MIN: i64 = 15 * 60 * 1000;
+
+/// Least time between two notes of where a log ends, in milliseconds: a silence is known to be that long, or the pause
+/// between two of its retention checks, when it is longer than needed.
+pub const PAST_END_PAUSE_MS: i64 = PRODUCER_SILENT_MS_MIN / 5;
+
+/// Such notes of one log: as many as reach back by [`PRODUCER_SILENT_MS_MIN`].
+pub const PAST_ENDS_MAX: usize = 6;
 
 /// Pause between two looks for such producers in one log, in milliseconds.
 pub const PRODUCER_SWEEP_PAUSE_MS: i64 = 1_000;

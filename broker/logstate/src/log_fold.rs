@@ -311,6 +311,11 @@ impl LogFold {
     pub fn expire_producers(&mut self, now: TimestampMs, expiration_ms: i64) -> usize {
         self.producers.expire(now, expiration_ms)
     }
+
+    /// See [`ProducerState::forget_below`].
+    pub fn forget_producers_below(&mut self, offset: Offset) -> usize {
+        self.producers.forget_below(offset)
+    }
 }
 
 #[cfg(test)]

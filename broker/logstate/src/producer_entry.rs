@@ -90,10 +90,12 @@ pub struct ProducerEntry {
     epoch: ProducerEpoch,
     coordinator_epoch: i32,
     last_timestamp: TimestampMs,
+    last_offset: Offset,
     current_txn_first_offset: Option<Offset>,
     recent: RecentBatches,
 }
 
+/// Leaves out where the last marker lies: a snapshot has no room for it.
 impl PartialEq for ProducerEntry {
     fn eq(&self, other: &Self) -> bool {
         self.epoch == other.epoch
@@ -112,20 +114,25 @@ impl ProducerEntry {
         epoch: ProducerEpoch::NONE,
         coordinator_epoch: NO_COORDINATOR_EPOCH,
         last_timestamp: TimestampMs::NONE,
+        last_offset: Offset::UNKNOWN,
         current_txn_first_offset: None,
         recent: RecentBatches::EMPTY,
     };
 
-    /// An entry as a snapshot holds it: of the recent batches only the last.
+    /// An entry as a snapshot that was taken at `end_offset` holds it: of the recent batches only the last. Where the
+    /// last marker lies it does not say; without a batch that may be right below `end_offset`.
     pub(crate) fn restored(
         epoch: ProducerEpoch,
         coordinator_epoch: i32,
         last_timestamp: TimestampMs,
         current_txn_first_offset: Option<Offset>,
         last_batch: Option<BatchMeta>,
+        end_offset: Offset,
     ) -> Self {
+        let last_offset = last_batch.map_or(Offset(end_offset.0 - 1), |batch| batch.last_offset);
+        let recent = RecentBatches::EMPTY;
         let mut entry =
-            Self { epoch, coordinator_epoch, last_timestamp, current_txn_first_offset, recent: RecentBatches::EMPTY };
+            Self { epoch, coordinator_epoch, last_timestamp, last_offset, current_txn_first_offset, recent };
         if let Some(batch) = last_batch {
             entry.recent.push(batch);
         }
@@ -148,6 +155,13 @@ impl ProducerEntry {
     #[must_use]
     pub const fn last_timestamp(&self) -> TimestampMs {
         self.last_timestamp
+    }
+
+    /// Last offset of the last batch or marker, as far as it is known. Unlike a timestamp it does not depend on what the
+    /// producer's clock said.
+    #[must_use]
+    pub const fn last_offset(&self) -> Offset {
+        self.last_offset
     }
 
     /// Where the open transaction began, if there is one.
@@ -193,6 +207,7 @@ impl ProducerEntry {
         self.set_epoch(header.producer_epoch);
         self.recent.push(BatchMeta::of(header));
         self.last_timestamp = header.max_timestamp;
+        self.last_offset = header.last_offset();
         let begins = header.attributes.is_transactional() && self.current_txn_first_offset.is_none();
         if begins {
             self.current_txn_first_offset = Some(header.base_offset);
@@ -201,8 +216,9 @@ impl ProducerEntry {
     }
 
     /// Adds a marker; gives where the transaction it ended began.
-    pub(crate) fn add_marker(&mut self, epoch: ProducerEpoch, marker: &Marker) -> Option<Offset> {
-        self.set_epoch(epoch);
+    pub(crate) fn add_marker(&mut self, header: &BatchHeader, marker: &Marker) -> Option<Offset> {
+        self.set_epoch(header.producer_epoch);
+        self.last_offset = header.last_offset();
         self.coordinator_epoch = marker.end.coordinator_epoch;
         self.last_timestamp = marker.timestamp;
         self.current_txn_first_offset.take()

@@ -12,7 +12,7 @@ use crate::transaction::{CompletedTxn, Marker};
 use crate::{BatchMeta, ProducerEntry, Refusal};
 
 /// Most producers one log remembers, about 20 MB. Kafka has no such bound and runs out of memory instead (KIP-936).
-/// Beyond it the producers silent for longest are forgotten, as if they had expired.
+/// Beyond it the producers whose last batch or marker is oldest are forgotten, as if they had expired.
 pub const PRODUCERS_PER_LOG_MAX: usize = 100_000;
 
 /// Share of the producers that is forgotten at once when the bound is reached, so that the search for the silent ones
@@ -203,7 +203,7 @@ impl ProducerState {
         marker: &Marker,
     ) -> (TxnChange, Option<CompletedTxn>) {
         // A marker without a transaction is a coordinator's retry, or its data was on no other replica: nothing ends.
-        let Some(first_offset) = entry.add_marker(header.producer_epoch, marker) else {
+        let Some(first_offset) = entry.add_marker(header, marker) else {
             return (TxnChange::None, None);
         };
         let producer_id = header.producer_id;
@@ -286,6 +286,14 @@ impl ProducerState {
         before - self.producers.len()
     }
 
+    /// Forgets producers whose last batch or marker lies below `offset`, but none with an open transaction. Gives how
+    /// many.
+    pub fn forget_below(&mut self, offset: Offset) -> usize {
+        let before = self.producers.len();
+        self.producers.retain(|_, entry| entry.current_txn_first_offset().is_some() || entry.last_offset() >= offset);
+        before - self.producers.len()
+    }
+
     /// Adds an entry of a snapshot; false when the producer is there already.
     pub(crate) fn restore(&mut self, producer_id: ProducerId, entry: ProducerEntry) -> bool {
         if let Some(first_offset) = entry.current_txn_first_offset()
@@ -308,8 +316,9 @@ impl ProducerState {
         Ok(Verdict::Append)
     }
 
-    /// Forgets the producers silent for longest when the bound is reached. Depends on the log alone, so that every
-    /// replica forgets the same ones at the same offset.
+    /// Forgets the producers whose last batch or marker is oldest when the bound is reached: by offset, because one that
+    /// replays old data is not silent, whatever its timestamps say. Depends on the log alone, so that every replica
+    /// forgets the same ones at the same offset, unless it began with a snapshot, which does not say where markers lie.
     fn make_room(&mut self) {
         if self.producers.len() < PRODUCERS_PER_LOG_MAX {
             return;
@@ -318,7 +327,7 @@ impl ProducerState {
             .producers
             .iter()
             .filter(|(_, entry)| entry.current_txn_first_offset().is_none())
-            .map(|(id, entry)| (entry.last_timestamp(), *id))
+            .map(|(id, entry)| (entry.last_offset(), *id))
             .collect();
         silent.sort_unstable();
         let evicted = PRODUCERS_PER_LOG_MAX / EVICTED_SHARE;

@@ -313,6 +313,47 @@ fn markers_count_as_a_sign_of_life() {
     assert_eq!(partition.state.expire(TimestampMs(10_000), 1_000), 1);
 }
 
+/// A producer that sends what happened long ago is not silent for that.
+#[test]
+fn who_has_written_lately_is_known_by_offsets() {
+    let mut partition = Partition::default();
+    for producer in 1..=4 {
+        assert_eq!(partition.produce(plain(producer, 0, 0, 1)), AppendedAt(producer - 1));
+    }
+    assert_eq!(partition.produce(transactional(5, 0, 0, 1)), AppendedAt(4));
+    assert_eq!(partition.produce(plain(2, 0, 1, 1)), AppendedAt(5));
+    assert!(partition.end_txn((3, 1), true, 0, 2).is_ok());
+    assert_eq!(partition.state.forget_below(Offset(5)), 2);
+    let known: Vec<i64> = partition.state.iter().map(|(id, _)| id.0).collect();
+    assert_eq!(known, [2, 3, 5], "a batch, a marker, an open transaction");
+
+    let bytes = partition.state.to_snapshot();
+    let mut restored = ProducerState::from_snapshot(&bytes, Offset(partition.end)).expect("own snapshot");
+    assert_eq!(restored.forget_below(Offset(5)), 0);
+}
+
+#[test]
+fn room_is_made_by_offsets_and_not_by_timestamps() {
+    let mut partition = Partition::default();
+    let bound = i64::try_from(PRODUCERS_PER_LOG_MAX).expect("fits");
+    let mut append = |producer: i64, sequence: i32, timestamp: i64| {
+        let mut header = partition.header(plain(producer, 0, sequence, 1));
+        header.max_timestamp = TimestampMs(timestamp);
+        partition.state.apply(&header, None);
+        partition.end += 1;
+    };
+    for producer in 0..bound {
+        append(producer, 0, bound - producer);
+    }
+    append(0, 1, 0);
+    append(bound, 0, 0);
+    let state = &partition.state;
+    assert!(state.len() < PRODUCERS_PER_LOG_MAX);
+    assert!(state.get(ProducerId(0)).is_some(), "the one that wrote last");
+    assert!(state.get(ProducerId(1)).is_none(), "the one that wrote first");
+    assert!(state.get(ProducerId(bound - 1)).is_some());
+}
+
 #[test]
 fn the_number_of_producers_is_bounded() {
     let mut partition = Partition::default();

@@ -102,7 +102,7 @@ fn parse_entry(bytes: &[u8; ENTRY_BYTES], end_offset: Offset) -> Result<(Produce
     }
     let last_batch = (last_offset.0 >= 0).then_some(BatchMeta { last_sequence, last_offset, offset_delta, timestamp });
     let txn_first_offset = (txn_first_offset.0 >= 0).then_some(txn_first_offset);
-    let entry = ProducerEntry::restored(epoch, coordinator_epoch, timestamp, txn_first_offset, last_batch);
+    let entry = ProducerEntry::restored(epoch, coordinator_epoch, timestamp, txn_first_offset, last_batch, end_offset);
     Ok((producer_id, entry))
 }
 

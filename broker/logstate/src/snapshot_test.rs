@@ -26,6 +26,7 @@ fn busy() -> ProducerEntry {
             offset_delta: 4,
             timestamp: TimestampMs(1_700),
         }),
+        Offset(61),
     )
 }
 

@@ -18,10 +18,7 @@ use bytes::Bytes;
 use super::{Capture, Log, State, TailBatch};
 use crate::committer::Piece;
 use crate::directory::unless_without;
-use crate::limits::{
-    APPEND_QUEUE_MAX, PRODUCER_SILENT_MS_MIN, PRODUCER_SWEEP_PAUSE_MS, TAIL_COPY_BYTES_MAX, WRITE_BYTES_MAX,
-    WRITE_PARTS_MAX,
-};
+use crate::limits::{APPEND_QUEUE_MAX, PRODUCER_SWEEP_PAUSE_MS, TAIL_COPY_BYTES_MAX, WRITE_BYTES_MAX, WRITE_PARTS_MAX};
 use crate::segment::RollTest;
 use crate::{AppendError, FlushPolicy, StorageError};
 
@@ -214,8 +211,7 @@ impl Log {
         let now = self.env.now();
         if state.producers_swept.is_none_or(|swept| now >= swept.after_ms(PRODUCER_SWEEP_PAUSE_MS)) {
             state.producers_swept = Some(now);
-            let silent_ms = state.config.producer_id_expiration_ms.min(PRODUCER_SILENT_MS_MIN);
-            self.forget_producers(state, silent_ms);
+            self.forget_silent_producers(state);
             barnabas_base::reachable!(self.env, PRODUCERS_FORGOTTEN_FOR_ROOM);
         }
         if self.directory.resources.has_room_for_producers() {

@@ -18,6 +18,7 @@ mod locate;
 mod lookup;
 mod missing;
 mod open;
+mod past_ends;
 mod quarantine;
 mod read;
 mod recover;
@@ -48,6 +49,7 @@ pub use read::{AbortedTransaction, ReadBound, ReadBytes, ReadResult, ReadStop};
 pub(crate) use state::{Capture, State, TailBatch};
 
 use crate::directory::{DirectoryReport, LogDirectory, checkpoint_key};
+use crate::limits::PRODUCER_SILENT_MS_MIN;
 use crate::{DamagedRange, LogConfig};
 
 /// A partition's log.
@@ -196,27 +198,41 @@ impl Log {
         active.collect()
     }
 
-    /// Forgets producers that were silent for `producer.id.expiration.ms`. Gives how many.
+    /// Forgets producers that were silent for `producer.id.expiration.ms`, and notes where the log ends, by which those are
+    /// judged that have to make room before that. Gives how many. To be called from time to time.
     pub fn expire_producers(&self) -> usize {
         let mut state = self.state.borrow_mut();
-        let expiration_ms = state.config.producer_id_expiration_ms;
-        self.forget_producers(&mut state, expiration_ms)
+        let end_offset = state.fold.committed_end();
+        state.past_ends.note(self.env.now(), end_offset);
+        self.expire(&mut state)
     }
 
-    /// Forgets producers that were silent for `silent_ms` by a clock that does not jump: what the wall clock showed when
-    /// the log was opened, and the time since. None is forgotten before the log has been open for as long, because the
-    /// wall clock may have jumped while it was not: a batch that its producer sends once more must be recognised.
-    fn forget_producers(&self, state: &mut State, silent_ms: i64) -> usize {
+    /// Forgets producers whose last timestamp is `producer.id.expiration.ms` old, by a clock that does not jump: what the
+    /// wall clock showed when the log was opened, and the time since. None is forgotten before the log has been open for
+    /// as long, because the wall clock may have jumped while it was not: a batch that its producer sends once more must
+    /// be recognised.
+    fn expire(&self, state: &mut State) -> usize {
+        let expiration_ms = state.config.producer_id_expiration_ms;
         let (wall, opened) = state.opened;
         let open_ms = i64::try_from(self.env.now().since(opened).as_millis()).unwrap_or(i64::MAX);
-        if open_ms < silent_ms {
+        if open_ms < expiration_ms {
             return 0;
         }
         let now = TimestampMs(wall.0.saturating_add(open_ms));
-        let forgotten = state.fold.expire_producers(now, silent_ms);
+        let forgotten = state.fold.expire_producers(now, expiration_ms);
         barnabas_base::sometimes!(self.env, PRODUCERS_EXPIRED, forgotten > 0);
         state.weigh_producers();
         forgotten
+    }
+
+    /// Forgets producers to make room for others: those that have expired, and those from which nothing was appended for
+    /// [`PRODUCER_SILENT_MS_MIN`]. Their timestamps do not tell: whoever replays old data is busy.
+    fn forget_silent_producers(&self, state: &mut State) {
+        self.expire(state);
+        if let Some(end_offset) = state.past_ends.end_before(self.env.now(), PRODUCER_SILENT_MS_MIN) {
+            state.fold.forget_producers_below(end_offset);
+            state.weigh_producers();
+        }
     }
 
     /// The epoch in which the record at `offset` was appended.

@@ -14,6 +14,7 @@ use barnabas_runtime::{DirEntry, File, OpenMode};
 use bytes::Bytes;
 
 use super::commit::HighWatermark;
+use super::past_ends::PastEnds;
 use super::state::{Settling, Uncommitted, Waiters, rules};
 use super::{Log, State};
 use crate::checkpoint::{format_partition_metadata, is_topic, parse_partition_metadata};
@@ -176,6 +177,7 @@ impl Log {
             fold: LogFold::new(Offset::ZERO),
             producers_charge: directory.resources.charge_producers(),
             producers_swept: None,
+            past_ends: PastEnds::default(),
             opened: (env.wall(), env.now()),
             queue: VecDeque::new(),
             is_writing: false,

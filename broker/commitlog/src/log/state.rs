@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::append::Queued;
 use super::commit::HighWatermark;
+use super::past_ends::PastEnds;
 use crate::committer::{Piece, SegmentFiles};
 use crate::damage::Damage;
 use crate::journal::format::Point;
@@ -162,6 +163,8 @@ pub(crate) struct State {
     pub(crate) producers_charge: Charge,
     /// When room was last made among them.
     pub(crate) producers_swept: Option<Monotonic>,
+    /// By which producers are judged that have to make room.
+    pub(crate) past_ends: PastEnds,
     /// When the log was opened, by both clocks.
     pub(crate) opened: (TimestampMs, Monotonic),
     /// The active segment as it will be when all staged batches are written.

@@ -126,6 +126,7 @@ impl Log {
             state.settling.armed = None;
             state.settling.settled = state.settling.settled.filter(|(settled, ..)| *settled <= offset);
             state.epochs_written_to = state.epochs_written_to.min(offset);
+            state.past_ends.cut(offset);
             let start = state.log_start;
             state.damage.clip(start, offset);
             if state.high_watermark > offset {
