@@ -23,6 +23,7 @@ pub mod name;
 mod scan;
 mod segment;
 mod small_file;
+mod sweep;
 
 pub use config::{CleanupPolicy, FlushPolicy, LogConfig};
 pub use damage::DamagedRange;

@@ -14,6 +14,10 @@ pub const SCAN_CHUNK_BYTES: usize = 1024 * 1024;
 /// request costs at most one of them.
 pub const CHECK_RANGE_BYTES: u64 = 1024 * 1024;
 
+/// Batches in question at a time while what follows damage is looked for: a few MiB of memory at most. Where more overlap,
+/// which only somebody who forges headers achieves, the file is read once more for each as many.
+pub const SWEEP_HEADS_MAX: usize = 64 * 1024;
+
 /// Bytes of one batch that a log accepts from its own disk. Kafka's `message.max.bytes` may be anything up to 2³¹−1;
 /// a length beyond that is damage.
 pub const BATCH_BYTES_MAX: u32 = i32::MAX as u32;

@@ -7,11 +7,12 @@ use std::rc::Rc;
 
 use barnabas_base::{LeaderEpoch, Offset};
 use barnabas_runtime::{Env, File};
-use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES, RecordError};
+use barnabas_wire::record::{Batch, BatchHeader, CRC_START, HEADER_BYTES, RecordError, crc32c_append};
 use bytes::Bytes;
 
 use crate::limits::{BATCH_BYTES_MAX, SCAN_CHUNK_BYTES};
 use crate::small_file::read_exact;
+use crate::sweep::{Head, Sweep};
 
 /// Bytes below which a chunk is checked on the spot: handing it to another thread costs more.
 const OFFLOAD_BYTES_MIN: usize = 128 * 1024;
@@ -264,42 +265,86 @@ impl Scanner {
         follows: &impl Fn(&BatchHeader) -> bool,
     ) -> io::Result<Option<(u64, BatchHeader)>> {
         if let Some(boundary) = boundary
-            && let Some(header) = self.sound_at(boundary).await?.filter(follows)
+            && let Some(header) = self.header_at(boundary).await?.filter(follows)
+            && self.is_sound(boundary, &header).await?
         {
             return Ok(Some((boundary, header)));
         }
-        let mut position = from;
-        while position + HEADER_BYTES as u64 <= self.end {
-            let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
-            let chunk = read_exact(&*self.file, position, left.min(SCAN_CHUNK_BYTES)).await?;
-            if chunk.len() < HEADER_BYTES {
-                return Ok(None);
+        let mut from = from;
+        loop {
+            let sweep = self.sweep(from, follows).await?;
+            match (sweep.found(), sweep.left_out()) {
+                (Some(found), _) => return Ok(self.header_at(found).await?.map(|header| (found, header))),
+                (None, Some(next)) => from = next,
+                (None, None) => return Ok(None),
             }
-            let looked = chunk.len() - HEADER_BYTES + 1;
-            for at in 0..looked {
-                let Ok(header) = BatchHeader::parse(&chunk[at..at + HEADER_BYTES]) else { continue };
-                let start = position + at as u64;
-                if follows(&header)
-                    && let Some(header) = self.sound_at(start).await?
-                {
-                    return Ok(Some((start, header)));
-                }
-            }
-            position += looked as u64;
         }
-        Ok(None)
     }
 
-    /// The header of the batch at `position`, if a whole sound one stands there.
-    async fn sound_at(&self, position: u64) -> io::Result<Option<BatchHeader>> {
-        let head = read_exact(&*self.file, position, HEADER_BYTES).await?;
-        let Ok(header) = BatchHeader::parse(&head) else { return Ok(None) };
-        if u64::from(header.size_bytes) > self.end.saturating_sub(position) {
-            return Ok(None);
+    /// A pass over what begins at `from`, which looks for sound batches that follow.
+    async fn sweep(&self, from: u64, follows: &impl Fn(&BatchHeader) -> bool) -> io::Result<Sweep> {
+        let mut sweep = Sweep::new(from);
+        let mut position = from;
+        while position < self.end && !sweep.is_decided() {
+            let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
+            let wanted = left.min(SCAN_CHUNK_BYTES);
+            let chunk = read_exact(&*self.file, position, wanted).await?;
+            let is_last = chunk.len() < wanted || wanted == left;
+            let heads = if sweep.is_looking() { self.heads_in(&chunk, position, follows) } else { Vec::new() };
+            // A header that the end of the chunk cuts is looked at with the next one.
+            let passed = if is_last { chunk.len() } else { chunk.len() - (HEADER_BYTES - 1) };
+            let to = position + passed as u64;
+            let pass = move || {
+                sweep.pass(position, &chunk, &heads, to);
+                sweep
+            };
+            sweep = self.env.offload(pass).await;
+            if is_last {
+                break;
+            }
+            position = to;
         }
-        let size = usize::try_from(header.size_bytes).expect("a batch fits the address space");
-        let bytes = read_exact(&*self.file, position, size).await?;
-        Ok((bytes.len() == size && header.check_crc(&bytes).is_ok()).then_some(header))
+        Ok(sweep)
+    }
+
+    /// What looks like a batch among the bytes at `position`, and follows.
+    fn heads_in(&self, chunk: &[u8], position: u64, follows: &impl Fn(&BatchHeader) -> bool) -> Vec<Head> {
+        let starts = position..;
+        let heads = starts.zip(chunk.windows(HEADER_BYTES)).filter_map(|(start, head)| {
+            let header = BatchHeader::parse(head).ok()?;
+            let fits = start + u64::from(header.size_bytes) <= self.end;
+            let is_one = fits && follows(&header);
+            is_one.then_some(Head { start, size_bytes: header.size_bytes, crc: header.crc })
+        });
+        heads.collect()
+    }
+
+    /// The header at `position`, if it is one of a batch that the file has room for.
+    async fn header_at(&self, position: u64) -> io::Result<Option<BatchHeader>> {
+        let head = read_exact(&*self.file, position, HEADER_BYTES).await?;
+        let header = BatchHeader::parse(&head).ok();
+        Ok(header.filter(|header| u64::from(header.size_bytes) <= self.end.saturating_sub(position)))
+    }
+
+    /// Whether the checksum of the batch at `position` is right. It may be as large as a segment: summed piece by piece.
+    async fn is_sound(&self, position: u64, header: &BatchHeader) -> io::Result<bool> {
+        let end = position + u64::from(header.size_bytes);
+        let mut at = position + CRC_START as u64;
+        let mut crc = 0;
+        while at < end {
+            let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let chunk = read_exact(&*self.file, at, left.min(SCAN_CHUNK_BYTES)).await?;
+            if chunk.is_empty() {
+                return Ok(false);
+            }
+            at += chunk.len() as u64;
+            crc = if chunk.len() >= OFFLOAD_BYTES_MIN {
+                self.env.offload(move || crc32c_append(crc, &chunk)).await
+            } else {
+                crc32c_append(crc, &chunk)
+            };
+        }
+        Ok(crc == header.crc)
     }
 }
 
@@ -324,4 +369,83 @@ fn split(mut chunk: Bytes, checks_crc: bool) -> Split {
         batches.push(batch);
     }
     Split { batches, bytes, error: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use barnabas_base::TimestampMs;
+    use barnabas_runtime::{Local, OpenMode};
+    use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, simulate};
+    use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor};
+
+    use super::*;
+
+    const FORGED: usize = 2_000;
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn batch(base_offset: i64, value_bytes: usize) -> Bytes {
+        let mut builder =
+            BatchBuilder::new(BatchOptions { base_offset: Offset(base_offset), ..BatchOptions::default() });
+        let value = vec![7; value_bytes];
+        builder.append(TimestampMs(1), None, Some(&value), std::iter::empty()).expect("fits a batch");
+        builder.build(&mut Compressor::new()).expect("builds")
+    }
+
+    /// Damage, heads each of which claims everything up to the end, and two batches, the first larger than a chunk.
+    /// Gives where that one stands.
+    fn forged() -> (Vec<u8>, u64) {
+        let sound = batch(10, 2 * SCAN_CHUNK_BYTES);
+        let next = batch(11, 100);
+        let damage = 100;
+        let at = damage + FORGED * HEADER_BYTES;
+        let size = at + sound.len() + next.len();
+        let mut bytes = vec![0; damage];
+        for start in (damage..at).step_by(HEADER_BYTES) {
+            let mut head = sound[..HEADER_BYTES].to_vec();
+            let length = i32::try_from(size - start - 12).expect("small");
+            head[8..12].copy_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(&head);
+        }
+        bytes.extend_from_slice(&sound);
+        bytes.extend_from_slice(&next);
+        (bytes, at as u64)
+    }
+
+    #[test]
+    fn forged_heads_are_not_summed_one_by_one() {
+        simulate(1, Config::default(), |world| {
+            let node = world.node("broker");
+            let read_bytes = Rc::new(Cell::new(0));
+            let counted = Rc::clone(&read_bytes);
+            node.on_disk_call(move |call| {
+                if call.kind == DiskCallKind::Read {
+                    counted.set(counted.get() + call.len);
+                }
+                DiskVerdict::Pass
+            });
+            let is_over = Rc::new(Cell::new(false));
+            let over = Rc::clone(&is_over);
+            node.start(1, move |env| -> Local<'static, ()> {
+                let (over, read_bytes) = (Rc::clone(&over), Rc::clone(&read_bytes));
+                Box::pin(async move {
+                    let (bytes, at) = forged();
+                    let size = bytes.len() as u64;
+                    env.disk.create_dir_all(Path::new("/data")).await.expect("works");
+                    let path = Path::new("/data/00000000000000000000.log");
+                    let file = env.disk.open(path, OpenMode::CreateTruncated).await.expect("works");
+                    file.write_at(0, &[Bytes::from(bytes)]).await.expect("works");
+                    let mut scanner = Scanner::new(&env, file, 0, size);
+                    let found = scanner.find_sound(Offset::ZERO, |_| true).await.expect("works");
+                    assert_eq!(found.map(|(position, header)| (position, header.base_offset)), Some((at, Offset(10))));
+                    assert!(read_bytes.get() < 2 * size, "{} bytes were read", read_bytes.get());
+                    over.set(true);
+                })
+            });
+            assert!(world.run_until(MINUTE, || is_over.get()), "the life ends");
+        });
+    }
 }

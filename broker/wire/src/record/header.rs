@@ -11,8 +11,8 @@ pub const HEADER_BYTES: usize = 61;
 
 /// Bytes before the part that the length field counts: base offset and length.
 pub(super) const LOG_OVERHEAD_BYTES: usize = 12;
-/// Where the checksummed part begins.
-pub(super) const CRC_START: usize = 21;
+/// Where the checksummed part of a batch begins.
+pub const CRC_START: usize = 21;
 /// Bytes up to and with the magic: what tells the formats apart.
 const THROUGH_MAGIC_BYTES: usize = 17;
 /// Smallest length any format may declare (`LegacyRecord.RECORD_OVERHEAD_V0`).
