@@ -16,20 +16,17 @@ pub enum Account {
     TailCache,
     /// Responses that wait for a slow reader.
     ResponseSegments,
-    /// Buffers of decompression and compaction.
-    Decompression,
     /// Groups, members, offsets and producer state.
     Coordinators,
 }
 
 impl Account {
     /// All accounts, in the order they are reported.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::RequestFrames,
         Self::SmallRequestFrames,
         Self::TailCache,
         Self::ResponseSegments,
-        Self::Decompression,
         Self::Coordinators,
     ];
 
@@ -42,8 +39,7 @@ impl Account {
             Self::SmallRequestFrames => 1,
             Self::TailCache => 2,
             Self::ResponseSegments => 3,
-            Self::Decompression => 4,
-            Self::Coordinators => 5,
+            Self::Coordinators => 4,
         }
     }
 }

@@ -68,7 +68,7 @@ impl NodeOptions {
             Account::RequestFrames => requests - requests / 8,
             Account::SmallRequestFrames => requests / 8,
             Account::TailCache => self.config.tail_cache_bytes,
-            Account::ResponseSegments | Account::Decompression => memory / 8,
+            Account::ResponseSegments => memory / 8,
             // What groups and producers hold stays for days; requests must not starve because of it, nor it of them.
             Account::Coordinators => memory,
         }

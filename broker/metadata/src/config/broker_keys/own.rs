@@ -19,7 +19,7 @@ keys! { OWN
     "log.scrub.io.max.bytes.per.second": Long = "10485760", AtLeast(1), ClusterWide, Works,
         "Bytes a second that each shard reads for that at most.";
     "barnabas.memory.bytes": Long = "67108864", AtLeast(1_048_576), ReadOnly, Works,
-        "Bytes each shard may hold for requests, responses and decompression, and as many for groups and producers.";
+        "Bytes each shard may hold for requests and responses, and as many for groups and producers.";
     "internal.barnabas.journal.file.bytes": Long = "33554432", Between(65_536, 1_073_741_824), Internal, Works,
         "Size at which a journal file is left for the other one.";
     "internal.barnabas.unsettled.bytes": Long = "536870912", AtLeast(4_096), Internal, Works,
