@@ -3,10 +3,13 @@
 //! Each shard looks after its own logs; the controller's shard owns the directories and writes their checkpoint files
 //! from what the others report.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use barnabas_base::TopicPartition;
 use barnabas_commitlog::{DirectoryOwner, DirectoryReport, LogDirectory, StorageError};
 use barnabas_runtime::sync::{Notify, oneshot};
 use barnabas_runtime::{Either, Local, race};
@@ -56,26 +59,30 @@ async fn retain(partition: &Partition) {
     }
 }
 
-/// Cleans the dirtiest log that is due, and rests for `log.cleaner.backoff.ms` when there is none.
+/// Cleans the dirtiest log that is due, and rests for `log.cleaner.backoff.ms` when there is none. One that cannot be
+/// cleaned waits for all others, as Kafka's uncleanable partitions do, and is tried again when no other is due.
 async fn cleaning(shard: Rc<Shard>) {
     if !shard.options.config.logs.cleaner.enable {
         return;
     }
     let shards = i64::from(shard.data_shards);
+    let mut failures = Failures::default();
     loop {
         // Read again for each log: these settings may change while the broker runs.
         let cleaner = broker_config(&shard.options.config, &shard.image()).logs.cleaner.clone();
         let map_bytes = usize::try_from(cleaner.dedupe_buffer_bytes / shards).unwrap_or(usize::MAX);
-        let Some(partition) = dirtiest(&shard).await else {
+        let Some(partition) = next_to_clean(&shard, &mut failures).await else {
             shard.env.sleep(millis(cleaner.backoff_ms)).await;
             continue;
         };
         match partition.log.clean(Some(map_bytes)).await {
             Ok(outcome) => {
+                failures.by_log.remove(&partition.id);
                 let (read, written) = (outcome.bytes_read, outcome.bytes_written);
                 tracing::info!(target: "LogCleaner", "cleaned {partition:?}: {read} bytes became {written}");
             }
             Err(error) => {
+                failures.add(partition.id);
                 tracing::error!(target: "LogCleaner", "cannot clean {partition:?}: {error}");
                 shard.env.sleep(millis(cleaner.backoff_ms)).await;
             }
@@ -83,14 +90,39 @@ async fn cleaning(shard: Rc<Shard>) {
     }
 }
 
-/// The log with the largest share of bytes that were not cleaned yet, among those for which cleaning is due.
-async fn dirtiest(shard: &Shard) -> Option<Rc<Partition>> {
+/// The logs that could not be cleaned the last time. Only logs of the shard, which bounds their number.
+#[derive(Default)]
+struct Failures {
+    /// The later a log failed, the larger its number.
+    by_log: BTreeMap<TopicPartition, u64>,
+    next: u64,
+}
+
+impl Failures {
+    fn add(&mut self, id: TopicPartition) {
+        self.by_log.insert(id, self.next);
+        self.next += 1;
+    }
+
+    /// Which of two logs, each with its share of bytes that were not cleaned yet, is to be cleaned first: the dirtier one,
+    /// but those that failed come last, in the order in which they did.
+    fn compare(&self, one: (TopicPartition, f64), other: (TopicPartition, f64)) -> Ordering {
+        let failed = |id| self.by_log.get(&id);
+        failed(one.0).cmp(&failed(other.0)).then(other.1.total_cmp(&one.1))
+    }
+}
+
+/// The log to be cleaned first among those for which cleaning is due.
+async fn next_to_clean(shard: &Shard, failures: &mut Failures) -> Option<Rc<Partition>> {
+    failures.by_log.retain(|id, _| shard.partition(*id).is_some());
     let mut best: Option<(f64, Rc<Partition>)> = None;
     for partition in shard.partitions() {
         match partition.log.cleanable(shard.env.wall()).await {
             Ok(Some(found)) if found.is_due(&partition.log.config()) => {
                 let ratio = found.dirty_ratio();
-                if best.as_ref().is_none_or(|(known, _)| ratio > *known) {
+                let is_first =
+                    |best: &(f64, Rc<Partition>)| failures.compare((partition.id, ratio), (best.1.id, best.0)).is_lt();
+                if best.as_ref().is_none_or(is_first) {
                     best = Some((ratio, partition));
                 }
             }
@@ -209,4 +241,36 @@ async fn gather(shard: &Rc<Shard>, directories: usize) -> Vec<Vec<DirectoryRepor
         gathered[usize::from(index)].push(report);
     }
     gathered
+}
+
+#[cfg(test)]
+mod tests {
+    use barnabas_base::{PartitionIndex, TopicId, Uuid};
+
+    use super::*;
+
+    fn log(index: i32) -> TopicPartition {
+        TopicPartition { topic_id: TopicId(Uuid([1; 16])), partition: PartitionIndex(index) }
+    }
+
+    fn order(failures: &Failures, due: &[(TopicPartition, f64)]) -> Vec<i32> {
+        let mut due = due.to_vec();
+        due.sort_by(|one, other| failures.compare(*one, *other));
+        due.iter().map(|(id, _)| id.partition.0).collect()
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_cleaned_keeps_no_other_from_it() {
+        let due = [(log(0), 0.9), (log(1), 0.8), (log(2), 0.7), (log(3), 0.6)];
+        let mut failures = Failures::default();
+        assert_eq!(order(&failures, &due), [0, 1, 2, 3]);
+        failures.add(log(0));
+        assert_eq!(order(&failures, &due), [1, 2, 3, 0]);
+        failures.add(log(2));
+        assert_eq!(order(&failures, &due), [1, 3, 0, 2]);
+        failures.add(log(0));
+        assert_eq!(order(&failures, &due), [1, 3, 2, 0], "those that fail take turns");
+        failures.by_log.remove(&log(0));
+        assert_eq!(order(&failures, &due), [0, 1, 3, 2]);
+    }
 }
