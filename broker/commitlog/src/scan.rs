@@ -298,7 +298,7 @@ impl Scanner {
                 sweep.pass(position, &chunk, &heads, to);
                 sweep
             };
-            sweep = self.env.offload(pass).await;
+            sweep = if passed >= OFFLOAD_BYTES_MIN { self.env.offload(pass).await } else { pass() };
             if is_last {
                 break;
             }
