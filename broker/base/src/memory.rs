@@ -22,13 +22,8 @@ pub enum Account {
 
 impl Account {
     /// All accounts, in the order they are reported.
-    pub const ALL: [Self; 5] = [
-        Self::RequestFrames,
-        Self::SmallRequestFrames,
-        Self::TailCache,
-        Self::ResponseSegments,
-        Self::Coordinators,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::RequestFrames, Self::SmallRequestFrames, Self::TailCache, Self::ResponseSegments, Self::Coordinators];
 
     /// What is held for what clients ask for and are sent: nothing, once they are gone.
     pub const OF_CLIENTS: [Self; 3] = [Self::RequestFrames, Self::SmallRequestFrames, Self::ResponseSegments];
