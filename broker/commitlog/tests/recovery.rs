@@ -539,7 +539,7 @@ fn epochs_whose_checkpoint_cannot_be_read_are_found_in_the_batches() {
             let path = path.clone();
             run(async move |env| {
                 let start = Start::new(&env, &path).await;
-                start.open(small_segments()).await;
+                let _opened = start.open(small_segments()).await;
                 start.close().await;
             });
         }
