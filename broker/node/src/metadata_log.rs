@@ -122,9 +122,7 @@ impl MetadataLog {
         bootstrapped.map_err(|code| format!("cannot begin the metadata log: {}", code.name()))?;
         Ok(controller)
     }
-}
 
-impl MetadataLog {
     /// Lets the log end where its snapshot does: a torn tail may have taken records that the snapshot has, and a folder
     /// may have been brought back with its snapshot alone. A decision that got one of their offsets would be passed over
     /// by the next start. Apache Kafka cuts the log and begins it anew at the snapshot.

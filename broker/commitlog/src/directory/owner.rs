@@ -111,22 +111,17 @@ pub enum FolderOwner {
 
 /// Logs that a start found and no shard has reported since: one that lacked descriptors or room, say, is not open yet.
 /// What the checkpoint files had of them stays there, or the next start would know less of them than this one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Unopened {
     logs: BTreeSet<(String, PartitionIndex)>,
-    found: DirectoryReport,
+    found: Arc<Found>,
 }
 
 impl Unopened {
     fn new(seed: &DirectorySeed) -> Self {
         let live = seed.folders().filter(|(_, folder)| folder.state == FolderState::Live);
-        let found = DirectoryReport {
-            recovery_points: seed.found.recovery_points.clone(),
-            log_starts: seed.found.log_starts.clone(),
-            high_watermarks: OffsetsByPartition::new(),
-            cleaner_points: seed.found.cleaner_points.clone(),
-        };
-        Self { logs: live.map(|(_, folder)| (folder.topic, folder.partition)).collect(), found }
+        let logs = live.map(|(_, folder)| (folder.topic, folder.partition)).collect();
+        Self { logs, found: Arc::clone(&seed.found) }
     }
 
     /// Adds what was found of logs that `reported` does not know.

@@ -103,6 +103,28 @@ async fn readable(log: &Rc<Log>) -> usize {
     count
 }
 
+/// A clean stop.
+async fn stop(owner: DirectoryOwner, directory: &Rc<LogDirectory>) {
+    let report = directory.close().await.expect("the logs close");
+    owner.close(vec![report], 1).await.expect("the directory closes");
+}
+
+/// A further life of the node finds the log of `count` records as it was, and goes on with it.
+fn find_whole(world: &World, node: &Node, config: &LogConfig, count: i64) {
+    let config = config.clone();
+    live(world, node, move |env| {
+        let config = config.clone();
+        Box::pin(async move {
+            let (owner, directory) = start(&env, "/one").await;
+            let (log, report) = load(&directory, 0, config).await;
+            log.wait_high_watermark(Offset(count)).await.expect("works");
+            assert_eq!((report.cut_bytes, log.damaged_ranges()), (0, Vec::new()));
+            assert_eq!(i64::try_from(readable(&log).await), Ok(count));
+            stop(owner, &directory).await;
+        })
+    });
+}
+
 /// Fails every call of one kind on paths that hold `part`.
 fn failing(node: &Node, kind: DiskCallKind, part: &'static str, verdict: DiskVerdict) {
     node.on_disk_call(move |call| {
@@ -303,8 +325,7 @@ fn a_log_in_the_making_is_not_taken_for_the_one_before() {
                 for _ in 0..3 {
                     append(&log, batch(100)).await.expect("works");
                 }
-                let report = directory.close().await.expect("a healthy disk");
-                owner.close(vec![report], 1).await.expect("a healthy disk");
+                stop(owner, &directory).await;
             })
         });
         node.crash();

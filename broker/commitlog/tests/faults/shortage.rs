@@ -273,14 +273,7 @@ fn half_a_swap_waits_for_room_and_descriptors() {
                 })
             });
             node.power_loss_with(PowerFate::Nothing);
-            live(world, &node, move |env| {
-                Box::pin(async move {
-                    let (_owner, directory) = start(&env, "/one").await;
-                    let log = open(&directory, 0, compacted()).await;
-                    log.wait_high_watermark(Offset(18)).await.expect("works");
-                    assert_eq!((readable(&log).await, log.damaged_ranges()), (18, Vec::new()));
-                })
-            });
+            find_whole(world, &node, &compacted(), 18);
         });
     }
 }
@@ -336,19 +329,10 @@ fn a_segment_that_cannot_be_reserved_is_begun_all_the_same() {
                         append(&log, batch(size)).await.expect("the device has room for records");
                     }
                     assert_eq!(log.segment_count(), 2);
-                    let report = directory.close().await.expect("closes");
-                    owner.close(vec![report], 1).await.expect("closes");
+                    stop(owner, &directory).await;
                 })
             });
-            live(world, &node, move |env| {
-                let config = config.clone();
-                Box::pin(async move {
-                    let (_owner, directory) = start(&env, "/one").await;
-                    let log = open(&directory, 0, config).await;
-                    log.wait_high_watermark(Offset(4)).await.expect("works");
-                    assert_eq!((readable(&log).await, log.damaged_ranges()), (4, Vec::new()));
-                })
-            });
+            find_whole(world, &node, &config, 4);
         });
     }
 }
@@ -364,8 +348,7 @@ fn a_log_that_was_never_opened_is_known_to_the_next_start() {
                 let log = open(&directory, 0, compacted()).await;
                 fill_segments(&log).await;
                 log.clean(None).await.expect("cleans");
-                let report = directory.close().await.expect("closes");
-                owner.close(vec![report], 1).await.expect("closes");
+                stop(owner, &directory).await;
             })
         });
         for _ in 0..2 {
@@ -379,17 +362,7 @@ fn a_log_that_was_never_opened_is_known_to_the_next_start() {
                 })
             });
         }
-        live(world, &node, |env| {
-            Box::pin(async move {
-                let (owner, directory) = start(&env, "/one").await;
-                let (log, report) = load(&directory, 0, compacted()).await;
-                assert_eq!((report.cut_bytes, log.damaged_ranges()), (0, Vec::new()));
-                log.wait_high_watermark(Offset(18)).await.expect("works");
-                assert_eq!(readable(&log).await, 18);
-                let report = directory.close().await.expect("closes");
-                owner.close(vec![report], 3).await.expect("closes");
-            })
-        });
+        find_whole(world, &node, &compacted(), 18);
     });
 }
 
