@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use barnabas_base::{Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
@@ -70,6 +71,33 @@ fn retention_by_time_empties_a_log_that_is_too_old() {
         let (log, report) = start.open(small(LogConfig::default())).await;
         assert_eq!((report.start_offset, report.end_offset), (Offset(60), Offset(61)));
         assert_eq!(offsets(&log).await, [60]);
+        start.close().await;
+    });
+}
+
+/// As Kafka does: a copy of the folder, or a look at it, is not to find room that nobody uses.
+#[test]
+fn a_clean_stop_gives_back_what_was_reserved() {
+    let path = folder("reserved");
+    let again = path.clone();
+    let config = LogConfig { preallocate: true, segment_bytes: 1 << 20, ..LogConfig::default() };
+    let same = config.clone();
+    run(async move |env| {
+        let start = Start::new(&env, &path).await;
+        let (log, _) = start.open(config).await;
+        let acked = acked(&log, batch(2, 1_000, 1_000)).await;
+        assert_eq!(acked.base_offset, Offset(0));
+        let file = log_folder(&path).join("00000000000000000000.log");
+        let blocks_bytes = || std::fs::metadata(&file).expect("there").blocks() * 512;
+        assert!(blocks_bytes() >= 1 << 20, "{}", blocks_bytes());
+        start.close().await;
+        assert!(blocks_bytes() < 1 << 16, "{}", blocks_bytes());
+    });
+    run(async move |env| {
+        let start = Start::new(&env, &again).await;
+        let (log, report) = start.open(same).await;
+        assert_eq!((report.end_offset, report.cut_bytes), (Offset(2), 0));
+        assert_eq!(offsets(&log).await, [0, 1]);
         start.close().await;
     });
 }

@@ -56,6 +56,7 @@ impl Log {
             let snapshot = state.fold.producers().to_snapshot();
             (state.active().base, state.fold.committed_end(), snapshot, state.config.flush_policy)
         };
+        self.give_back(base).await?;
         let path = self.path_of(SegmentFile::new(end, FileKind::Snapshot));
         small_file::write_cache(&*self.env.disk, &path, snapshot.into()).await?;
         self.sum_up(base).await?;

@@ -123,14 +123,7 @@ impl Log {
 
     async fn seal(self: &Rc<Self>, base: Offset, capture: &Capture) -> io::Result<()> {
         let file = self.segment_file(base).await?;
-        let reserved = {
-            let state = self.state.borrow();
-            state.segment(base).filter(|_| state.config.preallocate).map(|segment| segment.size)
-        };
-        if let Some(size) = reserved {
-            // Gives back what was reserved and not used.
-            file.truncate(size).await?;
-        }
+        self.give_back(base).await?;
         let policy = self.state.borrow().config.flush_policy;
         self.sync_found(base).await?;
         file.sync().await?;
@@ -152,6 +145,18 @@ impl Log {
             self.directory.resources.index_loaded(self, base, bytes);
         }
         self.write_epochs().await
+    }
+
+    /// Gives back what was reserved for a segment that takes no more records, and was not used.
+    pub(super) async fn give_back(self: &Rc<Self>, base: Offset) -> io::Result<()> {
+        let used = {
+            let state = self.state.borrow();
+            state.segment(base).filter(|_| state.config.preallocate).map(|segment| segment.size)
+        };
+        match used {
+            Some(size) => self.segment_file(base).await?.truncate(size).await,
+            None => Ok(()),
+        }
     }
 
     /// A segment is in its own file, as all before it are; under `os` its name is durable too.
