@@ -49,6 +49,10 @@ pub(crate) struct Start {
     log_level: Option<String>,
 }
 
+/// Fewer open files than this are no use: a folder with its journals, the metadata log and `__consumer_offsets` take more
+/// than a hundred, and a stop has to open some to be a clean one.
+const DESCRIPTORS_MIN: u64 = 256;
+
 /// With which some editors begin a UTF-8 file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -85,7 +89,9 @@ pub(crate) fn run(start: &Start) -> anyhow::Result<ExitCode> {
         }
     };
     make_absolute(&mut config)?;
-    barnabas_runtime_tokio::raise_descriptor_limit();
+    if let Some(limit) = barnabas_runtime_tokio::raise_descriptor_limit().filter(|limit| *limit < DESCRIPTORS_MIN) {
+        anyhow::bail!("the limit on open files is {limit} (ulimit -Hn), and a broker needs {DESCRIPTORS_MIN}");
+    }
     let shards = data_shards(&config);
     let options = Arc::new(NodeOptions { config, data_shards: shards, version: env!("CARGO_PKG_VERSION") });
     run_node(options, shards)
