@@ -1,7 +1,8 @@
-//! `barnabas consume` as a process, against a broker that is one too: what it commits when its output takes nothing.
+//! `barnabas consume` as a process, against a broker that is one too: what it commits when its output takes nothing, and
+//! what it says when the broker goes.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -13,8 +14,9 @@ struct Broker {
 }
 
 impl Broker {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("barnabas-consume-{}", std::process::id()));
+    /// A broker with one record in the topic `t`.
+    fn start(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("barnabas-{name}-{}", std::process::id()));
         let mut start = Command::new(env!("CARGO_BIN_EXE_barnabas"));
         start.arg("start");
         for key in [
@@ -35,7 +37,12 @@ impl Broker {
         let address = listening.split(' ').next().expect("an address").to_owned();
         // What else it says is read, or it would wait for somebody to do so.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, folder, address }
+        let broker = Self { process, folder, address };
+        assert!(broker.command(&["topics", "create", "t"]).status().expect("it runs").success());
+        let mut producer = broker.command(&["produce", "t"]).stdin(Stdio::piped()).spawn().expect("it runs");
+        producer.stdin.take().expect("it was asked for").write_all(b"first\n").expect("it listens");
+        assert!(producer.wait().expect("it ends").success());
+        broker
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -53,20 +60,33 @@ impl Drop for Broker {
     }
 }
 
+fn first_line(stream: impl Read) -> String {
+    BufReader::new(stream).lines().next().expect("a line").expect("text")
+}
+
 const CONSUME: [&str; 7] = ["consume", "t", "--group", "g", "--from-beginning", "--max-messages", "1"];
 
 #[test]
 fn what_a_full_device_did_not_take_is_not_committed() {
-    let broker = Broker::start();
-    assert!(broker.command(&["topics", "create", "t"]).status().expect("it runs").success());
-    let mut producer = broker.command(&["produce", "t"]).stdin(Stdio::piped()).spawn().expect("it runs");
-    producer.stdin.take().expect("it was asked for").write_all(b"first\n").expect("it listens");
-    assert!(producer.wait().expect("it ends").success());
-
+    let broker = Broker::start("consume-full");
     let full = File::options().write(true).open("/dev/full").expect("every Linux has it");
     let consumed = broker.command(&CONSUME).stdout(full).status().expect("it runs");
     assert!(!consumed.success(), "it says that nothing was printed");
 
     let again = broker.command(&CONSUME).arg("--exit-at-end").output().expect("it runs");
     assert_eq!(String::from_utf8_lossy(&again.stdout), "first\n");
+}
+
+/// Without a word it would look like one that has nothing to read.
+#[test]
+fn a_broker_that_goes_is_told_of() {
+    let mut broker = Broker::start("consume-gone");
+    let mut consume = broker.command(&["consume", "t", "--from-beginning"]);
+    let mut consumer = consume.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    assert_eq!(first_line(consumer.stdout.take().expect("it was asked for")), "first");
+    broker.process.kill().expect("it runs");
+    let said = first_line(consumer.stderr.take().expect("it was asked for"));
+    assert!(said.contains(&broker.address) && said.ends_with("; trying again"), "{said}");
+    consumer.kill().expect("it goes on trying");
+    consumer.wait().expect("it ends");
 }

@@ -31,6 +31,7 @@ enum Arrival {
 struct Link {
     /// None once nothing more will be sent.
     outgoing: Option<Sender<Bytes>>,
+    has_answered: bool,
     /// Dropping it closes the connection.
     _task: TaskHandle,
 }
@@ -44,13 +45,20 @@ pub(crate) struct Driver {
     arrivals: Receiver<Arrival>,
     events: VecDeque<Event>,
     was_connected: bool,
+    /// Since when connections end without an answer, if the last one did.
+    silent_since: Option<Monotonic>,
 }
 
 impl Driver {
     pub(crate) fn new(env: Env, client: Client) -> Self {
         let (arrive, arrivals) = queue::bounded(ARRIVALS_MAX);
         let (links, events) = (BTreeMap::new(), VecDeque::new());
-        Self { env, client, links, arrive, arrivals, events, was_connected: false }
+        Self { env, client, links, arrive, arrivals, events, was_connected: false, silent_since: None }
+    }
+
+    /// Since when no broker has answered that was asked. A connection that ends is no news: the next one tells.
+    pub(crate) const fn silent_since(&self) -> Option<Monotonic> {
+        self.silent_since
     }
 
     /// Whether any broker was ever reached.
@@ -143,9 +151,7 @@ impl Driver {
             match transmit {
                 Transmit::Connect(link, address) => self.connect(link, address),
                 Transmit::Send(link, bytes) => self.send(link, bytes),
-                Transmit::Close(link) => {
-                    self.links.remove(&link);
-                }
+                Transmit::Close(link) => self.remove(link),
             }
         }
         while let Some(event) = self.client.poll_event() {
@@ -157,13 +163,20 @@ impl Driver {
         let (outgoing, queued) = queue::bounded(OUTGOING_MAX);
         let link = run_link(self.env.clone(), id, address, queued, self.arrive.clone());
         let task = self.env.spawn("client connection", link);
-        self.links.insert(id, Link { outgoing: Some(outgoing), _task: task });
+        self.links.insert(id, Link { outgoing: Some(outgoing), has_answered: false, _task: task });
+    }
+
+    fn remove(&mut self, link: LinkId) {
+        let removed = self.links.remove(&link);
+        if self.was_connected && removed.is_some_and(|link| !link.has_answered) {
+            self.silent_since.get_or_insert(self.env.now());
+        }
     }
 
     fn send(&mut self, id: LinkId, bytes: Bytes) {
         let Some(outgoing) = self.links.get(&id).and_then(|link| link.outgoing.as_ref()) else { return };
         if outgoing.try_send(bytes).is_err() {
-            self.links.remove(&id);
+            self.remove(id);
             self.client.on_closed(self.env.now(), id, "the broker reads too slowly");
         }
     }
@@ -175,9 +188,15 @@ impl Driver {
                 self.was_connected = true;
                 self.client.on_connected(now, link);
             }
-            Arrival::Bytes(link, bytes) => self.client.on_bytes(now, link, &bytes),
+            Arrival::Bytes(link, bytes) => {
+                if let Some(open) = self.links.get_mut(&link) {
+                    open.has_answered = true;
+                    self.silent_since = None;
+                }
+                self.client.on_bytes(now, link, &bytes);
+            }
             Arrival::Closed(link, reason) => {
-                self.links.remove(&link);
+                self.remove(link);
                 self.client.on_closed(now, link, &reason);
             }
         }

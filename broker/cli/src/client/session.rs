@@ -11,7 +11,7 @@ use barnabas_runtime_tokio::{NodeConfig, block_on_single};
 use barnabas_wire::{RequestBody, ResponseBody};
 
 use super::Driver;
-use crate::output::{Failure, Format, Output};
+use crate::output::{Failure, Format, Output, complain};
 
 const BOOTSTRAP_VARIABLE: &str = "BOOTSTRAP_SERVERS";
 const BOOTSTRAP_DEFAULT: &str = "localhost:9092";
@@ -106,6 +106,8 @@ pub(crate) struct Session {
     pub(crate) driver: Driver,
     pub(crate) out: Output,
     pub(crate) request_timeout_ms: i64,
+    /// Whether it was told that no broker answers.
+    told_of_silence: bool,
 }
 
 /// Runs a command against a cluster. `auto_create_topics` says whether naming a topic may create it.
@@ -123,7 +125,8 @@ pub(crate) fn run(
     let config = ClientConfig { auto_create_topics, ..config };
     let outcome = block_on_single(&NodeConfig::new("barnabas-cli", 1), async move |env: Env| {
         let driver = Driver::new(env, Client::new(config));
-        let mut session = Session { driver, out: Output::new(format), request_timeout_ms };
+        let out = Output::new(format);
+        let mut session = Session { driver, out, request_timeout_ms, told_of_silence: false };
         let result = command(&mut session).await;
         session.out.finish(result)
     });
@@ -155,8 +158,7 @@ impl Session {
         let deadline = started.after(CONNECT_PATIENCE);
         while !self.driver.was_connected() {
             if self.driver.now() >= deadline {
-                let reason = self.driver.client.last_failure().unwrap_or("no broker answers").to_owned();
-                return Err(Failure::refused(reason));
+                return Err(Failure::refused(self.why_silent()));
             }
             self.driver.step(deadline).await;
         }
@@ -196,6 +198,31 @@ impl Session {
     /// Waits for something to happen, at most until `until`.
     pub(crate) async fn step(&mut self, until: Option<Monotonic>) {
         self.driver.step(until.unwrap_or(Monotonic::NEVER)).await;
+        self.tell_of_silence();
+    }
+
+    /// Why no broker has answered for longer than a request may take, if that is so.
+    pub(crate) fn given_up(&self) -> Option<&str> {
+        let deadline = self.driver.silent_since()?.after_ms(self.request_timeout_ms);
+        (self.driver.now() >= deadline).then(|| self.why_silent())
+    }
+
+    /// Says once when brokers stop answering, and once when one does again: a command that goes on trying looks the same
+    /// as one that has nothing to do.
+    fn tell_of_silence(&mut self) {
+        let is_silent = self.driver.silent_since().is_some();
+        if is_silent != self.told_of_silence {
+            self.told_of_silence = is_silent;
+            if is_silent {
+                complain(&format!("{}; trying again", self.why_silent()));
+            } else {
+                complain("a broker answers again");
+            }
+        }
+    }
+
+    fn why_silent(&self) -> &str {
+        self.driver.client.last_failure().unwrap_or("no broker answers")
     }
 }
 

@@ -315,6 +315,11 @@ impl Printing {
         if self.limits.at_end && self.is_assigned && self.consumer.is_at_end() {
             return Some(done);
         }
+        if self.limits.at_end
+            && let Some(reason) = session.given_up()
+        {
+            return Some(Err(Failure::timed_out(format!("the end was not reached ({reason})"))));
+        }
         let idle_deadline = self.limits.idle_ms.map(|idle_ms| self.last_record.after_ms(idle_ms));
         if idle_deadline.is_some_and(|deadline| session.driver.now() >= deadline) {
             return Some(Err(Failure::timed_out("no record came in time")));
