@@ -83,8 +83,9 @@ pub const JOURNAL_PARTS_MAX: usize = 65_536;
 pub const SYNC_FILES_MAX: usize = 64;
 
 /// Bytes of a shard past its settled points, after which the log that is longest unsettled is settled: bounds what a
-/// start after a crash has to walk through, a quarter of a second from the page cache. With 2,000 logs under load each is
-/// settled every 256 KiB; a quarter of this bound, and settling takes half of the broker's processor time.
+/// start after a crash has to walk through, at most three times as much, since a point is published with the one after it;
+/// as much takes a quarter of a second from the page cache. With 2,000 logs under load each is settled every 256 KiB; a
+/// quarter of this bound, and settling takes half of the broker's processor time.
 pub const UNSETTLED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// How long nothing of a producer must have been appended before it may be forgotten to make room for another one, in milliseconds.

@@ -554,3 +554,30 @@ fn epochs_whose_checkpoint_cannot_be_read_are_found_in_the_batches() {
         assert_eq!(std::fs::read_to_string(&checkpoint).expect("a file"), "0\n2\n2 0\n3 50\n", "{name}");
     }
 }
+
+/// Each start walks past the settled point of its log. Lives that end before they settle one must not make the walk of the
+/// next longer and longer.
+#[test]
+fn crashes_do_not_add_up() {
+    const UNSETTLED_BYTES: u64 = 40_000;
+    let path = folder("crashes_add_up");
+    let mut walks = Vec::new();
+    for _ in 0..40 {
+        let path = path.clone();
+        walks.push(run(async move |env| {
+            let start = Start::settling(&env, &path, UNSETTLED_BYTES).await;
+            let logs = [0, 1, 2].map(|index| start.open_partition(index, small_segments()));
+            let mut walked = 0;
+            for opening in logs {
+                let (log, report) = opening.await;
+                walked += report.scanned_bytes;
+                // Less than what makes a living log settle one.
+                for _ in 0..5 {
+                    acked(&log, batch(1, 2_000, 1_000)).await;
+                }
+            }
+            walked
+        }));
+    }
+    assert!(walks.iter().all(|walked| *walked <= 4 * UNSETTLED_BYTES), "{walks:?}");
+}

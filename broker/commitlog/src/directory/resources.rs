@@ -133,19 +133,23 @@ impl Resources {
         }
     }
 
-    /// Counts bytes past a log's settled point; gives a log that is to be settled when there are too many.
-    pub(crate) fn unsettled(&self, log: &Rc<Log>, bytes: u64, is_first: bool) -> Option<Rc<Log>> {
-        let mut unsettled = self.unsettled.borrow_mut();
+    /// Counts bytes past a log's settled point, the first ones if `is_first`.
+    pub(crate) fn count_unsettled(&self, log: &Rc<Log>, bytes: u64, is_first: bool) {
         if is_first {
             let mut seen = BTreeSet::new();
-            unsettled.push(Rc::downgrade(log), |owner| {
+            self.unsettled.borrow_mut().push(Rc::downgrade(log), |owner| {
                 owner.upgrade().is_some_and(|owner| owner.is_unsettled() && seen.insert(owner.number()))
             });
         }
         self.unsettled_bytes.set(self.unsettled_bytes.get() + bytes);
+    }
+
+    /// The log that is to be settled, if there are too many such bytes.
+    pub(crate) fn due_to_settle(&self) -> Option<Rc<Log>> {
         if self.unsettled_bytes.get() <= self.unsettled_bytes_max {
             return None;
         }
+        let mut unsettled = self.unsettled.borrow_mut();
         loop {
             match unsettled.pop()?.upgrade() {
                 Some(log) => return Some(log),

@@ -21,6 +21,7 @@ mod open;
 mod past_ends;
 mod quarantine;
 mod read;
+mod rebuilt;
 mod recover;
 mod retention;
 mod roll;

@@ -9,12 +9,13 @@ use barnabas_base::{Offset, RestartKind, TimestampMs};
 use barnabas_logstate::{AbortedTxn, EpochCache, LogFold, ProducerState};
 use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES};
+use bytes::Bytes;
 
 use super::locate::read_some;
 use super::open::Listing;
-use super::{LoadReport, Log};
+use super::rebuilt::Rebuilt;
+use super::{Capture, LoadReport, Log};
 use crate::FlushPolicy;
-use crate::check::Checksums;
 use crate::damage::DamagedRange;
 use crate::directory::checkpoint_key;
 use crate::index::{OffsetIndex, TimeIndex};
@@ -37,12 +38,27 @@ struct Plan {
 }
 
 /// What the walk did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Walked {
     scanned_bytes: u64,
     cut_bytes: u64,
     /// The offset after the last batch that is there.
     last_end: Offset,
+    /// What there is to walk through, as far as is known.
+    to_walk_bytes: u64,
+    midway: Option<Capture>,
+}
+
+impl Walked {
+    /// Takes a capture once half is done: from there on a later start may go on, with the batches of the other half to know
+    /// the last five of each producer by.
+    fn pass(&mut self, fold: &LogFold, segment: Offset, rebuilt: &Rebuilt) {
+        let is_due = self.midway.is_none() && 2 * self.scanned_bytes >= self.to_walk_bytes;
+        if is_due && fold.end_offset() == rebuilt.last_end {
+            let snapshot = Bytes::from(fold.producers().to_snapshot());
+            self.midway = Some(Capture { offset: fold.end_offset(), segment, position: rebuilt.size, snapshot });
+        }
+    }
 }
 
 /// How the walk through one segment ended.
@@ -84,6 +100,9 @@ impl Log {
         let mut fold = LogFold::resume(from, producers, epochs.unwrap_or_default());
         let walked = self.walk_all(&plan, listing, &mut fold, from).await?;
         self.finish(&plan, fold, log_start, walked.last_end).await?;
+        if plan.kind == RestartKind::Unclean {
+            self.found_unsettled(walked.scanned_bytes, walked.midway);
+        }
         // What the walk found may be in memory alone.
         self.state.borrow_mut().epochs_written_to = from;
         self.resume_checks().await?;
@@ -174,9 +193,10 @@ impl Log {
         fold: &mut LogFold,
         from: Offset,
     ) -> io::Result<Walked> {
-        let mut walked = Walked::default();
         let bases = self.segment_bases();
         let first = bases.partition_point(|base| *base <= from.min(plan.settled)).saturating_sub(1);
+        let to_walk_bytes = self.state.borrow().segments[first..].iter().map(|segment| segment.size).sum();
+        let mut walked = Walked { to_walk_bytes, ..Walked::default() };
         for (index, base) in bases.iter().enumerate().skip(first) {
             let is_last = index + 1 == bases.len();
             let next_base = bases.get(index + 1).copied();
@@ -218,6 +238,7 @@ impl Log {
         let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
         let target = fold.end_offset().min(plan.settled).max(base);
         let mut rebuilt = self.partial_indexes(listing, base, size, target, next_base.is_none()).await?;
+        walked.to_walk_bytes -= rebuilt.size;
         let file = self.segment_file(base).await?;
         let limit = next_base.unwrap_or(Offset(i64::MAX));
         let mut scanner = Scanner::new(&self.env, Rc::clone(&file), rebuilt.size, size).within(base, limit);
@@ -229,6 +250,7 @@ impl Log {
                     let from = rebuilt.size;
                     let bad = self.fold_batches(fold, &mut rebuilt, position, &batches, bounds);
                     walked.scanned_bytes += rebuilt.size - from;
+                    walked.pass(fold, base, &rebuilt);
                     match bad {
                         None => continue,
                         Some(bad) => bad,
@@ -711,66 +733,6 @@ fn is_misplaced(header: &BatchHeader, rebuilt: &Rebuilt, durable: Offset, is_act
     let spans_durable = rebuilt.last_end < durable && header.end_offset() > durable;
     let is_unsure = is_active && rebuilt.last_end >= durable;
     leaves_gap && (spans_durable || is_unsure) || !is_within_reach(rebuilt.segment.base, header)
-}
-
-/// A segment's caches in the making.
-pub(crate) struct Rebuilt {
-    segment: Segment,
-    /// Position up to which the segment was walked.
-    size: u64,
-    last_end: Offset,
-    aborted: Vec<AbortedTxn>,
-    /// Of all that was walked, where that is all there is and none of it is damaged.
-    checks: Option<Checksums>,
-}
-
-impl Rebuilt {
-    fn new(base: Offset) -> Self {
-        Self {
-            segment: Segment::new(base, TimestampMs::NONE, 0),
-            size: 0,
-            last_end: base,
-            aborted: Vec::new(),
-            checks: Some(Checksums::written_here()),
-        }
-    }
-
-    /// Adds a batch that was found sound to the checksums.
-    fn sum(&mut self, batch: &Batch) {
-        if let Some(checks) = &mut self.checks {
-            checks.push_batch(batch.header(), [&batch.bytes()[..]]);
-        }
-    }
-
-    fn push(&mut self, header: &BatchHeader, interval: u32) {
-        self.segment.size = self.size;
-        self.segment.push(header, interval);
-        self.size = self.segment.size;
-    }
-
-    /// Goes on behind damage.
-    fn skip(&mut self, position: u64, offset: Offset) {
-        self.size = position;
-        self.last_end = offset;
-        self.checks = None;
-    }
-
-    /// Hands the caches to the segment, which ends where the walk ended.
-    pub(crate) fn install(self, segment: &mut Segment) {
-        segment.size = self.size;
-        if let Some(checks) = self.checks.filter(|checks| checks.covers(self.size)) {
-            segment.checks = checks;
-        }
-        segment.indexes = self.segment.indexes;
-        segment.largest = self.segment.largest;
-        segment.unindexed_bytes = self.segment.unindexed_bytes;
-        segment.first_timestamp = self.segment.first_timestamp;
-        for entry in self.aborted {
-            if !segment.aborted.contains(&entry) {
-                segment.aborted.push(entry);
-            }
-        }
-    }
 }
 
 /// Cuts a file of `size` bytes, durably. Gives the bytes that went.

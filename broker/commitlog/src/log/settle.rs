@@ -31,15 +31,31 @@ impl Log {
 
     /// Counts written bytes; the log of this shard that is longest unsettled is settled when there are too many.
     pub(crate) fn count_unsettled(self: &Rc<Self>, bytes: u64) {
+        self.add_unsettled(bytes);
+        if let Some(due) = self.directory.resources.due_to_settle() {
+            due.want_settled();
+        }
+    }
+
+    /// Counts what a start had to walk through, and keeps what it captured on the way: the walk of the next one would be
+    /// longer with every crash. Settling waits for appends, one log each, and does not delay the start.
+    pub(crate) fn found_unsettled(self: &Rc<Self>, walked_bytes: u64, midway: Option<Capture>) {
+        {
+            let mut state = self.state.borrow_mut();
+            let (start, end) = (state.log_start, state.fold.committed_end());
+            state.settling.armed = midway.filter(|capture| (start..=end).contains(&capture.offset));
+        }
+        self.add_unsettled(walked_bytes);
+    }
+
+    fn add_unsettled(self: &Rc<Self>, bytes: u64) {
         let is_first = {
             let mut state = self.state.borrow_mut();
             let is_first = state.settling.unsettled_bytes == 0;
             state.settling.unsettled_bytes += bytes;
             is_first && bytes > 0
         };
-        if let Some(due) = self.directory.resources.unsettled(self, bytes, is_first) {
-            due.want_settled();
-        }
+        self.directory.resources.count_unsettled(self, bytes, is_first);
     }
 
     fn want_settled(self: &Rc<Self>) {

@@ -60,13 +60,27 @@ impl Start {
     }
 
     pub(crate) async fn with_budget(env: &Env, path: &Path, bytes: u64) -> Self {
+        Self::with_options(env, path, &options_of_shard(bytes)).await
+    }
+
+    /// A start that settles a log when more than so many bytes are past such points.
+    pub(crate) async fn settling(env: &Env, path: &Path, unsettled_bytes_max: u64) -> Self {
+        let options = ShardOptions { unsettled_bytes_max, ..options_of_shard(1 << 20) };
+        Self::with_options(env, path, &options).await
+    }
+
+    async fn with_options(env: &Env, path: &Path, shard: &ShardOptions) -> Self {
         let (owner, seed) = DirectoryOwner::open(env, path, 0, &options()).await.expect("the directory opens");
-        let directory = LogDirectory::join(env, &seed, &options_of_shard(bytes));
+        let directory = LogDirectory::join(env, &seed, shard);
         Self { env: env.clone(), owner, seed, directory }
     }
 
     pub(crate) async fn open(&self, config: LogConfig) -> (Rc<Log>, LoadReport) {
-        Log::open(&self.directory, partition(0), TOPIC, config).await.expect("the log opens")
+        self.open_partition(0, config).await
+    }
+
+    pub(crate) async fn open_partition(&self, index: i32, config: LogConfig) -> (Rc<Log>, LoadReport) {
+        Log::open(&self.directory, partition(index), TOPIC, config).await.expect("the log opens")
     }
 
     pub(crate) async fn close(self) {
