@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use barnabas_base::{Account, Budget, Charge, Offset};
 
 use super::ShardOptions;
-use crate::limits::{INDEX_CACHE_BYTES_MAX, RING_ENTRIES_MIN};
+use crate::limits::{INDEX_CACHE_BYTES_MAX, RING_ENTRIES_MIN, UNSETTLED_LOGS_MANY};
 use crate::log::Log;
 
 /// The shared bounds.
@@ -146,10 +146,10 @@ impl Resources {
 
     /// The log that is to be settled, if there are too many such bytes.
     pub(crate) fn due_to_settle(&self) -> Option<Rc<Log>> {
-        if self.unsettled_bytes.get() <= self.unsettled_bytes_max {
+        let mut unsettled = self.unsettled.borrow_mut();
+        if self.unsettled_bytes.get() <= unsettled_bound(self.unsettled_bytes_max, unsettled.entries.len()) {
             return None;
         }
-        let mut unsettled = self.unsettled.borrow_mut();
         loop {
             match unsettled.pop()?.upgrade() {
                 Some(log) => return Some(log),
@@ -164,9 +164,22 @@ impl Resources {
     }
 }
 
+/// How many bytes so many logs may have past their settled points. Settling costs by the log and walking by the byte: a few
+/// logs are settled early, and with more of them each as seldom as it can be.
+fn unsettled_bound(max: u64, logs: usize) -> u64 {
+    (max / 4).saturating_add((max / UNSETTLED_LOGS_MANY).saturating_mul(logs as u64)).min(max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_logs_are_settled_early() {
+        let mib = |bytes: u64| bytes >> 20;
+        let bounds = [1, 100, 1_000, 2_000, usize::MAX >> 40].map(|logs| mib(unsettled_bound(512 << 20, logs)));
+        assert_eq!(bounds, [128, 153, 378, 512, 512]);
+    }
 
     #[test]
     fn a_ring_forgets_what_nobody_needs() {
