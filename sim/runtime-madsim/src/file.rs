@@ -37,11 +37,30 @@ impl Lease {
     pub(crate) fn new(place: &Place, path: PathBuf, inode: Inode) -> Self {
         Self { process: place.key.process, inode, path, dropped: Arc::clone(&place.world.shared.dropped) }
     }
+}
 
-    /// What a handle of this runtime holds.
+/// What a handle of this runtime holds: a file as the page cache has it when a response takes a range of it. Pages that were
+/// looked at a moment ago are not given up before they are sent.
+#[derive(Debug)]
+pub(crate) struct Held {
+    lease: Arc<Lease>,
+    flips: usize,
+}
+
+impl Held {
     pub(crate) fn of(handle: &FileHandle) -> Arc<Self> {
         let inner: Arc<dyn Any + Send + Sync> = Arc::clone(&handle.0);
         inner.downcast().expect("a file is used with the runtime that opened it")
+    }
+
+    /// What is sent of a range.
+    pub(crate) async fn read(&self, place: &Place, offset: u64, len: usize) -> io::Result<Bytes> {
+        let bytes = match place.read_cached(&self.lease, offset, len) {
+            Some(read) => read?,
+            None => place.read_device(&self.lease, offset, len).await?,
+        };
+        let (inode, node) = (self.lease.inode, place.key.node());
+        Ok(place.world.with_node(node, |state| state.volume.before_flips(inode, offset, bytes, self.flips)))
     }
 }
 
@@ -220,7 +239,9 @@ impl File for SimFile {
     fn wont_need(&self, _offset: u64, _len: u64) {}
 
     fn handle(&self) -> FileHandle {
-        FileHandle(Arc::clone(&self.lease) as Arc<dyn Any + Send + Sync>)
+        let (inode, node) = (self.lease.inode, self.place.key.node());
+        let flips = self.place.world.with_node(node, |state| state.volume.flips(inode));
+        FileHandle(Arc::new(Held { lease: Arc::clone(&self.lease), flips }))
     }
 }
 
@@ -240,7 +261,7 @@ impl Place {
     }
 
     /// Reads what is in the page cache.
-    pub(crate) fn read_cached(&self, lease: &Lease, offset: u64, len: usize) -> Option<io::Result<Bytes>> {
+    fn read_cached(&self, lease: &Lease, offset: u64, len: usize) -> Option<io::Result<Bytes>> {
         let node = self.key.node();
         if !self.is_cached(lease, offset, len as u64) {
             return None;
@@ -255,7 +276,7 @@ impl Place {
     }
 
     /// Reads from the device.
-    pub(crate) async fn read_device(&self, lease: &Arc<Lease>, offset: u64, len: usize) -> io::Result<Bytes> {
+    async fn read_device(&self, lease: &Arc<Lease>, offset: u64, len: usize) -> io::Result<Bytes> {
         let span = self.world.shared.config.device_read;
         let call = Call { kind: DiskCallKind::Read, path: &lease.path, offset, len: len as u64 };
         let held = Arc::clone(lease);

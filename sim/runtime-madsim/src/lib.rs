@@ -26,6 +26,7 @@ mod endpoint;
 mod env;
 mod fault;
 mod file;
+mod flips;
 mod key;
 mod link;
 mod listener;

@@ -14,6 +14,7 @@ use barnabas_runtime::{DirEntry, FileKind, OpenMode, Space};
 use bytes::Bytes;
 
 use crate::fault::PowerFate;
+use crate::flips::Flips;
 use crate::power::{Fate, Fates};
 
 /// Blocks are handed out in this size.
@@ -118,6 +119,7 @@ struct FileState {
     unsynced: Vec<(ChangeSeq, i64, FileChange)>,
     /// Pages that the device falsified and that nobody has read since.
     cold_pages: BTreeSet<u64>,
+    flips: Flips,
     /// Room is reserved up to here.
     reserved: u64,
 }
@@ -286,6 +288,7 @@ impl Volume {
             bytes.truncate(index(room_end.saturating_sub(offset)));
         }
         if !bytes.is_empty() {
+            self.file_mut(inode)?.flips.written(offset, bytes.len() as u64);
             self.change_file(inode, FileChange::Write { offset, bytes }, now_ms)?;
         }
         if full { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
@@ -330,9 +333,20 @@ impl Volume {
             }
         }
         if flipped {
+            file.flips.push(offset, mask);
             self.drop_from_cache(inode, offset, 1);
         }
         flipped
+    }
+
+    /// How many bits of a file have rotted.
+    pub(crate) fn flips(&self, inode: Inode) -> usize {
+        self.file(inode).map_or(0, |file| file.flips.len())
+    }
+
+    /// What stood at `offset` when only `seen` bits had rotted, where `bytes` stand.
+    pub(crate) fn before_flips(&self, inode: Inode, offset: u64, bytes: Bytes, seen: usize) -> Bytes {
+        self.file(inode).map_or(bytes.clone(), |file| file.flips.taken_back(offset, bytes, seen))
     }
 
     /// Every file with its path, as the page cache shows it.
