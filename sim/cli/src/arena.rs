@@ -30,8 +30,8 @@ use crate::line::Line;
 const OTHER_ADDRESSES: (&str, &str) =
     ("GLIBC_TUNABLES", "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0");
 
-/// A runner that says nothing for this long hangs.
-const SILENCE_MAX: Duration = Duration::from_secs(180);
+/// A runner that says nothing for this long hangs. Ten million polls, by which a livelock shows, can take five minutes.
+const SILENCE_MAX: Duration = Duration::from_secs(600);
 
 /// A range of seeds to run.
 #[derive(Clone, Debug)]
