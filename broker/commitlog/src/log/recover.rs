@@ -50,9 +50,10 @@ struct Walked {
 }
 
 impl Walked {
-    /// Takes a capture once half is done: from there on a later start may go on, with the batches of the other half to know
-    /// the last five of each producer by.
-    fn pass(&mut self, fold: &LogFold, segment: Offset, rebuilt: &Rebuilt) {
+    /// Counts what was walked from `from` on, and takes a capture once half is done: from there on a later start may go on,
+    /// with the batches of the other half to know the last five of each producer by.
+    fn pass(&mut self, fold: &LogFold, segment: Offset, (from, rebuilt): (u64, &Rebuilt)) {
+        self.scanned_bytes += rebuilt.size - from;
         let is_due = self.midway.is_none() && 2 * self.scanned_bytes >= self.to_walk_bytes;
         if is_due && fold.end_offset() == rebuilt.last_end {
             let snapshot = Bytes::from(fold.producers().to_snapshot());
@@ -249,8 +250,7 @@ impl Log {
                 Step::Batches { position, batches } => {
                     let from = rebuilt.size;
                     let bad = self.fold_batches(fold, &mut rebuilt, position, &batches, bounds);
-                    walked.scanned_bytes += rebuilt.size - from;
-                    walked.pass(fold, base, &rebuilt);
+                    walked.pass(fold, base, (from, &rebuilt));
                     match bad {
                         None => continue,
                         Some(bad) => bad,
@@ -283,6 +283,18 @@ impl Log {
             rebuilt.skip(range.to_position, range.to);
             scanner.seek(range.to_position);
         }
+        self.end_segment(plan, fold, (rebuilt, size), (base, next_base), walked).await
+    }
+
+    /// Ends the walk through a segment of which nothing was cut.
+    async fn end_segment(
+        self: &Rc<Self>,
+        plan: &Plan,
+        fold: &mut LogFold,
+        (rebuilt, size): (Rebuilt, u64),
+        (base, next_base): (Offset, Option<Offset>),
+        walked: &mut Walked,
+    ) -> io::Result<Ended> {
         let Some(next_base) = next_base else {
             self.complete(rebuilt, base, true, walked).await?;
             return Ok(Ended::Whole);
