@@ -37,30 +37,11 @@ impl Lease {
     pub(crate) fn new(place: &Place, path: PathBuf, inode: Inode) -> Self {
         Self { process: place.key.process, inode, path, dropped: Arc::clone(&place.world.shared.dropped) }
     }
-}
 
-/// What a handle of this runtime holds: a file as the page cache has it when a response takes a range of it. Pages that were
-/// looked at a moment ago are not given up before they are sent.
-#[derive(Debug)]
-pub(crate) struct Held {
-    lease: Arc<Lease>,
-    flips: usize,
-}
-
-impl Held {
+    /// What a handle of this runtime holds.
     pub(crate) fn of(handle: &FileHandle) -> Arc<Self> {
         let inner: Arc<dyn Any + Send + Sync> = Arc::clone(&handle.0);
         inner.downcast().expect("a file is used with the runtime that opened it")
-    }
-
-    /// What is sent of a range.
-    pub(crate) async fn read(&self, place: &Place, offset: u64, len: usize) -> io::Result<Bytes> {
-        let bytes = match place.read_cached(&self.lease, offset, len) {
-            Some(read) => read?,
-            None => place.read_device(&self.lease, offset, len).await?,
-        };
-        let (inode, node) = (self.lease.inode, place.key.node());
-        Ok(place.world.with_node(node, |state| state.volume.before_flips(inode, offset, bytes, self.flips)))
     }
 }
 
@@ -239,9 +220,7 @@ impl File for SimFile {
     fn wont_need(&self, _offset: u64, _len: u64) {}
 
     fn handle(&self) -> FileHandle {
-        let (inode, node) = (self.lease.inode, self.place.key.node());
-        let flips = self.place.world.with_node(node, |state| state.volume.flips(inode));
-        FileHandle(Arc::new(Held { lease: Arc::clone(&self.lease), flips }))
+        FileHandle(Arc::clone(&self.lease) as Arc<dyn Any + Send + Sync>)
     }
 }
 
@@ -273,6 +252,17 @@ impl Place {
             Some(error) => Err(error),
             None => self.world.with_node(node, |state| state.volume.read(lease.inode, offset, len)),
         })
+    }
+
+    /// Reads what a response carries.
+    pub(crate) async fn read_to_send(&self, lease: &Arc<Lease>, offset: u64, len: usize) -> io::Result<Bytes> {
+        let bytes = match self.read_cached(lease, offset, len) {
+            Some(read) => read?,
+            None => self.read_device(lease, offset, len).await?,
+        };
+        let now_ns = self.world.now_ns();
+        let sent = |volume: &Volume| volume.as_sent(lease.inode, now_ns, offset, bytes);
+        Ok(self.world.with_node(self.key.node(), |state| sent(&state.volume)))
     }
 
     /// Reads from the device.

@@ -295,9 +295,10 @@ impl Node {
     /// Flips one bit of a file, wherever it is kept; false when there is no such byte.
     pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> bool {
         self.world.record("bit flipped", u64::from(self.id.0), offset);
+        let now_ns = self.world.now_ns();
         self.state(|node| {
             let found = node.volume.find(path);
-            found.is_ok_and(|inode| node.volume.flip(inode, offset, bit))
+            found.is_ok_and(|inode| node.volume.flip(inode, now_ns, (offset, bit)))
         })
     }
 

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::endpoint::{EndpointId, Flight, Readable};
 use crate::env::Place;
-use crate::file::Held;
+use crate::file::Lease;
 
 /// Most bytes of a file range that are read and sent at once.
 const RANGE_BYTES: u64 = 64 * 1024;
@@ -151,10 +151,10 @@ impl SimWriteHalf {
     }
 
     async fn send_range(&self, file: &FileHandle, mut offset: u64, mut len: u64) -> io::Result<()> {
-        let held = Held::of(file);
+        let lease = Lease::of(file);
         while len > 0 {
             let ask = usize::try_from(len.min(RANGE_BYTES)).expect("a small number");
-            let bytes = held.read(&self.0.place, offset, ask).await?;
+            let bytes = self.0.place.read_to_send(&lease, offset, ask).await?;
             if bytes.is_empty() {
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file is shorter than was promised"));
             }

@@ -322,7 +322,7 @@ impl Volume {
     }
 
     /// Flips one bit of a file on the device, whose page the cache has given up; false when it has no such byte.
-    pub(crate) fn flip(&mut self, inode: Inode, offset: u64, bit: u8) -> bool {
+    pub(crate) fn flip(&mut self, inode: Inode, now_ns: u64, (offset, bit): (u64, u8)) -> bool {
         let Ok(file) = self.file_mut(inode) else { return false };
         let mask = 1 << (bit % 8);
         let mut flipped = false;
@@ -333,20 +333,18 @@ impl Volume {
             }
         }
         if flipped {
-            file.flips.push(offset, mask);
+            file.flips.push(now_ns, offset, mask);
             self.drop_from_cache(inode, offset, 1);
         }
         flipped
     }
 
-    /// How many bits of a file have rotted.
-    pub(crate) fn flips(&self, inode: Inode) -> usize {
-        self.file(inode).map_or(0, |file| file.flips.len())
-    }
-
-    /// What stood at `offset` when only `seen` bits had rotted, where `bytes` stand.
-    pub(crate) fn before_flips(&self, inode: Inode, offset: u64, bytes: Bytes, seen: usize) -> Bytes {
-        self.file(inode).map_or(bytes.clone(), |file| file.flips.taken_back(offset, bytes, seen))
+    /// What a response has of `bytes`, which stand at `offset`.
+    pub(crate) fn as_sent(&self, inode: Inode, now_ns: u64, offset: u64, bytes: Bytes) -> Bytes {
+        match self.file(inode) {
+            Ok(file) => file.flips.as_sent(now_ns, offset, bytes),
+            Err(_) => bytes,
+        }
     }
 
     /// Every file with its path, as the page cache shows it.
