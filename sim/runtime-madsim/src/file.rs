@@ -261,8 +261,7 @@ impl Place {
             None => self.read_device(lease, offset, len).await?,
         };
         let now_ns = self.world.now_ns();
-        let sent = |volume: &Volume| volume.as_sent(lease.inode, now_ns, offset, bytes);
-        Ok(self.world.with_node(self.key.node(), |state| sent(&state.volume)))
+        Ok(self.world.with_node(self.key.node(), |state| state.volume.as_sent(lease.inode, now_ns, offset, bytes)))
     }
 
     /// Reads from the device.

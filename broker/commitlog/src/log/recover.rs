@@ -9,7 +9,6 @@ use barnabas_base::{Offset, RestartKind, TimestampMs};
 use barnabas_logstate::{AbortedTxn, EpochCache, LogFold, ProducerState};
 use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES};
-use bytes::Bytes;
 
 use super::locate::read_some;
 use super::open::Listing;
@@ -50,14 +49,14 @@ struct Walked {
 }
 
 impl Walked {
-    /// Counts what was walked from `from` on, and takes a capture once half is done: from there on a later start may go on,
-    /// with the batches of the other half to know the last five of each producer by.
-    fn pass(&mut self, fold: &LogFold, segment: Offset, (from, rebuilt): (u64, &Rebuilt)) {
+    /// Counts what was walked from `from` on, and after a crash takes a capture once half is done: from there on a later
+    /// start may go on, with the batches of the other half to know the last five of each producer by.
+    fn pass(&mut self, plan: &Plan, fold: &LogFold, segment: Offset, (from, rebuilt): (u64, &Rebuilt)) {
         self.scanned_bytes += rebuilt.size - from;
-        let is_due = self.midway.is_none() && 2 * self.scanned_bytes >= self.to_walk_bytes;
+        let is_wanted = plan.kind == RestartKind::Unclean && self.midway.is_none();
+        let is_due = is_wanted && 2 * self.scanned_bytes >= self.to_walk_bytes;
         if is_due && fold.end_offset() == rebuilt.last_end {
-            let snapshot = Bytes::from(fold.producers().to_snapshot());
-            self.midway = Some(Capture { offset: fold.end_offset(), segment, position: rebuilt.size, snapshot });
+            self.midway = Some(Capture::of(fold, segment, rebuilt.size));
         }
     }
 }
@@ -250,7 +249,7 @@ impl Log {
                 Step::Batches { position, batches } => {
                     let from = rebuilt.size;
                     let bad = self.fold_batches(fold, &mut rebuilt, position, &batches, bounds);
-                    walked.pass(fold, base, (from, &rebuilt));
+                    walked.pass(plan, fold, base, (from, &rebuilt));
                     match bad {
                         None => continue,
                         Some(bad) => bad,

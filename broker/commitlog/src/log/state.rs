@@ -33,6 +33,13 @@ pub(crate) struct Capture {
     pub(crate) snapshot: Bytes,
 }
 
+impl Capture {
+    /// Of what `fold` has seen, which ends at `position` of the segment.
+    pub(crate) fn of(fold: &LogFold, segment: Offset, position: u64) -> Self {
+        Self { offset: fold.end_offset(), segment, position, snapshot: Bytes::from(fold.producers().to_snapshot()) }
+    }
+}
+
 /// A batch near the end of the log: where it is, and its bytes while there is room for them.
 pub(crate) struct TailBatch {
     pub(crate) base_offset: Offset,
@@ -251,12 +258,7 @@ impl State {
 
     /// Producer state at the point where the next batch is staged.
     pub(crate) fn capture(&self) -> Capture {
-        Capture {
-            offset: self.fold.end_offset(),
-            segment: self.staged.base,
-            position: self.staged.size,
-            snapshot: Bytes::from(self.fold.producers().to_snapshot()),
-        }
+        Capture::of(&self.fold, self.staged.base, self.staged.size)
     }
 
     /// What the journal is told of this log.
