@@ -36,7 +36,8 @@ impl Drop for Change {
     }
 }
 
-/// A [`Change`] that replaces one of the log's small files: one at a time, since each is written under a second name first.
+/// A [`Change`] that replaces some of the log's small files: one at a time, since each is written under a second name first,
+/// or in several steps.
 pub(crate) struct Replacement {
     change: Change,
 }

@@ -186,9 +186,10 @@ impl Log {
         Ok(())
     }
 
-    /// Writes what is not on disk of a segment's indexes, durable when this resolves, and its checksums.
+    /// Writes what is not on disk of a segment's indexes, durable when this resolves, and its checksums. One at a time:
+    /// who settles a segment while it is sealed would write over its end what it was at the settled point.
     pub(crate) async fn write_caches(self: &Rc<Self>, base: Offset) -> io::Result<()> {
-        let _change = self.begin_change()?;
+        let _replacement = self.begin_replacement().await?;
         let Some(unwritten) = self.unwritten(base) else { return Ok(()) };
         let disk = &*self.env.disk;
         let mut files = Vec::new();

@@ -15,7 +15,7 @@ use barnabas_commitlog::{
     AppendError, AppendOptions, AppendOrigin, CleanupPolicy, CommitLimits, DirectoryOptions, DirectoryOwner,
     LoadReport, Log, LogConfig, LogDirectory, OpenLogError, ReadBound, ReadError, ShardOptions,
 };
-use barnabas_runtime::{Env, Local};
+use barnabas_runtime::{Env, Local, OpenMode};
 use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, PowerFate, World, simulate};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor};
@@ -77,9 +77,12 @@ fn batch(size: usize) -> Bytes {
 }
 
 fn keyed(key: &str, size: usize) -> Bytes {
+    dated(TimestampMs(1_750_000_000_000), key, size)
+}
+
+fn dated(time: TimestampMs, key: &str, size: usize) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     let value = vec![7; size];
-    let time = TimestampMs(1_750_000_000_000);
     builder.append(time, Some(key.as_bytes()), Some(&value), std::iter::empty()).expect("fits");
     builder.build(&mut Compressor::new()).expect("builds")
 }
@@ -420,6 +423,53 @@ fn a_read_finds_its_offset_in_the_segment_that_took_its_own_in() {
         });
     }
     assert!(repeated > 0, "no read met the cleaning");
+}
+
+/// A settled point is written while its segment is filled and sealed: what the end of the segment added to its files stays.
+#[test]
+fn a_late_settled_point_leaves_the_caches_of_a_sealed_segment_whole() {
+    simulate(15, Config::default(), |world| {
+        let node = world.node("broker");
+        let slow = node.clone();
+        live(world, &node, move |env| {
+            let slow = slow.clone();
+            Box::pin(async move {
+                let often = ShardOptions { unsettled_bytes_max: 1_000, ..ShardOptions::new(Budget::new(|_| 1 << 20)) };
+                let (owner, directory) = start_with(&env, "/one", &often).await;
+                let config = LogConfig { segment_bytes: 10_000, index_interval_bytes: 100, ..LogConfig::default() };
+                let log = open(&directory, 0, config).await;
+                let is_met = Rc::new(Cell::new(false));
+                let met = Rc::clone(&is_met);
+                slow.on_disk_call(move |call| {
+                    let is_it =
+                        call.kind == DiskCallKind::Open && call.path.ends_with("00000000000000000000.timeindex");
+                    let is_late = is_it && !met.replace(true);
+                    if is_late { DiskVerdict::Delay(Duration::from_secs(1)) } else { DiskVerdict::Pass }
+                });
+                for index in 0..20 {
+                    append(&log, dated(TimestampMs(index), "key", 1_000)).await.expect("works");
+                }
+                assert!(is_met.get() && log.segment_count() == 3, "its segment was sealed meanwhile");
+                stop(owner, &directory).await;
+                let first = "/one/t-0/00000000000000000000";
+                let second = "/one/t-0/00000000000000000009";
+                let records = read_file(&env, &format!("{first}.log")).await;
+                let checks = read_file(&env, &format!("{first}.barnabas-check")).await;
+                let covered: [u8; 8] = checks[24..32].try_into().expect("eight bytes");
+                assert_eq!(u64::from_be_bytes(covered), records.len() as u64);
+                // The next segment holds as much.
+                for kind in ["index", "timeindex"] {
+                    let index = read_file(&env, &format!("{first}.{kind}")).await;
+                    assert_eq!(index.len(), read_file(&env, &format!("{second}.{kind}")).await.len());
+                }
+            })
+        });
+    });
+}
+
+async fn read_file(env: &Env, path: &str) -> Bytes {
+    let file = env.disk.open(Path::new(path), OpenMode::Read).await.expect("it is there");
+    file.read_at(0, 1 << 20).await.expect("it is read")
 }
 
 /// The pass of retention is a task of the node, and a stop takes it away wherever it is.
