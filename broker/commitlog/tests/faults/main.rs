@@ -4,6 +4,7 @@
 mod shortage;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use barnabas_commitlog::{
     AppendError, AppendOptions, AppendOrigin, CleanupPolicy, CommitLimits, DirectoryOptions, DirectoryOwner,
     LoadReport, Log, LogConfig, LogDirectory, OpenLogError, ReadBound, ReadError, ShardOptions,
 };
-use barnabas_runtime::{Env, Local, OpenMode};
+use barnabas_runtime::{Env, Local};
 use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, PowerFate, World, simulate};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor};
@@ -46,6 +47,11 @@ fn live<T: 'static>(world: &World, node: &Node, body: impl Fn(Env) -> Local<'sta
 
 async fn start(env: &Env, path: &str) -> (DirectoryOwner, Rc<LogDirectory>) {
     start_with(env, path, &ShardOptions::new(Budget::new(|_| 1 << 20))).await
+}
+
+/// A shard whose logs are settled every few records.
+fn settling_often() -> ShardOptions {
+    ShardOptions { unsettled_bytes_max: 1_000, ..ShardOptions::new(Budget::new(|_| 1 << 20)) }
 }
 
 async fn start_with(env: &Env, path: &str, shard: &ShardOptions) -> (DirectoryOwner, Rc<LogDirectory>) {
@@ -134,6 +140,18 @@ fn failing(node: &Node, kind: DiskCallKind, part: &'static str, verdict: DiskVer
         let is_it = call.kind == kind && call.path.to_string_lossy().contains(part);
         if is_it { verdict } else { DiskVerdict::Pass }
     });
+}
+
+/// Delays the first open of a file by a second. What it gives says whether that has come.
+fn opens_late_once(node: &Node, file: &'static str) -> Rc<Cell<bool>> {
+    let is_met = Rc::new(Cell::new(false));
+    let met = Rc::clone(&is_met);
+    node.on_disk_call(move |call| {
+        let is_it = call.kind == DiskCallKind::Open && call.path.ends_with(file);
+        let is_late = is_it && !met.replace(true);
+        if is_late { DiskVerdict::Delay(Duration::from_secs(1)) } else { DiskVerdict::Pass }
+    });
+    is_met
 }
 
 #[test]
@@ -289,12 +307,7 @@ fn a_late_open_meets_no_folder_of_another_topic() {
             Box::pin(async move {
                 let (_owner, directory) = start(&env, "/one").await;
                 let log = open(&directory, 0, LogConfig::default()).await;
-                let is_late = Cell::new(true);
-                slow.on_disk_call(move |call| {
-                    let is_it = call.kind == DiskCallKind::Open && call.path.ends_with("partition.metadata");
-                    let late = DiskVerdict::Delay(Duration::from_secs(1));
-                    if is_it && is_late.replace(false) { late } else { DiskVerdict::Pass }
-                });
+                opens_late_once(&slow, "partition.metadata");
                 let appended = Rc::clone(&log);
                 env.spawn("append", async move { drop(append(&appended, batch(100)).await) }).detach();
                 env.sleep(Duration::from_millis(10)).await;
@@ -434,42 +447,26 @@ fn a_late_settled_point_leaves_the_caches_of_a_sealed_segment_whole() {
         live(world, &node, move |env| {
             let slow = slow.clone();
             Box::pin(async move {
-                let often = ShardOptions { unsettled_bytes_max: 1_000, ..ShardOptions::new(Budget::new(|_| 1 << 20)) };
-                let (owner, directory) = start_with(&env, "/one", &often).await;
+                let (owner, directory) = start_with(&env, "/one", &settling_often()).await;
                 let config = LogConfig { segment_bytes: 10_000, index_interval_bytes: 100, ..LogConfig::default() };
                 let log = open(&directory, 0, config).await;
-                let is_met = Rc::new(Cell::new(false));
-                let met = Rc::clone(&is_met);
-                slow.on_disk_call(move |call| {
-                    let is_it =
-                        call.kind == DiskCallKind::Open && call.path.ends_with("00000000000000000000.timeindex");
-                    let is_late = is_it && !met.replace(true);
-                    if is_late { DiskVerdict::Delay(Duration::from_secs(1)) } else { DiskVerdict::Pass }
-                });
+                let is_met = opens_late_once(&slow, "00000000000000000000.timeindex");
                 for index in 0..20 {
                     append(&log, dated(TimestampMs(index), "key", 1_000)).await.expect("works");
                 }
                 assert!(is_met.get() && log.segment_count() == 3, "its segment was sealed meanwhile");
                 stop(owner, &directory).await;
-                let first = "/one/t-0/00000000000000000000";
-                let second = "/one/t-0/00000000000000000009";
-                let records = read_file(&env, &format!("{first}.log")).await;
-                let checks = read_file(&env, &format!("{first}.barnabas-check")).await;
-                let covered: [u8; 8] = checks[24..32].try_into().expect("eight bytes");
-                assert_eq!(u64::from_be_bytes(covered), records.len() as u64);
-                // The next segment holds as much.
-                for kind in ["index", "timeindex"] {
-                    let index = read_file(&env, &format!("{first}.{kind}")).await;
-                    assert_eq!(index.len(), read_file(&env, &format!("{second}.{kind}")).await.len());
-                }
             })
         });
+        let files: BTreeMap<PathBuf, Bytes> = node.files().into_iter().collect();
+        let file = |segment: u64, kind: &str| &files[Path::new(&format!("/one/t-0/{segment:020}.{kind}"))];
+        let covered: [u8; 8] = file(0, "barnabas-check")[24..32].try_into().expect("eight bytes");
+        assert_eq!(u64::from_be_bytes(covered), file(0, "log").len() as u64);
+        // The next segment holds as much.
+        for kind in ["index", "timeindex"] {
+            assert_eq!(file(0, kind).len(), file(9, kind).len());
+        }
     });
-}
-
-async fn read_file(env: &Env, path: &str) -> Bytes {
-    let file = env.disk.open(Path::new(path), OpenMode::Read).await.expect("it is there");
-    file.read_at(0, 1 << 20).await.expect("it is read")
 }
 
 /// The pass of retention is a task of the node, and a stop takes it away wherever it is.

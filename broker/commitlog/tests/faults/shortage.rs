@@ -88,8 +88,7 @@ fn a_point_that_finds_no_room_leaves_no_snapshot() {
         live(world, &node, move |env| {
             let full = full.clone();
             Box::pin(async move {
-                let often = ShardOptions { unsettled_bytes_max: 1_000, ..ShardOptions::new(Budget::new(|_| 1 << 20)) };
-                let (_owner, directory) = start_with(&env, "/one", &often).await;
+                let (_owner, directory) = start_with(&env, "/one", &settling_often()).await;
                 let log = open(&directory, 0, LogConfig::default()).await;
                 failing(&full, DiskCallKind::Write, "barnabas-check", DiskVerdict::Short(0));
                 for _ in 0..20 {
