@@ -10,6 +10,7 @@ use barnabas_wire::record::{Batch, BatchHeader};
 use bytes::Bytes;
 
 use super::Log;
+use super::files::Replacement;
 use crate::StorageError;
 use crate::clean::{
     AbortedRanges, CleanError, CleanRules, Cleanable, Cleaned, Filter, LogFacts, OffsetMap, SegmentFacts,
@@ -244,8 +245,8 @@ impl Log {
         let file = self.env.disk.open(&path, OpenMode::CreateTruncated).await?;
         let segment = Segment::new(base, self.env.wall(), 0);
         let mut target = Target { segment, file, pending: Vec::new(), pending_bytes: 0, position: 0 };
-        let work = match self.prepare(group, work, &mut target).await {
-            Ok(work) => work,
+        let (work, _replacement) = match self.prepare(group, work, &mut target).await {
+            Ok(prepared) => prepared,
             Err(error) => {
                 barnabas_base::reachable!(self.env, CLEANED_GIVEN_UP);
                 self.remove_cleaned(base).await?;
@@ -259,8 +260,14 @@ impl Log {
         Ok(work)
     }
 
-    /// Writes a cleaned segment and all that belongs to it, up to the point from which there is no way back.
-    async fn prepare(self: &Rc<Self>, group: &[Offset], work: Work, target: &mut Target) -> io::Result<Work> {
+    /// Writes a cleaned segment and all that belongs to it, up to the point from which there is no way back. Until the swap
+    /// has ended nobody else writes caches: they would be those of a segment that had the same name.
+    async fn prepare(
+        self: &Rc<Self>,
+        group: &[Offset],
+        work: Work,
+        target: &mut Target,
+    ) -> io::Result<(Work, Replacement)> {
         let work = self.copy_group(group, work, target).await?;
         target.segment.seal();
         {
@@ -276,8 +283,9 @@ impl Log {
         // From here on positions in these segments change: the journal must not be replayed into them.
         let noted = self.directory.committer.note_durably(&self.directory, self, Note::Point).await;
         noted.map_err(|error| io::Error::new(error.kind, error.message.to_string()))?;
+        let replacement = self.begin_replacement().await?;
         self.begin_swap(group[0]).await?;
-        Ok(work)
+        Ok((work, replacement))
     }
 
     async fn copy_group(self: &Rc<Self>, group: &[Offset], work: Work, target: &mut Target) -> io::Result<Work> {

@@ -142,16 +142,17 @@ fn failing(node: &Node, kind: DiskCallKind, part: &'static str, verdict: DiskVer
     });
 }
 
-/// Delays the first open of a file by a second. What it gives says whether that has come.
-fn opens_late_once(node: &Node, file: &'static str) -> Rc<Cell<bool>> {
-    let is_met = Rc::new(Cell::new(false));
-    let met = Rc::clone(&is_met);
+/// Delays the `nth` open of a file by a second. What it gives says how many there were.
+fn opens_late(node: &Node, file: &'static str, nth: u32) -> Rc<Cell<u32>> {
+    let opened = Rc::new(Cell::new(0));
+    let count = Rc::clone(&opened);
     node.on_disk_call(move |call| {
         let is_it = call.kind == DiskCallKind::Open && call.path.ends_with(file);
-        let is_late = is_it && !met.replace(true);
+        count.set(count.get() + u32::from(is_it));
+        let is_late = is_it && count.get() == nth;
         if is_late { DiskVerdict::Delay(Duration::from_secs(1)) } else { DiskVerdict::Pass }
     });
-    is_met
+    opened
 }
 
 #[test]
@@ -307,7 +308,7 @@ fn a_late_open_meets_no_folder_of_another_topic() {
             Box::pin(async move {
                 let (_owner, directory) = start(&env, "/one").await;
                 let log = open(&directory, 0, LogConfig::default()).await;
-                opens_late_once(&slow, "partition.metadata");
+                opens_late(&slow, "partition.metadata", 1);
                 let appended = Rc::clone(&log);
                 env.spawn("append", async move { drop(append(&appended, batch(100)).await) }).detach();
                 env.sleep(Duration::from_millis(10)).await;
@@ -374,6 +375,17 @@ fn a_log_in_the_making_is_not_taken_for_the_one_before() {
     });
 }
 
+/// Writes three records to a segment, of which the middle one stays: the next cleaning has room for two segments in one.
+async fn fill_for_a_merge(log: &Rc<Log>) {
+    for index in 0..18 {
+        let key = if index % 3 == 1 { format!("{index}") } else { "key".to_owned() };
+        append(log, keyed(&key, 1_500)).await.expect("works");
+        if index == 11 {
+            log.clean(None).await.expect("cleans");
+        }
+    }
+}
+
 /// A segment that cleaning puts into another one while it is read is not out of range: a reader who is told so starts over,
 /// or goes to the end.
 #[test]
@@ -396,14 +408,7 @@ fn a_read_finds_its_offset_in_the_segment_that_took_its_own_in() {
                 Box::pin(async move {
                     let (_owner, directory) = start(&env, "/one").await;
                     let log = open(&directory, 0, config).await;
-                    // Three to a segment, of which the middle one stays: the next cleaning has room for two segments in one.
-                    for index in 0..18 {
-                        let key = if index % 3 == 1 { format!("{index}") } else { "key".to_owned() };
-                        append(&log, keyed(&key, 1_500)).await.expect("works");
-                        if index == 11 {
-                            log.clean(None).await.expect("cleans");
-                        }
-                    }
+                    fill_for_a_merge(&log).await;
                 })
             });
             node.power_loss();
@@ -438,6 +443,58 @@ fn a_read_finds_its_offset_in_the_segment_that_took_its_own_in() {
     assert!(repeated > 0, "no read met the cleaning");
 }
 
+/// A reader writes down the indexes that it made anew while cleaning puts a segment of the same name in place: what lies beside
+/// that one is about all of it.
+#[test]
+fn late_caches_of_a_segment_do_not_become_those_of_its_successor() {
+    simulate(17, Config { cold_read_one_in: 1, ..Config::default() }, |world| {
+        let node = world.node("broker");
+        let config = LogConfig { segment_bytes: 5_000, cleanup: COMPACT, ..LogConfig::default() };
+        let written = config.clone();
+        live(world, &node, move |env| {
+            let config = written.clone();
+            Box::pin(async move {
+                let (owner, directory) = start(&env, "/one").await;
+                fill_for_a_merge(&open(&directory, 0, config).await).await;
+                stop(owner, &directory).await;
+            })
+        });
+        let first = |kind: &str| PathBuf::from(format!("/one/t-0/00000000000000000000.{kind}"));
+        node.move_file(&first("index"), Path::new("/lost"));
+        let slow = node.clone();
+        live(world, &node, move |env| {
+            let (slow, config) = (slow.clone(), config.clone());
+            Box::pin(async move {
+                let (owner, directory) = start(&env, "/one").await;
+                let log = open(&directory, 0, config).await;
+                // After the file was looked at in vain.
+                let opened = opens_late(&slow, "00000000000000000000.timeindex", 2);
+                let reader = Rc::clone(&log);
+                let mut reading = env.spawn("reader", async move {
+                    reader.read(Offset(0), 2_000, ReadBound::HighWatermark, true).await.expect("is read");
+                });
+                while opened.get() < 2 {
+                    env.sleep(Duration::from_millis(1)).await;
+                }
+                let segments = log.segment_count();
+                log.clean(None).await.expect("cleans");
+                assert!(log.segment_count() < segments, "the first took the second in");
+                reading.join().await;
+                stop(owner, &directory).await;
+            })
+        });
+        assert_covers(&node, "/one/t-0/00000000000000000000");
+    });
+}
+
+/// That the checksums beside a segment are about every byte of it and of no other.
+fn assert_covers(node: &Node, segment: &str) {
+    let files: BTreeMap<PathBuf, Bytes> = node.files().into_iter().collect();
+    let file = |kind: &str| &files[Path::new(&format!("{segment}.{kind}"))];
+    let covered: [u8; 8] = file("barnabas-check")[24..32].try_into().expect("eight bytes");
+    assert_eq!(u64::from_be_bytes(covered), file("log").len() as u64);
+}
+
 /// A settled point is written while its segment is filled and sealed: what the end of the segment added to its files stays.
 #[test]
 fn a_late_settled_point_leaves_the_caches_of_a_sealed_segment_whole() {
@@ -450,18 +507,17 @@ fn a_late_settled_point_leaves_the_caches_of_a_sealed_segment_whole() {
                 let (owner, directory) = start_with(&env, "/one", &settling_often()).await;
                 let config = LogConfig { segment_bytes: 10_000, index_interval_bytes: 100, ..LogConfig::default() };
                 let log = open(&directory, 0, config).await;
-                let is_met = opens_late_once(&slow, "00000000000000000000.timeindex");
+                let opened = opens_late(&slow, "00000000000000000000.timeindex", 1);
                 for index in 0..20 {
                     append(&log, dated(TimestampMs(index), "key", 1_000)).await.expect("works");
                 }
-                assert!(is_met.get() && log.segment_count() == 3, "its segment was sealed meanwhile");
+                assert!(opened.get() > 0 && log.segment_count() == 3, "its segment was sealed meanwhile");
                 stop(owner, &directory).await;
             })
         });
+        assert_covers(&node, "/one/t-0/00000000000000000000");
         let files: BTreeMap<PathBuf, Bytes> = node.files().into_iter().collect();
         let file = |segment: u64, kind: &str| &files[Path::new(&format!("/one/t-0/{segment:020}.{kind}"))];
-        let covered: [u8; 8] = file(0, "barnabas-check")[24..32].try_into().expect("eight bytes");
-        assert_eq!(u64::from_be_bytes(covered), file(0, "log").len() as u64);
         // The next segment holds as much.
         for kind in ["index", "timeindex"] {
             assert_eq!(file(0, kind).len(), file(9, kind).len());
