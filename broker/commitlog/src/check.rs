@@ -16,8 +16,6 @@ use barnabas_base::{LeaderEpoch, Offset};
 use barnabas_wire::record::{BatchHeader, crc32c, crc32c_append};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::limits::CHECK_RANGE_BYTES;
-
 const MAGIC: &[u8; 8] = b"BARNCHCK";
 const VERSION: u32 = 3;
 const OWNER: &[u8; 16] = b"barnabas\0\0\0\0\0\0\0\0";
@@ -29,6 +27,8 @@ const SUMS_BYTES: usize = 8;
 pub(crate) struct Checksums {
     /// Of each whole range, from the first on, and of the open one.
     ranges: Vec<Sums>,
+    /// Bytes of each.
+    range_bytes: u64,
     /// Bytes that the checksums cover.
     covered: u64,
     /// Whether they cover the segment from its start.
@@ -163,14 +163,19 @@ pub(crate) struct Range {
 }
 
 impl Checksums {
-    /// Of a segment that is begun now.
-    pub(crate) const fn written_here() -> Self {
-        Self { ranges: Vec::new(), covered: 0, is_complete: true, known: Vec::new(), indexes: None }
+    /// Of a segment that is begun now, in ranges of so many bytes.
+    pub(crate) fn written_here(range_bytes: u64) -> Self {
+        Self { is_complete: true, ..Self::unknown(range_bytes) }
     }
 
     /// Of a segment that was found.
-    pub(crate) const fn unknown() -> Self {
-        Self { ranges: Vec::new(), covered: 0, is_complete: false, known: Vec::new(), indexes: None }
+    pub(crate) const fn unknown(range_bytes: u64) -> Self {
+        Self { ranges: Vec::new(), range_bytes, covered: 0, is_complete: false, known: Vec::new(), indexes: None }
+    }
+
+    /// Bytes of a range.
+    pub(crate) const fn range_bytes(&self) -> u64 {
+        self.range_bytes
     }
 
     /// Adds a batch at the end, in as many parts as it comes. Without what came before, nothing is kept.
@@ -184,8 +189,7 @@ impl Checksums {
     }
 
     fn open_range(&mut self) {
-        if self.covered.is_multiple_of(CHECK_RANGE_BYTES)
-            && self.ranges.len() as u64 * CHECK_RANGE_BYTES == self.covered
+        if self.covered.is_multiple_of(self.range_bytes) && self.ranges.len() as u64 * self.range_bytes == self.covered
         {
             self.ranges.push(Sums::default());
             self.known.push(true);
@@ -199,8 +203,8 @@ impl Checksums {
         }
         while !bytes.is_empty() {
             self.open_range();
-            let within = self.covered % CHECK_RANGE_BYTES;
-            let room = usize::try_from(CHECK_RANGE_BYTES - within).expect("ranges fit the address space");
+            let within = self.covered % self.range_bytes;
+            let room = usize::try_from(self.range_bytes - within).expect("ranges fit the address space");
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             let last = self.ranges.last_mut().expect("a range was begun above");
             last.bytes = crc32c_append(last.bytes, now);
@@ -211,7 +215,7 @@ impl Checksums {
 
     /// Forgets everything; the segment was cut.
     pub(crate) fn reset(&mut self) {
-        *self = Self::unknown();
+        *self = Self::unknown(self.range_bytes);
     }
 
     /// Whether every byte up to `size` is covered.
@@ -228,7 +232,7 @@ impl Checksums {
         bytes.put_u32(0);
         bytes.put_i64(base.0);
         bytes.put_u64(self.covered);
-        bytes.put_u32(u32::try_from(CHECK_RANGE_BYTES).expect("ranges are a mebibyte"));
+        bytes.put_u32(u32::try_from(self.range_bytes).expect("ranges are small"));
         bytes.put_slice(OWNER);
         let unknown = IndexSums { offset: IndexSum::UNKNOWN, time: IndexSum::UNKNOWN };
         let indexes = self.indexes.unwrap_or(unknown);
@@ -258,8 +262,9 @@ impl Checksums {
         self.covered
     }
 
-    /// Reads the file; `None` when it does not describe a segment at `base`, or more than `size` bytes of it.
-    pub(crate) fn parse(mut bytes: &[u8], base: Offset, size: u64) -> Option<Self> {
+    /// Reads the file; `None` when it does not describe a segment at `base`, or more than `size` bytes of it, or in other
+    /// ranges than of `range_bytes`.
+    pub(crate) fn parse(mut bytes: &[u8], base: Offset, size: u64, range_bytes: u64) -> Option<Self> {
         let covered_bytes = bytes.get(16..)?;
         if !bytes.starts_with(MAGIC) || bytes.len() < HEADER_BYTES {
             return None;
@@ -270,15 +275,15 @@ impl Checksums {
         let is_ours = version == VERSION && crc == crc32c(covered_bytes);
         let is_same = bytes.get_i64() == base.0;
         let covered = bytes.get_u64();
-        let range_bytes = u64::from(bytes.get_u32());
+        let has_same_ranges = u64::from(bytes.get_u32()) == range_bytes;
         bytes.advance(OWNER.len());
         let indexes = IndexSums { offset: IndexSum::get(&mut bytes), time: IndexSum::get(&mut bytes) };
         let indexes = (indexes.offset != IndexSum::UNKNOWN).then_some(indexes);
-        let count = covered.div_ceil(CHECK_RANGE_BYTES);
+        let count = covered.div_ceil(range_bytes);
         if !is_ours
             || !is_same
             || covered > size
-            || range_bytes != CHECK_RANGE_BYTES
+            || !has_same_ranges
             || bytes.len() as u64 != count.saturating_mul(SUMS_BYTES as u64)
         {
             return None;
@@ -286,7 +291,7 @@ impl Checksums {
         let sums = |mut chunk: &[u8]| Sums { bytes: chunk.get_u32(), places: chunk.get_u32() };
         let ranges: Vec<Sums> = bytes.chunks_exact(SUMS_BYTES).map(sums).collect();
         let known = vec![false; ranges.len()];
-        Some(Self { ranges, covered, is_complete: true, known, indexes })
+        Some(Self { ranges, range_bytes, covered, is_complete: true, known, indexes })
     }
 
     /// The ranges that touch bytes `from..to`.
@@ -294,8 +299,8 @@ impl Checksums {
         let touched = self.touched(from, to);
         touched.clone().zip(self.ranges[touched.clone()].iter().zip(&self.known[touched])).map(
             |(index, (sums, is_known))| {
-                let start = index as u64 * CHECK_RANGE_BYTES;
-                let len = (self.covered - start).min(CHECK_RANGE_BYTES);
+                let start = index as u64 * self.range_bytes;
+                let len = (self.covered - start).min(self.range_bytes);
                 Range { start, len, sums: *sums, is_known: *is_known }
             },
         )
@@ -304,8 +309,8 @@ impl Checksums {
     /// Which ranges touch bytes `from..to`, by their place in the order.
     fn touched(&self, from: u64, to: u64) -> std::ops::Range<usize> {
         let to = if self.is_complete { to.min(self.covered) } else { 0 };
-        let first = usize::try_from(from / CHECK_RANGE_BYTES).unwrap_or(usize::MAX);
-        let end = usize::try_from(to.div_ceil(CHECK_RANGE_BYTES)).unwrap_or(usize::MAX);
+        let first = usize::try_from(from / self.range_bytes).unwrap_or(usize::MAX);
+        let end = usize::try_from(to.div_ceil(self.range_bytes)).unwrap_or(usize::MAX);
         first.min(end)..end
     }
 
@@ -317,8 +322,8 @@ impl Checksums {
 
     /// Somebody has looked at a range, whose checksums are `sums` from here on. A range that has grown since stays as it is.
     pub(crate) fn seen(&mut self, range: &Range, sums: Sums) {
-        let index = usize::try_from(range.start / CHECK_RANGE_BYTES).unwrap_or(usize::MAX);
-        if (self.covered - range.start.min(self.covered)).min(CHECK_RANGE_BYTES) != range.len {
+        let index = usize::try_from(range.start / self.range_bytes).unwrap_or(usize::MAX);
+        if (self.covered - range.start.min(self.covered)).min(self.range_bytes) != range.len {
             return;
         }
         if let (Some(known), Some(kept)) = (self.known.get_mut(index), self.ranges.get_mut(index)) {
@@ -331,10 +336,11 @@ impl Checksums {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CHECK_RANGE_BYTES;
 
     fn sample(len: usize) -> (Checksums, Vec<u8>) {
         let data: Vec<u8> = (0..len).map(|index| u8::try_from(index % 251).expect("below 251")).collect();
-        let mut checks = Checksums::written_here();
+        let mut checks = Checksums::written_here(CHECK_RANGE_BYTES);
         for chunk in data.chunks(70_000) {
             checks.push(chunk);
         }
@@ -345,8 +351,8 @@ mod tests {
     fn ranges_do_not_depend_on_how_bytes_arrive() {
         let range = usize::try_from(CHECK_RANGE_BYTES).expect("fits");
         let (checks, data) = sample(2 * range + 5);
-        let mut parsed =
-            Checksums::parse(&checks.to_bytes(Offset(7)), Offset(7), data.len() as u64).expect("its own file");
+        let mut parsed = Checksums::parse(&checks.to_bytes(Offset(7)), Offset(7), data.len() as u64, CHECK_RANGE_BYTES)
+            .expect("its own file");
         let all: Vec<Range> = parsed.ranges(0, u64::MAX).collect();
         let places: Vec<(u64, u64)> = all.iter().map(|range| (range.start, range.len)).collect();
         assert_eq!(
@@ -384,8 +390,8 @@ mod tests {
         let range = usize::try_from(CHECK_RANGE_BYTES).expect("fits");
         let (all, data) = sample(2 * range + 5);
         let (begun, _) = sample(range + 7);
-        let mut resumed =
-            Checksums::parse(&begun.to_bytes(Offset(7)), Offset(7), data.len() as u64).expect("its start");
+        let mut resumed = Checksums::parse(&begun.to_bytes(Offset(7)), Offset(7), data.len() as u64, CHECK_RANGE_BYTES)
+            .expect("its start");
         resumed.push(&data[range + 7..]);
         assert_eq!(resumed.to_bytes(Offset(7)), all.to_bytes(Offset(7)));
         let known: Vec<bool> = resumed.ranges(0, u64::MAX).map(|range| range.is_known).collect();
@@ -423,7 +429,8 @@ mod tests {
     fn indexes_are_confirmed_as_far_as_they_were_written() {
         let (mut checks, data) = sample(100);
         let parse = |checks: &Checksums| {
-            Checksums::parse(&checks.to_bytes(Offset(7)), Offset(7), data.len() as u64).expect("its own file")
+            Checksums::parse(&checks.to_bytes(Offset(7)), Offset(7), data.len() as u64, CHECK_RANGE_BYTES)
+                .expect("its own file")
         };
         assert_eq!(parse(&checks).indexes(), None, "nobody said what they are");
         checks.set_indexes(IndexSums::of(b"offsets.", b"timestamps.."));
@@ -438,11 +445,11 @@ mod tests {
     fn a_file_about_something_else_is_no_use() {
         let (checks, data) = sample(100);
         let bytes = checks.to_bytes(Offset(7));
-        assert!(Checksums::parse(&bytes, Offset(8), data.len() as u64).is_none());
-        assert!(Checksums::parse(&bytes, Offset(7), 99).is_none());
-        assert!(Checksums::parse(&bytes[..bytes.len() - 1], Offset(7), 100).is_none());
+        assert!(Checksums::parse(&bytes, Offset(8), data.len() as u64, CHECK_RANGE_BYTES).is_none());
+        assert!(Checksums::parse(&bytes, Offset(7), 99, CHECK_RANGE_BYTES).is_none());
+        assert!(Checksums::parse(&bytes[..bytes.len() - 1], Offset(7), 100, CHECK_RANGE_BYTES).is_none());
         let mut flipped = bytes.to_vec();
         flipped[70] ^= 1;
-        assert!(Checksums::parse(&flipped, Offset(7), 100).is_none());
+        assert!(Checksums::parse(&flipped, Offset(7), 100, CHECK_RANGE_BYTES).is_none());
     }
 }

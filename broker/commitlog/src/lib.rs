@@ -29,7 +29,7 @@ pub use config::{CleanupPolicy, FlushPolicy, LogConfig};
 pub use damage::DamagedRange;
 pub use directory::{
     Advanced, CommitLimits, DirectoryOptions, DirectoryOwner, DirectoryReport, DirectorySeed, FolderOwner,
-    LogDirectory, ShardOptions,
+    LogDirectory, ScanLimits, ShardOptions,
 };
 pub use error::{
     AppendError, DeleteRecordsError, OpenDirectoryError, OpenLogError, ReadError, StorageError, TruncateError,

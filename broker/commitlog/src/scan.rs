@@ -1,4 +1,4 @@
-//! Walks through the batches of a segment file, a mebibyte at a time, checking every checksum away from the shard's
+//! Walks through the batches of a segment file, a chunk at a time, checking every checksum away from the shard's
 //! thread. Recovery, index rebuilding, timestamp searches, cleaning and `log dump` drive it; it decides nothing about
 //! what is wrong.
 
@@ -10,12 +10,10 @@ use barnabas_runtime::{Env, File};
 use barnabas_wire::record::{Batch, BatchHeader, CRC_START, HEADER_BYTES, RecordError, crc32c_append};
 use bytes::Bytes;
 
-use crate::limits::{BATCH_BYTES_MAX, SCAN_CHUNK_BYTES};
+use crate::directory::ScanLimits;
+use crate::limits::BATCH_BYTES_MAX;
 use crate::small_file::read_exact;
 use crate::sweep::{Head, Sweep};
-
-/// Bytes below which a chunk is checked on the spot: handing it to another thread costs more.
-const OFFLOAD_BYTES_MIN: usize = 128 * 1024;
 
 /// What a step found.
 #[derive(Debug)]
@@ -42,6 +40,7 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Scanner {
     env: Env,
+    limits: ScanLimits,
     file: Rc<dyn File>,
     position: u64,
     end: u64,
@@ -77,9 +76,10 @@ impl Chain {
 
 impl Scanner {
     /// A walk from `position`, where a batch begins, up to `end`.
-    pub(crate) fn new(env: &Env, file: Rc<dyn File>, position: u64, end: u64) -> Self {
+    pub(crate) fn new(env: &Env, limits: ScanLimits, file: Rc<dyn File>, position: u64, end: u64) -> Self {
         Self {
             env: env.clone(),
+            limits,
             file,
             position,
             end,
@@ -203,7 +203,7 @@ impl Scanner {
             None => self.end,
         };
         let left = usize::try_from(end - position).unwrap_or(usize::MAX);
-        let mut chunk = read_exact(&*self.file, position, left.min(SCAN_CHUNK_BYTES)).await?;
+        let mut chunk = read_exact(&*self.file, position, left.min(self.limits.chunk_bytes)).await?;
         // A batch larger than the chunk is read whole; its length is bounded by what the file has left.
         if let Ok(header) = BatchHeader::parse(&chunk) {
             let size = usize::try_from(header.size_bytes).expect("a batch fits the address space");
@@ -216,7 +216,7 @@ impl Scanner {
             return Ok(Step::Bad { position, error });
         }
         let checks_crc = self.checks_crc;
-        let parsed = if checks_crc && chunk.len() >= OFFLOAD_BYTES_MIN {
+        let parsed = if checks_crc && chunk.len() >= self.limits.offload_bytes_min() {
             self.env.offload(move || split(chunk, checks_crc)).await
         } else {
             split(chunk, checks_crc)
@@ -287,7 +287,7 @@ impl Scanner {
         let mut position = from;
         while position < self.end && !sweep.is_decided() {
             let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
-            let wanted = left.min(SCAN_CHUNK_BYTES);
+            let wanted = left.min(self.limits.chunk_bytes);
             let chunk = read_exact(&*self.file, position, wanted).await?;
             let is_last = chunk.len() < wanted || wanted == left;
             let heads = if sweep.is_looking() { self.heads_in(&chunk, position, follows) } else { Vec::new() };
@@ -298,7 +298,7 @@ impl Scanner {
                 sweep.pass(position, &chunk, &heads, to);
                 sweep
             };
-            sweep = if passed >= OFFLOAD_BYTES_MIN { self.env.offload(pass).await } else { pass() };
+            sweep = if passed >= self.limits.offload_bytes_min() { self.env.offload(pass).await } else { pass() };
             if is_last {
                 break;
             }
@@ -333,12 +333,12 @@ impl Scanner {
         let mut crc = 0;
         while at < end {
             let left = usize::try_from(end - at).unwrap_or(usize::MAX);
-            let chunk = read_exact(&*self.file, at, left.min(SCAN_CHUNK_BYTES)).await?;
+            let chunk = read_exact(&*self.file, at, left.min(self.limits.chunk_bytes)).await?;
             if chunk.is_empty() {
                 return Ok(false);
             }
             at += chunk.len() as u64;
-            crc = if chunk.len() >= OFFLOAD_BYTES_MIN {
+            crc = if chunk.len() >= self.limits.offload_bytes_min() {
                 self.env.offload(move || crc32c_append(crc, &chunk)).await
             } else {
                 crc32c_append(crc, &chunk)
@@ -398,7 +398,7 @@ mod tests {
     /// Damage, heads each of which claims everything up to the end, and two batches, the first larger than a chunk.
     /// Gives where that one stands.
     fn forged() -> (Vec<u8>, u64) {
-        let sound = batch(10, 2 * SCAN_CHUNK_BYTES);
+        let sound = batch(10, 2 * ScanLimits::default().chunk_bytes);
         let next = batch(11, 100);
         let damage = 100;
         let at = damage + FORGED * HEADER_BYTES;
@@ -438,7 +438,7 @@ mod tests {
                     let path = Path::new("/data/00000000000000000000.log");
                     let file = env.disk.open(path, OpenMode::CreateTruncated).await.expect("works");
                     file.write_at(0, &[Bytes::from(bytes)]).await.expect("works");
-                    let mut scanner = Scanner::new(&env, file, 0, size);
+                    let mut scanner = Scanner::new(&env, ScanLimits::default(), file, 0, size);
                     let found = scanner.find_sound(Offset::ZERO, |_| true).await.expect("works");
                     assert_eq!(found.map(|(position, header)| (position, header.base_offset)), Some((at, Offset(10))));
                     assert!(read_bytes.get() < 2 * size, "{} bytes were read", read_bytes.get());

@@ -70,8 +70,8 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// An empty segment.
-    pub(crate) fn new(base: Offset, now: TimestampMs, jitter_ms: i64) -> Self {
+    /// An empty segment with checksums of ranges of `range_bytes`.
+    pub(crate) fn new(base: Offset, now: TimestampMs, jitter_ms: i64, range_bytes: u64) -> Self {
         Self {
             base,
             size: 0,
@@ -87,21 +87,21 @@ impl Segment {
             modified: now,
             aborted: Vec::new(),
             aborted_written: 0,
-            checks: Checksums::written_here(),
+            checks: Checksums::written_here(range_bytes),
             jitter_ms,
         }
     }
 
     /// A segment found on disk.
-    pub(crate) fn found(base: Offset, size: u64, modified: TimestampMs) -> Self {
+    pub(crate) fn found(base: Offset, size: u64, modified: TimestampMs, range_bytes: u64) -> Self {
         Self {
             size,
             indexes: None,
             largest: None,
             created: modified,
             modified,
-            checks: Checksums::unknown(),
-            ..Self::new(base, modified, 0)
+            checks: Checksums::unknown(range_bytes),
+            ..Self::new(base, modified, 0, range_bytes)
         }
     }
 
@@ -134,7 +134,7 @@ impl Segment {
     /// segment are not known yet, those of its indexes alone.
     pub(crate) fn check_file(&mut self) -> Bytes {
         let sums = self.indexes.as_ref().map(Indexes::sums);
-        let mut of_indexes = Checksums::written_here();
+        let mut of_indexes = Checksums::written_here(self.checks.range_bytes());
         let checks = if self.checks.covers(self.size) { &mut self.checks } else { &mut of_indexes };
         if let Some(sums) = sums {
             checks.set_indexes(sums);

@@ -22,7 +22,8 @@ mod validate;
 mod value;
 
 pub use broker::{
-    BrokerConfig, CleanerConfig, FlushPolicy, GroupsConfig, LogsConfig, MetadataLogConfig, NetworkConfig, TopicsConfig,
+    BrokerConfig, CleanerConfig, FlushPolicy, GroupsConfig, LogsConfig, MetadataLogConfig, NetworkConfig,
+    StorageConfig, TopicsConfig,
 };
 pub use broker_keys::{broker_key, broker_key_synonyms, broker_keys, listener_override, removed_key};
 pub use describe::{

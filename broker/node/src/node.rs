@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barnabas_base::{Account, ClusterId, Observation, ShardId, TopicId};
-use barnabas_commitlog::{CommitLimits, DirectorySeed, LogDirectory, ShardOptions};
+use barnabas_commitlog::{CommitLimits, DirectorySeed, LogDirectory, ScanLimits, ShardOptions};
 use barnabas_metadata::config::Listener as Configured;
 use barnabas_metadata::controller::BrokerRegistration;
 use barnabas_metadata::image::Endpoint as ImageEndpoint;
@@ -309,13 +309,16 @@ fn registration(shard: &Shard, seeds: &[DirectorySeed], addresses: &[SocketAddr]
 }
 
 fn shard_options(shard: &Shard) -> ShardOptions {
-    let config = &shard.options.config;
+    let bounds = &shard.options.config.storage;
     ShardOptions {
+        handles_max: bounds.open_files_max as usize,
         commit: CommitLimits {
-            sync_files_max: config.sync_files_max as usize,
-            ..CommitLimits::of_journal_file(config.journal_file_bytes)
+            sync_files_max: bounds.sync_files_max as usize,
+            ..CommitLimits::of_journal_file(bounds.journal_file_bytes)
         },
-        unsettled_bytes_max: config.unsettled_bytes_max,
+        unsettled_bytes_max: bounds.unsettled_bytes_max,
+        index_bytes_max: bounds.index_cache_bytes_max,
+        scan: ScanLimits { chunk_bytes: bounds.scan_bytes as usize, range_bytes: u64::from(bounds.check_range_bytes) },
         ..ShardOptions::new(shard.budget.clone())
     }
 }

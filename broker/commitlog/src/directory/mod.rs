@@ -23,8 +23,8 @@ use barnabas_runtime::{Env, Local};
 use crate::committer::{Committer, Note};
 use crate::journal::{Journal, JournalIdentity};
 use crate::limits::{
-    HANDLES_DEFAULT, JOURNAL_COMMIT_BYTES_MAX, JOURNAL_FILE_BYTES, JOURNAL_LOG_BYTES_MAX, SYNC_FILES_MAX,
-    UNSETTLED_BYTES_MAX,
+    CHECK_RANGE_BYTES, HANDLES_DEFAULT, INDEX_CACHE_BYTES_MAX, JOURNAL_COMMIT_BYTES_MAX, JOURNAL_FILE_BYTES,
+    JOURNAL_LOG_BYTES_MAX, SCAN_CHUNK_BYTES, SYNC_FILES_MAX, UNSETTLED_BYTES_MAX,
 };
 use crate::log::Log;
 use crate::name::folder_name;
@@ -44,6 +44,33 @@ pub struct ShardOptions {
     pub commit: CommitLimits,
     /// Bytes past their settled points that all logs together may have.
     pub unsettled_bytes_max: u64,
+    /// Bytes of loaded indexes of sealed segments.
+    pub index_bytes_max: u64,
+    /// Bounds of a walk through a segment.
+    pub scan: ScanLimits,
+}
+
+/// How much of a segment is taken at once. The defaults are what was measured; the simulator makes them small, so that
+/// segments of some kilobytes have several of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanLimits {
+    /// Bytes that recovery, scrubbing and cleaning read at once.
+    pub chunk_bytes: usize,
+    /// Bytes that one range of a check file covers.
+    pub range_bytes: u64,
+}
+
+impl ScanLimits {
+    /// Bytes from which a checksum is made away from the shard's thread: below it, handing them over costs more.
+    pub(crate) const fn offload_bytes_min(self) -> usize {
+        self.chunk_bytes / 8
+    }
+}
+
+impl Default for ScanLimits {
+    fn default() -> Self {
+        Self { chunk_bytes: SCAN_CHUNK_BYTES, range_bytes: CHECK_RANGE_BYTES }
+    }
 }
 
 /// Bounds of the commit of one shard and directory. The defaults are what was measured; the simulator makes them small,
@@ -97,6 +124,8 @@ impl ShardOptions {
             handles_max: HANDLES_DEFAULT,
             commit: CommitLimits::default(),
             unsettled_bytes_max: UNSETTLED_BYTES_MAX,
+            index_bytes_max: INDEX_CACHE_BYTES_MAX,
+            scan: ScanLimits::default(),
         }
     }
 }
@@ -114,6 +143,7 @@ pub struct LogDirectory {
     pub(crate) is_clean: bool,
     pub(crate) committer: Committer,
     pub(crate) resources: Resources,
+    pub(crate) scan: ScanLimits,
     pub(crate) codecs: RefCell<Codecs>,
     failure: RefCell<Option<StorageError>>,
     failed: Notify,
@@ -155,6 +185,7 @@ impl LogDirectory {
             is_clean: seed.kind == barnabas_base::RestartKind::Clean,
             committer,
             resources: Resources::new(options),
+            scan: options.scan,
             codecs: RefCell::default(),
             failure: RefCell::default(),
             failed: Notify::new(),

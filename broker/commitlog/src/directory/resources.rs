@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use barnabas_base::{Account, Budget, Charge, Offset};
 
 use super::ShardOptions;
-use crate::limits::{INDEX_CACHE_BYTES_MAX, RING_ENTRIES_MIN, UNSETTLED_LOGS_MANY};
+use crate::limits::{RING_ENTRIES_MIN, UNSETTLED_LOGS_MANY};
 use crate::log::Log;
 
 /// The shared bounds.
@@ -24,6 +24,7 @@ pub(crate) struct Resources {
     /// Loaded indexes of sealed segments, oldest first, with their bytes.
     indexes: RefCell<VecDeque<(Weak<Log>, Offset, u64)>>,
     index_bytes: Cell<u64>,
+    index_bytes_max: u64,
     /// Logs with bytes past their settled point, longest unsettled first.
     unsettled: RefCell<Ring<Weak<Log>>>,
     unsettled_bytes: Cell<u64>,
@@ -66,6 +67,7 @@ impl Resources {
             tails: RefCell::default(),
             indexes: RefCell::default(),
             index_bytes: Cell::new(0),
+            index_bytes_max: options.index_bytes_max,
             unsettled: RefCell::default(),
             unsettled_bytes: Cell::new(0),
             unsettled_bytes_max: options.unsettled_bytes_max,
@@ -124,7 +126,7 @@ impl Resources {
         let mut indexes = self.indexes.borrow_mut();
         indexes.push_back((Rc::downgrade(log), segment, bytes));
         self.index_bytes.set(self.index_bytes.get() + bytes);
-        while self.index_bytes.get() > INDEX_CACHE_BYTES_MAX && indexes.len() > 1 {
+        while self.index_bytes.get() > self.index_bytes_max && indexes.len() > 1 {
             let Some((owner, segment, bytes)) = indexes.pop_front() else { break };
             self.index_bytes.set(self.index_bytes.get() - bytes);
             if let Some(log) = owner.upgrade() {

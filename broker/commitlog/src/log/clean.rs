@@ -19,7 +19,7 @@ use crate::clean::{
 use crate::committer::Note;
 use crate::limits::{CLEAN_WRITE_BYTES, CLEANER_MAP_BYTES_DEFAULT};
 use crate::name::{FileKind, SegmentFile, Suffix};
-use crate::scan::{Scanner, Step};
+use crate::scan::Step;
 use crate::segment::Segment;
 
 /// What a cleaning did.
@@ -213,7 +213,7 @@ impl Log {
         for base in self.dirty_bases(found) {
             let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
             let file = self.segment_file(base).await?;
-            let mut scanner = Scanner::new(&self.env, file, 0, size).within(base, self.end_of_segment(base));
+            let mut scanner = self.scanner(file, 0, size).within(base, self.end_of_segment(base));
             loop {
                 let batches = match scanner.step().await? {
                     Step::End => break,
@@ -243,7 +243,7 @@ impl Log {
         let base = group[0];
         let path = self.path_of(SegmentFile::new(base, FileKind::Log).with(Suffix::Cleaned));
         let file = self.env.disk.open(&path, OpenMode::CreateTruncated).await?;
-        let segment = Segment::new(base, self.env.wall(), 0);
+        let segment = self.empty_segment(base, 0);
         let mut target = Target { segment, file, pending: Vec::new(), pending_bytes: 0, position: 0 };
         let (work, _replacement) = match self.prepare(group, work, &mut target).await {
             Ok(prepared) => prepared,
@@ -303,7 +303,7 @@ impl Log {
         let size = self.state.borrow().segment(source).map_or(0, |segment| segment.size);
         let file = self.segment_file(source).await?;
         let interval = self.state.borrow().config.index_interval_bytes;
-        let mut scanner = Scanner::new(&self.env, file, 0, size).within(source, self.end_of_segment(source));
+        let mut scanner = self.scanner(file, 0, size).within(source, self.end_of_segment(source));
         let mut work = work;
         loop {
             self.check_interrupted()?;

@@ -12,7 +12,8 @@ use super::Log;
 use crate::check::Checksums;
 use crate::index::{OffsetIndex, TimeIndex};
 use crate::name::{FileKind, SegmentFile};
-use crate::segment::Indexes;
+use crate::scan::Scanner;
+use crate::segment::{Indexes, Segment};
 use crate::small_file;
 
 /// The index files of a segment, as far as they may be believed.
@@ -71,6 +72,16 @@ impl Log {
         }
         state.changes += 1;
         Ok(Change { log: Rc::clone(self) })
+    }
+
+    /// A segment that is begun now.
+    pub(crate) fn empty_segment(&self, base: Offset, jitter_ms: i64) -> Segment {
+        Segment::new(base, self.env.wall(), jitter_ms, self.directory.scan.range_bytes)
+    }
+
+    /// A walk through a file of this log from `position`, where a batch begins, up to `end`.
+    pub(crate) fn scanner(&self, file: Rc<dyn File>, position: u64, end: u64) -> Scanner {
+        Scanner::new(&self.env, self.directory.scan, file, position, end)
     }
 
     /// Path of a file of this log.
@@ -201,7 +212,7 @@ impl Log {
         let check = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Check))).await?;
         let (Some(offset), Some(time)) = (offset, time) else { return Ok(None) };
         let Some(check) = check else { return Ok(Some(IndexFiles { offset, time, is_whole: true })) };
-        let sums = Checksums::parse(&check, base, size).map(|checks| checks.indexes());
+        let sums = Checksums::parse(&check, base, size, self.directory.scan.range_bytes).map(|checks| checks.indexes());
         let confirmed = match sums {
             Some(Some(sums)) => sums.confirmed(&offset, &time),
             Some(None) => Some((offset.len(), time.len())),

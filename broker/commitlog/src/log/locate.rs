@@ -118,7 +118,7 @@ impl Log {
         let interval = self.state.borrow().config.index_interval_bytes;
         let limit = self.end_of_segment(base);
         let mut end_offset = base;
-        let mut scratch = crate::segment::Segment::new(base, self.env.wall(), 0);
+        let mut scratch = self.empty_segment(base, 0);
         let mut position = 0;
         let mut window = Window::new(&*file, size);
         while position < size {

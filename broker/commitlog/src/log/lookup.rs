@@ -11,7 +11,7 @@ use super::Log;
 use super::locate::Found;
 use crate::ReadError;
 use crate::index::TimestampOffset;
-use crate::scan::{Scanner, Step};
+use crate::scan::Step;
 
 /// A record found by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl Log {
             Found::None | Found::Damaged(_) => return Ok(()),
         };
         let file = self.segment_file(base).await?;
-        let mut scanner = Scanner::new(&self.env, file, position, size).trusting(self.damaged_positions(base));
+        let mut scanner = self.scanner(file, position, size).trusting(self.damaged_positions(base));
         let mut decompressor = Decompressor::new();
         let limit_bytes = self.state.borrow().rules.decompressed_bytes_max;
         loop {

@@ -167,7 +167,7 @@ impl Log {
     ) -> Rc<Self> {
         let env = directory.env.clone();
         let first_dirty = Self::first_dirty_found(directory, topic, partition);
-        let empty = Segment::new(Offset::ZERO, env.wall(), 0);
+        let empty = Segment::new(Offset::ZERO, env.wall(), 0, directory.scan.range_bytes);
         let state = State {
             rules: rules(&config),
             config,

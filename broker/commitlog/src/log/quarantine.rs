@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::Log;
 use crate::damage::DamagedRange;
 use crate::name::DAMAGE_LIST;
-use crate::scan::Scanner;
 use crate::small_file;
 
 impl Log {
@@ -39,7 +38,7 @@ impl Log {
         let next_base = self.end_of_segment(base);
         let file = self.segment_file(base).await?;
         let is_surplus = expected >= next_base && self.is_surplus(&file, (base, position), size).await?;
-        let mut scanner = Scanner::new(&self.env, file, position, size).within(base, next_base);
+        let mut scanner = self.scanner(file, position, size).within(base, next_base);
         let (to_position, to) = match scanner.find_sound(expected, |_| true).await? {
             Some((position, header)) => (position, header.base_offset),
             None => (size, next_base),

@@ -20,13 +20,13 @@ pub(crate) struct Rebuilt {
 }
 
 impl Rebuilt {
-    pub(super) fn new(base: Offset) -> Self {
+    pub(super) fn new(base: Offset, range_bytes: u64) -> Self {
         Self {
-            segment: Segment::new(base, TimestampMs::NONE, 0),
+            segment: Segment::new(base, TimestampMs::NONE, 0, range_bytes),
             size: 0,
             last_end: base,
             aborted: Vec::new(),
-            checks: Some(Checksums::written_here()),
+            checks: Some(Checksums::written_here(range_bytes)),
         }
     }
 

@@ -78,11 +78,14 @@ impl Log {
         epochs: Option<EpochCache>,
     ) -> io::Result<LoadReport> {
         let plan = self.plan();
+        let range_bytes = self.directory.scan.range_bytes;
         let mut segments: Vec<Segment> = listing
             .files
             .iter()
             .filter(|(file, _)| file.kind == FileKind::Log && file.suffix == Suffix::None)
-            .map(|(file, entry)| Segment::found(file.offset, entry.size_bytes, TimestampMs(entry.modified_ms)))
+            .map(|(file, entry)| {
+                Segment::found(file.offset, entry.size_bytes, TimestampMs(entry.modified_ms), range_bytes)
+            })
             .collect();
         let log_start = self.log_start_found();
         if segments.is_empty() {
@@ -241,7 +244,7 @@ impl Log {
         walked.to_walk_bytes -= rebuilt.size;
         let file = self.segment_file(base).await?;
         let limit = next_base.unwrap_or(Offset(i64::MAX));
-        let mut scanner = Scanner::new(&self.env, Rc::clone(&file), rebuilt.size, size).within(base, limit);
+        let mut scanner = self.scanner(Rc::clone(&file), rebuilt.size, size).within(base, limit);
         let bounds = (self.state.borrow().config.index_interval_bytes, plan.durable, next_base.is_none());
         loop {
             let bad = match scanner.step().await? {
@@ -320,7 +323,7 @@ impl Log {
         (base, bad): (Offset, u64),
         size: u64,
     ) -> io::Result<bool> {
-        let mut scanner = Scanner::new(&self.env, Rc::clone(file), bad, size);
+        let mut scanner = self.scanner(Rc::clone(file), bad, size);
         Ok(scanner.find_sound(base, |_| true).await?.is_none())
     }
 
@@ -431,7 +434,7 @@ impl Log {
         target: Offset,
         is_active: bool,
     ) -> io::Result<Rebuilt> {
-        let mut rebuilt = Rebuilt::new(base);
+        let mut rebuilt = Rebuilt::new(base, self.directory.scan.range_bytes);
         let has_entries = listing.size_of(base, FileKind::Index).unwrap_or(0) > 0;
         if !has_entries || size == 0 {
             return Ok(rebuilt);
@@ -471,10 +474,10 @@ impl Log {
 
     /// The indexes of the active segment, made from its batches.
     pub(crate) async fn rebuild_unsealed(self: &Rc<Self>, base: Offset, size: u64) -> io::Result<Rebuilt> {
-        let mut rebuilt = Rebuilt::new(base);
+        let mut rebuilt = Rebuilt::new(base, self.directory.scan.range_bytes);
         let interval = self.state.borrow().config.index_interval_bytes;
         let file = self.segment_file(base).await?;
-        let mut scanner = Scanner::new(&self.env, file, 0, size).trusting(self.damaged_positions(base));
+        let mut scanner = self.scanner(file, 0, size).trusting(self.damaged_positions(base));
         loop {
             match scanner.step().await? {
                 Step::End => return Ok(rebuilt),
@@ -501,7 +504,7 @@ impl Log {
                 super::locate::Found::None | super::locate::Found::Damaged(_) => continue,
             };
             let file = self.segment_file(*base).await?;
-            let mut scanner = Scanner::new(&self.env, file, position, size).trusting(self.damaged_positions(*base));
+            let mut scanner = self.scanner(file, position, size).trusting(self.damaged_positions(*base));
             loop {
                 match scanner.step().await? {
                     Step::End => break,

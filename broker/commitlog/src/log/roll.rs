@@ -71,7 +71,7 @@ impl Log {
         } else {
             0
         };
-        let mut segment = Segment::new(base, self.env.wall(), jitter_ms);
+        let mut segment = self.empty_segment(base, jitter_ms);
         segment.file = Some(Rc::clone(&file));
         segment.was_used = true;
         Ok((file, segment))

@@ -15,7 +15,6 @@ use super::locate::read_some;
 use crate::check::{Checksums, Range, Sums};
 use crate::confirm::{Content, Piece, Placed, Wrong, confirmed, wrong};
 use crate::damage::DamagedRange;
-use crate::limits::CHECK_RANGE_BYTES;
 use crate::name::{FileKind, SegmentFile};
 use crate::scan::{Scanner, Step};
 use crate::{StorageError, small_file};
@@ -124,7 +123,7 @@ impl Log {
 
     async fn compare_range(self: &Rc<Self>, base: Offset, range: Range, layout: u64) -> io::Result<bool> {
         let file = self.segment_file(base).await?;
-        let len = usize::try_from(range.len).expect("ranges are a mebibyte");
+        let len = usize::try_from(range.len).expect("ranges are small");
         let bytes = small_file::read_exact(&*file, range.start, len).await?;
         let crc = self.env.offload(move || crc32c(&bytes)).await;
         if !self.state.borrow().is_unchanged(layout) {
@@ -188,7 +187,7 @@ impl Log {
         let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
         let (end, limit) = (range.start + range.len, self.end_of_segment(base));
         let file = self.segment_file(base).await?;
-        let mut scanner = Scanner::new(&self.env, Rc::clone(&file), 0, size).within(base, limit).unchained();
+        let mut scanner = self.scanner(Rc::clone(&file), 0, size).within(base, limit).unchained();
         let mut walk = Walk { pieces: Vec::new(), before: base, after: Some(limit), sums: Sums::default() };
         loop {
             let (position, batches) = match scanner.step().await? {
@@ -265,7 +264,7 @@ impl Log {
         let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
         let limit = self.end_of_segment(base);
         let file = self.segment_file(base).await?;
-        let mut scanner = Scanner::new(&self.env, file, start, size).within(base, limit);
+        let mut scanner = self.scanner(file, start, size).within(base, limit);
         let mut expected = self.offset_at(base, start).await?;
         loop {
             match scanner.step().await? {
@@ -309,7 +308,10 @@ impl Log {
                 None => return Ok(()),
             }
         };
-        let checks = self.kept_checks(base, size).await?.unwrap_or_else(Checksums::written_here);
+        let checks = self
+            .kept_checks(base, size)
+            .await?
+            .unwrap_or_else(|| Checksums::written_here(self.directory.scan.range_bytes));
         if checks.covered() < size {
             self.load_indexes(base).await?;
             self.check_batches(base, (checks.covered(), size), layout).await?;
@@ -350,7 +352,7 @@ impl Log {
     pub(crate) async fn kept_checks(&self, base: Offset, size: u64) -> io::Result<Option<Checksums>> {
         let path = self.path_of(SegmentFile::new(base, FileKind::Check));
         let bytes = small_file::read(&*self.env.disk, &path).await?;
-        Ok(bytes.and_then(|bytes| Checksums::parse(&bytes, base, size)))
+        Ok(bytes.and_then(|bytes| Checksums::parse(&bytes, base, size, self.directory.scan.range_bytes)))
     }
 
     /// Adds what checksums do not cover yet as it is in the file, and hands them to their segment. True when that was
@@ -371,9 +373,8 @@ impl Log {
             let from = checks.covered();
             let size = self.state.borrow().segment(base).map_or(0, |segment| segment.size);
             let file = self.segment_file(base).await?;
-            let mut scanner = Scanner::new(&self.env, Rc::clone(&file), from, size)
-                .unchained()
-                .trusting(self.damaged_positions(base));
+            let mut scanner =
+                self.scanner(Rc::clone(&file), from, size).unchained().trusting(self.damaged_positions(base));
             while checks.covered() < size {
                 match scanner.step().await? {
                     Step::Batches { batches, .. } => {
@@ -401,7 +402,7 @@ impl Log {
 /// Adds bytes of a file up to `end` that are no batches. False when the file ends before: it is being cut.
 async fn push_bytes(checks: &mut Checksums, file: &dyn File, end: u64) -> io::Result<bool> {
     while checks.covered() < end {
-        let len = usize::try_from((end - checks.covered()).min(CHECK_RANGE_BYTES)).expect("a mebibyte");
+        let len = usize::try_from((end - checks.covered()).min(checks.range_bytes())).expect("ranges are small");
         let bytes = small_file::read_exact(file, checks.covered(), len).await?;
         if bytes.is_empty() {
             return Ok(false);

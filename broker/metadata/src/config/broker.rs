@@ -52,12 +52,8 @@ pub struct BrokerConfig {
     pub tail_cache_bytes: u64,
     /// `barnabas.memory.bytes`, per shard.
     pub memory_bytes: u64,
-    /// `internal.barnabas.journal.file.bytes`.
-    pub journal_file_bytes: u64,
-    /// `internal.barnabas.unsettled.bytes`, per shard.
-    pub unsettled_bytes_max: u64,
-    /// `internal.barnabas.sync.files`.
-    pub sync_files_max: u32,
+    /// Bounds of what each shard has of a log directory.
+    pub storage: StorageConfig,
     /// Bounds of connections and requests.
     pub network: NetworkConfig,
     /// Creation and deletion of topics.
@@ -70,6 +66,25 @@ pub struct BrokerConfig {
     pub logs: LogsConfig,
     /// What a topic without its own configuration has.
     pub topic_defaults: TopicConfig,
+}
+
+/// Bounds of what one shard has of a log directory: `internal.barnabas.*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageConfig {
+    /// `journal.file.bytes`.
+    pub journal_file_bytes: u64,
+    /// `unsettled.bytes`.
+    pub unsettled_bytes_max: u64,
+    /// `sync.files`.
+    pub sync_files_max: u32,
+    /// `open.files`.
+    pub open_files_max: u32,
+    /// `index.cache.bytes`.
+    pub index_cache_bytes_max: u64,
+    /// `scan.bytes`.
+    pub scan_bytes: u32,
+    /// `check.range.bytes`.
+    pub check_range_bytes: u32,
 }
 
 /// Bounds of connections and requests.
@@ -242,9 +257,7 @@ impl BrokerConfig {
             shards,
             tail_cache_bytes: layers.integer("barnabas.tail.cache.bytes").unsigned_abs(),
             memory_bytes: layers.integer("barnabas.memory.bytes").unsigned_abs(),
-            journal_file_bytes: layers.integer("internal.barnabas.journal.file.bytes").unsigned_abs(),
-            unsettled_bytes_max: layers.integer("internal.barnabas.unsettled.bytes").unsigned_abs(),
-            sync_files_max: layers.int("internal.barnabas.sync.files").unsigned_abs(),
+            storage: storage(layers),
             network,
             topics: topics(layers),
             groups: groups(layers),
@@ -421,6 +434,18 @@ fn network(layers: &BrokerLayers<'_>, problems: &mut Vec<ConfigProblem>) -> Netw
         fetch_bytes_max: count("fetch.max.bytes"),
         fetch_sessions_max: count("max.incremental.fetch.session.cache.slots"),
         described_partitions_max: layers.int("max.request.partition.size.limit"),
+    }
+}
+
+fn storage(layers: &BrokerLayers<'_>) -> StorageConfig {
+    StorageConfig {
+        journal_file_bytes: layers.integer("internal.barnabas.journal.file.bytes").unsigned_abs(),
+        unsettled_bytes_max: layers.integer("internal.barnabas.unsettled.bytes").unsigned_abs(),
+        sync_files_max: layers.int("internal.barnabas.sync.files").unsigned_abs(),
+        open_files_max: layers.int("internal.barnabas.open.files").unsigned_abs(),
+        index_cache_bytes_max: layers.integer("internal.barnabas.index.cache.bytes").unsigned_abs(),
+        scan_bytes: layers.int("internal.barnabas.scan.bytes").unsigned_abs(),
+        check_range_bytes: layers.int("internal.barnabas.check.range.bytes").unsigned_abs(),
     }
 }
 

@@ -28,6 +28,14 @@ keys! { OWN
         "Bytes for the cleaner's map of keys in tests, where it wins over log.cleaner.dedupe.buffer.size.";
     "internal.barnabas.sync.files": Int = "64", Between(1, 1_024), Internal, Works,
         "Files that a commit syncs one by one at most; more are synced with their file system.";
+    "internal.barnabas.scan.bytes": Int = "1048576", Between(1_024, 16_777_216), Internal, Works,
+        "Bytes of a segment that recovery, scrubbing and cleaning read at once.";
+    "internal.barnabas.check.range.bytes": Int = "1048576", Between(1_024, 16_777_216), Internal, Works,
+        "Bytes of a segment that one checksum of its check file covers.";
+    "internal.barnabas.index.cache.bytes": Long = "8388608", AtLeast(0), Internal, Works,
+        "Bytes of the indexes of sealed segments that each shard keeps in memory.";
+    "internal.barnabas.open.files": Int = "4096", AtLeast(1), Internal, Works,
+        "Segment files that each shard keeps open in each log directory.";
 }
 
 keys! { UNSHOWN
