@@ -142,6 +142,7 @@ marks! {
         rare "2^31 offsets of one segment take years; tests of the segment make them";
     ROLL_WAITS_FOR_ROOM = "roll-waits-for-room", "A log went on in a full segment, because the device had no room for another.";
     HEADROOM_NOT_FOUND = "headroom-not-found", "A segment was begun and given up, because the device had no room for what goes into it.";
+    CHECKS_OF_LOST_REMOVED = "checks-of-lost-removed", "A start found a check file that spoke of more than its segment holds.";
     CACHES_OF_GONE_SEGMENT = "caches-of-gone-segment", "Retention took a segment away while its indexes or its snapshot were written.";
     CACHES_WAIT_FOR_ROOM = "caches-wait-for-room", "Indexes of a sealed segment were left for later, because the device had no room.";
     CHECKPOINT_WAITS_FOR_ROOM = "checkpoint-waits-for-room", "A checkpoint file stayed as it was, because the device had no room.";

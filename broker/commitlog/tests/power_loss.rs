@@ -14,7 +14,7 @@ use barnabas_base::{
 };
 use barnabas_commitlog::{
     AppendError, AppendOptions, AppendOrigin, CleanupPolicy, CommitLimits, DirectoryOptions, DirectoryOwner,
-    FlushPolicy, Log, LogConfig, LogDirectory, ReadBound, ShardOptions,
+    FlushPolicy, Log, LogConfig, LogDirectory, ReadBound, ScanLimits, ShardOptions,
 };
 use barnabas_runtime::{Env, Local};
 use barnabas_runtime_madsim::{Config, World, simulate};
@@ -81,6 +81,11 @@ impl Plan {
                 warms_journal: self.draw("warms", 0).chance(1, 2),
             },
             unsettled_bytes_max: self.pick("unsettled", 0, &[1_000, 20_000, 1 << 30]),
+            index_bytes_max: self.pick("index bytes", 0, &[0, 200, 1 << 20]),
+            scan: ScanLimits {
+                chunk_bytes: usize::try_from(self.pick("scan chunk", 0, &[1_000, 8_000, 1 << 20])).expect("fits"),
+                range_bytes: self.pick("check range", 0, &[1_000, 8_000, 1 << 20]),
+            },
             ..ShardOptions::new(Budget::new(move |account| if account == Account::TailCache { tail } else { u64::MAX }))
         }
     }

@@ -15,6 +15,7 @@ use super::open::Listing;
 use super::rebuilt::Rebuilt;
 use super::{Capture, LoadReport, Log};
 use crate::FlushPolicy;
+use crate::check::Checksums;
 use crate::damage::DamagedRange;
 use crate::directory::checkpoint_key;
 use crate::index::{OffsetIndex, TimeIndex};
@@ -354,13 +355,12 @@ impl Log {
         walked: &mut Walked,
     ) -> io::Result<()> {
         walked.last_end = rebuilt.last_end;
-        {
-            let mut state = self.state.borrow_mut();
-            let segment = state.segment_mut(base).expect("a segment under recovery stays");
-            rebuilt.install(segment);
-            if is_active {
-                return Ok(());
-            }
+        let size = rebuilt.size;
+        rebuilt.install(self.state.borrow_mut().segment_mut(base).expect("a segment under recovery stays"));
+        if is_active {
+            return self.forget_lost(base, size).await;
+        }
+        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
             segment.seal();
         }
         self.write_caches_if_room(base).await?;
@@ -368,6 +368,21 @@ impl Log {
             segment.indexes = None;
         }
         Ok(())
+    }
+
+    /// Takes away the check file of a segment that ends before what it is about: its checksums are those of records that were
+    /// lost, and others will stand in their place. Durable before there are any.
+    async fn forget_lost(self: &Rc<Self>, base: Offset, size: u64) -> io::Result<()> {
+        let path = self.path_of(SegmentFile::new(base, FileKind::Check));
+        let Some(bytes) = small_file::read(&*self.env.disk, &path).await? else { return Ok(()) };
+        if Checksums::parse(&bytes, base, size, self.directory.scan.range_bytes).is_some() {
+            return Ok(());
+        }
+        barnabas_base::reachable!(self.env, CHECKS_OF_LOST_REMOVED);
+        small_file::remove(&*self.env.disk, &path).await?;
+        self.sync_folder().await?;
+        // The indexes are confirmed by it as well.
+        self.write_caches_if_room(base).await
     }
 
     /// Folds batches that the fold has not seen; gives the position of the first that breaks the chain.
