@@ -139,6 +139,10 @@ impl Log {
         if std::mem::take(&mut segment.was_used) || segment.is_pinned || is_written {
             return false;
         }
+        // A commit or a checkpoint that has it keeps it open until it is synced: it would only be opened once more.
+        if segment.file.as_ref().is_some_and(|file| Rc::strong_count(file) > 1) {
+            return false;
+        }
         segment.file = None;
         true
     }

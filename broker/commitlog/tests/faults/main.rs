@@ -17,7 +17,7 @@ use barnabas_commitlog::{
     LoadReport, Log, LogConfig, LogDirectory, OpenLogError, ReadBound, ReadError, ShardOptions,
 };
 use barnabas_runtime::{Env, Local};
-use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, PowerFate, World, simulate};
+use barnabas_runtime_madsim::{Config, DiskCallKind, DiskVerdict, Node, Opens, PowerFate, World, simulate};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::record::{BatchBuilder, BatchOptions, Compressor};
 use bytes::Bytes;
@@ -522,6 +522,35 @@ fn a_late_settled_point_leaves_the_caches_of_a_sealed_segment_whole() {
         for kind in ["index", "timeindex"] {
             assert_eq!(file(0, kind).len(), file(9, kind).len());
         }
+    });
+}
+
+/// A shard has more logs than files it may keep open, and appends to one after the other: what was written and is not synced
+/// yet keeps its file open, and is not opened once more.
+#[test]
+fn a_file_that_waits_for_its_sync_is_not_opened_again() {
+    simulate(19, Config::default(), |world| {
+        let node = world.node("broker");
+        let seen = node.clone();
+        live(world, &node, move |env| {
+            let seen = seen.clone();
+            Box::pin(async move {
+                let shard = ShardOptions { handles_max: 1, ..ShardOptions::new(Budget::new(|_| 1 << 20)) };
+                let (owner, directory) = start_with(&env, "/one", &shard).await;
+                let mut logs = Vec::new();
+                for index in 0..3 {
+                    logs.push(open(&directory, index, LogConfig::default()).await);
+                }
+                for _ in 0..10 {
+                    for log in &logs {
+                        append(log, batch(100)).await.expect("works");
+                    }
+                }
+                let Opens { named, files, .. } = seen.opens();
+                assert!(named <= files, "{files} files are open {named} times");
+                stop(owner, &directory).await;
+            })
+        });
     });
 }
 
