@@ -34,6 +34,37 @@ impl Content {
     }
 }
 
+/// How far a walk through pieces has come for certain. A batch whose head has rotted may claim any offset: what it claims
+/// counts once another one vouches for it, by going on where it ends or by following it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// Offset up to which it has come.
+    pub(crate) sure: Offset,
+    /// Where the last batch ends that nobody has vouched for.
+    claimed: Option<Offset>,
+}
+
+impl Progress {
+    /// A walk that begins at `start`.
+    pub(crate) const fn from(start: Offset) -> Self {
+        Self { sure: start, claimed: None }
+    }
+
+    pub(crate) fn pass(&mut self, content: &Content) {
+        match *content {
+            Content::Unsound => self.claimed = None,
+            Content::Listed { to, .. } => *self = Self::from(to),
+            Content::Batch { from, to, .. } if from == self.sure || self.claimed == Some(from) => {
+                *self = Self::from(to)
+            }
+            Content::Batch { from, to, .. } => {
+                let vouched = self.claimed.filter(|claimed| (self.sure..=from).contains(claimed));
+                *self = Self { sure: vouched.unwrap_or(self.sure), claimed: Some(to) };
+            }
+        }
+    }
+}
+
 /// A run of pieces that must not be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
@@ -213,6 +244,32 @@ mod tests {
         let confirmed = confirmed(&pieces, (Some(Offset(0)), Some(Offset(30))), placed);
         let runs = wrong(&pieces, &confirmed, (Offset(0), Offset(30)));
         runs.iter().map(|run| (run.from.0, run.to.0, run.from_position, run.to_position)).collect()
+    }
+
+    /// How far a walk from 0 has come after each piece.
+    fn progress(contents: &[Content]) -> Vec<i64> {
+        let mut progress = Progress::from(Offset(0));
+        let pass = |content: &Content| {
+            progress.pass(content);
+            progress.sure.0
+        };
+        contents.iter().map(pass).collect()
+    }
+
+    #[test]
+    fn a_false_offset_leads_nobody_on() {
+        let (high, low) = (batch(1 << 40, (1 << 40) + 10), batch(3, 13));
+        assert_eq!(progress(&[batch(0, 10), batch(10, 20), batch(20, 30)]), [10, 20, 30]);
+        assert_eq!(progress(&[batch(0, 10), high, Content::Unsound, batch(30, 40)]), [10, 10, 10, 10]);
+        assert_eq!(progress(&[batch(0, 10), high, batch(20, 30), batch(30, 40)]), [10, 10, 10, 40]);
+        assert_eq!(progress(&[batch(0, 10), low, batch(20, 30), batch(35, 40)]), [10, 10, 13, 30]);
+        assert_eq!(progress(&[high, batch(1 << 41, 1 << 42), batch(20, 30), batch(30, 40)])[3], 40, "twice");
+    }
+
+    #[test]
+    fn cleaned_batches_follow_one_another_and_listed_damage_is_sure() {
+        assert_eq!(progress(&[batch(5, 6), batch(9, 10), batch(14, 15)]), [0, 6, 10]);
+        assert_eq!(progress(&[Content::Listed { from: Offset(0), to: Offset(7) }, batch(7, 8)]), [7, 8]);
     }
 
     #[test]

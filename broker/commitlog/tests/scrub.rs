@@ -315,7 +315,7 @@ fn the_read_that_finds_damage_ends_before_it_however_much_it_asks_for() {
             assert_eq!(ends.last(), Some(&Offset(expected)), "{count} batches were asked for");
             assert_eq!(
                 log.damaged_ranges().iter().map(|range| (range.from.0, range.to.0)).collect::<Vec<_>>(),
-                [(4, 14)]
+                [(4, 8)]
             );
             start.close().await;
         });

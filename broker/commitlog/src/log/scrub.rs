@@ -13,7 +13,7 @@ use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES, crc32c};
 use super::Log;
 use super::locate::read_some;
 use crate::check::{Checksums, Range, Sums};
-use crate::confirm::{Content, Piece, Placed, Wrong, confirmed, wrong};
+use crate::confirm::{Content, Piece, Placed, Progress, Wrong, confirmed, wrong};
 use crate::damage::DamagedRange;
 use crate::name::{FileKind, SegmentFile};
 use crate::scan::{Scanner, Step};
@@ -34,8 +34,12 @@ enum Which {
 /// What a walk through the batches of a range found.
 struct Walk {
     pieces: Vec<Piece>,
-    /// The offset at which the first of them must begin.
+    /// The offset at which the first of them begins if what stands before it claims the right ones, and the one at which
+    /// it begins at the earliest.
     before: Offset,
+    begins: Offset,
+    /// How far it has come.
+    progress: Progress,
     /// The offset at which the last of them must end, where that is known.
     after: Option<Offset>,
     /// With the checksum of the places that they claim.
@@ -159,7 +163,7 @@ impl Log {
         let sums = (walk.sums.places, range.sums.places);
         let placed = Placed::of(&walk.pieces, &walk.heads(range.start), sums, has_gaps);
         let confirmed = confirmed(&walk.pieces, (Some(walk.before), walk.after), placed);
-        let runs = wrong(&walk.pieces, &confirmed, (walk.before, self.end_of_segment(base)));
+        let runs = wrong(&walk.pieces, &confirmed, (walk.begins, self.end_of_segment(base)));
         for run in &runs {
             if run.from >= self.end_of_segment(base) {
                 // Behind the last offset of a sealed segment, which may simply end before it.
@@ -188,7 +192,14 @@ impl Log {
         let (end, limit) = (range.start + range.len, self.end_of_segment(base));
         let file = self.segment_file(base).await?;
         let mut scanner = self.scanner(Rc::clone(&file), 0, size).within(base, limit).unchained();
-        let mut walk = Walk { pieces: Vec::new(), before: base, after: Some(limit), sums: Sums::default() };
+        let mut walk = Walk {
+            pieces: Vec::new(),
+            before: base,
+            begins: base,
+            progress: Progress::from(base),
+            after: Some(limit),
+            sums: Sums::default(),
+        };
         loop {
             let (position, batches) = match scanner.step().await? {
                 Step::End => break,
@@ -198,7 +209,7 @@ impl Log {
                     break;
                 }
                 Step::Bad { position, .. } => {
-                    let piece = self.unsound_piece(&mut scanner, base, (position, size), walk.end()).await?;
+                    let piece = self.unsound_piece(&mut scanner, base, (position, size), walk.progress.sure).await?;
                     if piece.content == Content::Unsound && position >= range.start {
                         walk.sums.place_unsound(&read_some(&*file, position, HEADER_BYTES).await?);
                     }
@@ -216,7 +227,7 @@ impl Log {
                 if position >= range.start {
                     walk.sums.place(header.base_offset, header.partition_leader_epoch);
                 }
-                let piece = self.batch_piece(position, header);
+                let piece = self.batch_piece(position, header, limit);
                 position = piece.to_position;
                 walk.push(piece, range.start);
             }
@@ -224,14 +235,16 @@ impl Log {
         Ok(walk)
     }
 
-    fn batch_piece(&self, position: u64, header: &BatchHeader) -> Piece {
+    /// A sound batch, unless it claims offsets behind `limit`, where its segment ends.
+    fn batch_piece(&self, position: u64, header: &BatchHeader, limit: Offset) -> Piece {
         let (from, to, epoch) = (header.base_offset, header.end_offset(), header.partition_leader_epoch);
         let began = self.state.borrow().fold.epochs().epoch_for_offset(from);
         let has_right_epoch = began.is_none_or(|began| began == epoch);
+        let is_within = to <= limit;
         Piece {
             from_position: position,
             to_position: position + u64::from(header.size_bytes),
-            content: Content::Batch { from, to, epoch, has_right_epoch },
+            content: if is_within { Content::Batch { from, to, epoch, has_right_epoch } } else { Content::Unsound },
         }
     }
 
@@ -413,11 +426,6 @@ async fn push_bytes(checks: &mut Checksums, file: &dyn File, end: u64) -> io::Re
 }
 
 impl Walk {
-    /// Where the last piece ends.
-    fn end(&self) -> Offset {
-        self.pieces.last().map_or(self.before, |piece| piece.content.end_offset().unwrap_or(self.before))
-    }
-
     /// The pieces whose heads are in `sums`.
     fn heads(&self, range_start: u64) -> Vec<usize> {
         let is_head =
@@ -427,9 +435,13 @@ impl Walk {
 
     /// Adds a piece; one that lies before the range only says what comes next.
     fn push(&mut self, piece: Piece, range_start: u64) {
+        self.progress.pass(&piece.content);
         if piece.to_position > range_start {
             self.pieces.push(piece);
-        } else if let Some(to) = piece.content.end_offset() {
+            return;
+        }
+        self.begins = self.progress.sure;
+        if let Some(to) = piece.content.end_offset() {
             self.before = to;
         }
     }
