@@ -50,6 +50,10 @@ const BOUNDS: &[(&str, &[u64])] = &[
     ("broker.barnabas.memory.bytes", &[1_048_576, 4_194_304, 67_108_864]),
     ("broker.internal.barnabas.dedupe.buffer.bytes", &[480, 134_217_728]),
     ("broker.internal.barnabas.sync.files", &[1, 3, 64]),
+    ("broker.internal.barnabas.scan.bytes", &[1_024, 16_384, 1_048_576]),
+    ("broker.internal.barnabas.check.range.bytes", &[1_024, 16_384, 1_048_576]),
+    ("broker.internal.barnabas.index.cache.bytes", &[0, 512, 8_388_608]),
+    ("broker.internal.barnabas.open.files", &[1, 4, 4_096]),
 ];
 
 /// Bounds that only clients without manners meet.
