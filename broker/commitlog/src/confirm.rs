@@ -212,7 +212,7 @@ pub(crate) fn wrong(pieces: &[Piece], confirmed: &[bool], (start, end): (Offset,
             }
         }
     }
-    runs.extend(open.map(|run| Wrong { to: end.max(run.from.plus(1)), ..run }));
+    runs.extend(open.map(|run| Wrong { to: end.max(run.from), ..run }));
     runs
 }
 

@@ -20,7 +20,7 @@ use crate::limits::DAMAGED_RANGES_MAX;
 pub struct DamagedRange {
     /// First offset that is not served.
     pub from: Offset,
-    /// Exclusive end of what is not served.
+    /// Exclusive end of what is not served. The same at the end of a log, where the bytes are none of any record.
     pub to: Offset,
     /// Base offset of the segment.
     pub segment: Offset,
@@ -65,7 +65,7 @@ impl Damage {
     /// Adds a range; one that overlaps or touches another in the same segment is merged with it. Those of two segments stay
     /// apart, whatever offsets they claim: a walk steps over what is listed at the position where it stands.
     pub(crate) fn add(&mut self, range: DamagedRange) {
-        assert!(range.from < range.to, "a damaged range has offsets");
+        assert!(range.from <= range.to, "a damaged range ends before it begins");
         self.ranges.push(range);
         self.ranges.sort_unstable_by_key(|range| (range.segment, *range));
         let mut merged: Vec<DamagedRange> = Vec::with_capacity(self.ranges.len());
@@ -139,7 +139,7 @@ impl Damage {
             let [from, to, segment, from_position, to_position] = numbers[..] else {
                 return Err(CheckpointError::Malformed);
             };
-            if from < 0 || from >= to || segment < 0 || from_position < 0 || from_position > to_position {
+            if from < 0 || from > to || segment < 0 || from_position < 0 || from_position > to_position {
                 return Err(CheckpointError::Malformed);
             }
             damage.add(DamagedRange {
@@ -195,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_no_record_take_no_offset() {
+        let mut damage = Damage::default();
+        damage.add(range(5, 5, 70));
+        assert_eq!(damage.at(Offset(5)), None);
+        assert_eq!(damage.next_from(Offset(4)), Some(Offset(5)), "what is read at once ends before them");
+        assert_eq!(damage.positions_in(Offset(0)), [(70, 80)]);
+        assert_eq!(Damage::parse(damage.to_text().as_bytes()), Ok(damage));
+    }
+
+    #[test]
     fn too_many_ranges_become_fewer_and_cover_what_they_covered() {
         let count = i64::try_from(DAMAGED_RANGES_MAX).expect("a small bound");
         let mut damage = Damage::default();
@@ -212,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_list_that_does_not_read_is_refused() {
-        for text in ["", "0\n1\n1 2 3\n", "0\n1\n5 5 0 0 0\n", "1\n0\n"] {
+        for text in ["", "0\n1\n1 2 3\n", "0\n1\n5 4 0 0 0\n", "1\n0\n"] {
             assert!(Damage::parse(text.as_bytes()).is_err(), "{text:?}");
         }
     }

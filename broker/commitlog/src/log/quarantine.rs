@@ -40,16 +40,12 @@ impl Log {
         let is_surplus = expected >= next_base && self.is_surplus(&file, (base, position), size).await?;
         let mut scanner = self.scanner(file, position, size).within(base, next_base);
         let (to_position, to) = match scanner.find_sound(expected, |_| true).await? {
-            Some((position, header)) => (position, header.base_offset),
-            None => (size, next_base),
+            // Two batches may touch where one of them claims another's offsets; the range still has to name one.
+            Some((position, header)) => (position, header.base_offset.max(expected.plus(1))),
+            // At the end of the log there is none: the next record gets it, and stands behind.
+            None => (size, next_base.max(expected)),
         };
-        let range = DamagedRange {
-            from: expected,
-            to: to.max(expected.plus(1)),
-            segment: base,
-            from_position: position,
-            to_position,
-        };
+        let range = DamagedRange { from: expected, to, segment: base, from_position: position, to_position };
         if !self.state.borrow().is_unchanged(layout) {
             return Err(io::ErrorKind::Interrupted.into());
         }
