@@ -314,6 +314,11 @@ impl Checksums {
         first.min(end)..end
     }
 
+    /// Whether this process wrote bytes `from..to`, or has compared them since they came from the device.
+    pub(crate) fn are_known(&self, from: u64, to: u64) -> bool {
+        self.is_complete && to <= self.covered && self.known[self.touched(from, to)].iter().all(|is_known| *is_known)
+    }
+
     /// Bytes `from..to` came from the device once more: nobody knows of the ranges that they touch.
     pub(crate) fn unseen(&mut self, from: u64, to: u64) {
         let touched = self.touched(from, to);
@@ -372,6 +377,9 @@ mod tests {
         parsed.unseen(4 * CHECK_RANGE_BYTES, u64::MAX);
         let known: Vec<bool> = parsed.ranges(0, u64::MAX).map(|range| range.is_known).collect();
         assert_eq!(known, [false, true, true], "what came from the device again");
+        let size = data.len() as u64;
+        assert!(!parsed.are_known(CHECK_RANGE_BYTES - 1, size) && parsed.are_known(CHECK_RANGE_BYTES, size));
+        assert!(!parsed.are_known(CHECK_RANGE_BYTES, size + 1), "nobody has summed that up");
         assert_eq!(parsed.ranges(CHECK_RANGE_BYTES, CHECK_RANGE_BYTES + 1).count(), 1);
     }
 
