@@ -68,6 +68,9 @@ fn draw_topic(dice: &mut Dice, lane: Lane, name: TopicName) -> PlannedTopic {
     if dice.chance(1, 6) {
         set(&mut configs, "segment.ms", dice.magnitude(1_000, 3_600_000));
     }
+    if configs.contains_key("segment.ms") && dice.chance(1, 3) {
+        set(&mut configs, "segment.jitter.ms", dice.magnitude(10, 10_000));
+    }
     if dice.chance(1, 8) {
         set(&mut configs, "segment.index.bytes", dice.magnitude(16, 4_096));
     }

@@ -142,6 +142,11 @@ marks! {
         rare "2^31 offsets of one segment take years; tests of the segment make them";
     ROLL_WAITS_FOR_ROOM = "roll-waits-for-room", "A log went on in a full segment, because the device had no room for another.";
     HEADROOM_NOT_FOUND = "headroom-not-found", "A segment was begun and given up, because the device had no room for what goes into it.";
+    SEGMENT_JITTERED = "segment-jittered", "A segment was begun that is left earlier than `segment.ms` says, so that logs do not roll together.";
+    FILE_CLOSED = "file-closed", "A shard had too many segment files open and closed the one unused for longest.";
+    INDEXES_DROPPED = "indexes-dropped", "A shard had too many bytes of indexes in memory and gave up the oldest.";
+    BATCH_OVER_CHUNK = "batch-over-chunk", "A walk came upon a batch that is larger than what it reads at once.";
+    SOUND_FOUND_BY_SWEEP = "sound-found-by-sweep", "What follows damage was found in the midst of the bytes behind it.";
     CHECKS_OF_LOST_REMOVED = "checks-of-lost-removed", "A start found a check file that spoke of more than its segment holds.";
     CACHES_OF_GONE_SEGMENT = "caches-of-gone-segment", "Retention took a segment away while its indexes or its snapshot were written.";
     CACHES_WAIT_FOR_ROOM = "caches-wait-for-room", "Indexes of a sealed segment were left for later, because the device had no room.";

@@ -208,6 +208,7 @@ impl Scanner {
         if let Ok(header) = BatchHeader::parse(&chunk) {
             let size = usize::try_from(header.size_bytes).expect("a batch fits the address space");
             if header.size_bytes <= BATCH_BYTES_MAX && size > chunk.len() && size <= left {
+                barnabas_base::reachable!(self.env, BATCH_OVER_CHUNK);
                 chunk = read_exact(&*self.file, position, size).await?;
             }
         }
@@ -274,7 +275,10 @@ impl Scanner {
         loop {
             let sweep = self.sweep(from, follows).await?;
             match (sweep.found(), sweep.left_out()) {
-                (Some(found), _) => return Ok(self.header_at(found).await?.map(|header| (found, header))),
+                (Some(found), _) => {
+                    barnabas_base::reachable!(self.env, SOUND_FOUND_BY_SWEEP);
+                    return Ok(self.header_at(found).await?.map(|header| (found, header)));
+                }
                 (None, Some(next)) => from = next,
                 (None, None) => return Ok(None),
             }

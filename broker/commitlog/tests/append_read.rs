@@ -28,7 +28,7 @@ fn what_is_appended_is_read_back_in_order() {
             assert_eq!(appended.end_offset, Offset(expected));
         }
         log.wait_high_watermark(Offset(150)).await.expect("works");
-        assert_eq!(log.synced_offset(), Offset(150));
+        assert_eq!(log.high_watermark(), Offset(150));
         assert_eq!(offsets(&log).await, (0..150).collect::<Vec<_>>());
         start.close().await;
     });

@@ -15,6 +15,7 @@ use barnabas_sim_world::{Options, Scope};
 use signal_hook::consts::SIGINT;
 
 use crate::arena::{Arena, Binary, Ended, Range};
+use crate::expected::{Expected, Silence};
 use crate::line::Line;
 use crate::runner::{plan_of, run};
 use crate::tally::Tally;
@@ -51,6 +52,9 @@ pub(crate) struct FuzzOptions {
     /// Goes on after a failure.
     #[arg(long)]
     keep_going: bool,
+    /// Keeps in how many seeds each mark and error code came up, for sweeps to come to be compared with.
+    #[arg(long)]
+    write_reached: bool,
     /// Planted bugs that are switched on.
     #[arg(long, value_delimiter = ',', value_name = "ID", hide = true)]
     planted: Vec<String>,
@@ -242,6 +246,10 @@ impl<'a> Sweep<'a> {
             ledger.add(self.from, &tally.seeds_by_lane(), tally.failed, &tally.reached)?;
             hollow.extend(ledger.hollow()?);
         }
+        if self.options.write_reached {
+            tally.counts.write()?;
+        }
+        hollow.extend(Expected::load()?.missing(&tally.counts).iter().map(Silence::to_string));
         for failure in tally.failures() {
             let file = write_failure(failure, &self.options.planted)?;
             println!("failed: {} {}: {}", failure.lane, failure.checker, failure.what);

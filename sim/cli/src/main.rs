@@ -6,6 +6,7 @@ mod broker_log;
 mod catalog;
 mod codes;
 mod diff;
+mod expected;
 mod fuzz;
 mod ledger;
 mod line;

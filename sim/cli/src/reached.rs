@@ -56,6 +56,16 @@ impl Reached {
         reached
     }
 
+    /// The names of all that came up.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.marks.iter().chain(&self.codes).map(String::as_str)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_marks_named(names: &[&str]) -> Self {
+        Self { marks: names.iter().map(|name| (*name).to_owned()).collect(), codes: BTreeSet::new() }
+    }
+
     /// Adds what came up elsewhere.
     pub(crate) fn unite(&mut self, other: &Self) {
         self.marks.extend(other.marks.iter().cloned());

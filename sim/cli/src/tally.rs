@@ -9,6 +9,7 @@ use std::time::Duration;
 use barnabas_nemesis::Cell;
 use barnabas_plan::{Lane, Plan};
 
+use crate::expected::Counts;
 use crate::line::{Line, Verdict};
 use crate::reached::Reached;
 
@@ -51,6 +52,8 @@ pub(crate) struct Tally {
     matrix: BTreeMap<Cell, u64>,
     /// Marks and error codes that came up.
     pub(crate) reached: Reached,
+    /// In how many seeds.
+    pub(crate) counts: Counts,
 }
 
 impl Tally {
@@ -62,6 +65,7 @@ impl Tally {
         self.events += line.events;
         self.simulated_ms += line.simulated_ms;
         self.reached.unite(&line.reached);
+        self.counts.add(line.lane, &line.reached);
         barnabas_nemesis::matrix(plan, &mut self.matrix);
         let lane = self.lanes.entry(line.lane).or_default();
         lane.seeds += 1;

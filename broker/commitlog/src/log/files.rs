@@ -143,6 +143,7 @@ impl Log {
         if segment.file.as_ref().is_some_and(|file| Rc::strong_count(file) > 1) {
             return false;
         }
+        barnabas_base::sometimes!(self.env, FILE_CLOSED, segment.file.is_some());
         segment.file = None;
         true
     }
@@ -165,6 +166,7 @@ impl Log {
             return;
         }
         if let Some(segment) = state.segment_mut(base) {
+            barnabas_base::sometimes!(self.env, INDEXES_DROPPED, segment.indexes.is_some());
             // Largest timestamps stay: retention asks for them.
             segment.indexes = None;
         }

@@ -122,18 +122,6 @@ impl Log {
         self.state.borrow().fold.end_offset()
     }
 
-    /// The same as [`Log::end_offset`]: written means in the page cache.
-    #[must_use]
-    pub fn written_offset(&self) -> Offset {
-        self.end_offset()
-    }
-
-    /// Everything below is durable.
-    #[must_use]
-    pub fn synced_offset(&self) -> Offset {
-        self.state.borrow().synced
-    }
-
     /// Exclusive end of what consumers may read.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {

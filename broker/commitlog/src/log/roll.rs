@@ -71,6 +71,7 @@ impl Log {
         } else {
             0
         };
+        barnabas_base::sometimes!(self.env, SEGMENT_JITTERED, jitter_ms > 0);
         let mut segment = self.empty_segment(base, jitter_ms);
         segment.file = Some(Rc::clone(&file));
         segment.was_used = true;

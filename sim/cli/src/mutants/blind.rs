@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::chase::chase;
 use super::copy::WorkspaceCopy;
 use crate::arena::{Arena, Binary, Range};
+use crate::expected::{Counts, Expected};
 
 /// Crates that are drawn from.
 const PACKAGES: [&str; 4] = ["barnabas-commitlog", "barnabas-logstate", "barnabas-group", "barnabas-metadata"];
@@ -140,7 +141,8 @@ pub(crate) fn run(blind: &Blind, root: &Path, folder: &Path, tools: &Path, out: 
         blind.from
     )?;
     let healthy = copy.build(PROFILE, &QUICK_BUILD)?;
-    if let Fate::Killed { checker, lane, after } = judge(&Binary::new(healthy), blind.lane_seeds)? {
+    let expected = Expected::load()?;
+    if let Fate::Killed { checker, lane, after } = judge(&Binary::new(healthy), blind.lane_seeds, &expected)? {
         anyhow::bail!("without any mutant, {checker} fails a seed of {lane} after {after}");
     }
     let mut tally = Tally::default();
@@ -153,7 +155,7 @@ pub(crate) fn run(blind: &Blind, root: &Path, folder: &Path, tools: &Path, out: 
         while tally.built() < blind.count {
             let Ok((place, mutant, binary)) = built.recv() else { break };
             let Some(binary) = binary? else { continue };
-            let fate = judge(&Binary::new(binary.clone()), blind.lane_seeds)?;
+            let fate = judge(&Binary::new(binary.clone()), blind.lane_seeds, &expected)?;
             std::fs::remove_file(&binary).with_context(|| binary.display().to_string())?;
             tally.count(place, &mutant, fate, out)?;
         }
@@ -204,15 +206,18 @@ fn build_one(copy: &WorkspaceCopy, mutant: &Mutant, place: &Path) -> Result<Opti
     Ok(Some(place.to_owned()))
 }
 
-/// All lanes, until a seed fails. The seeds are those that passed without a mutant.
-fn judge(arena: &dyn Arena, lane_seeds: u64) -> Result<Fate> {
+/// All lanes, until a seed fails; where none does, what does not come up any more. The seeds are those that passed without a
+/// mutant.
+fn judge(arena: &dyn Arena, lane_seeds: u64, expected: &Expected) -> Result<Fate> {
     let mut after = 0;
+    let mut counts = Counts::default();
     let first = FIRST_SEEDS.min(lane_seeds);
     let every_lane = |from, seeds| Lane::ALL.iter().map(move |lane| (*lane, from, seeds));
     for (lane, from, seeds) in every_lane(0, first).chain(every_lane(first, lane_seeds - first)) {
         let range = Range { lane: Some(lane), from, seeds, planted: &[], is_black_box: false, stops_at_first: true };
         let chased = chase(arena, &range)?;
         after += chased.seeds_run;
+        counts.unite(&chased.counts);
         if let Some(failed) = chased.failed {
             return Ok(Fate::Killed { checker: failed.checker, lane, after });
         }
@@ -220,7 +225,10 @@ fn judge(arena: &dyn Arena, lane_seeds: u64) -> Result<Fate> {
             anyhow::bail!("seed {seed:#x} of {lane} could not be run: {what}");
         }
     }
-    Ok(Fate::Survived)
+    Ok(match expected.missing(&counts).into_iter().next() {
+        Some(silence) => Fate::Killed { checker: format!("no `{}`", silence.name), lane: silence.lane, after },
+        None => Fate::Survived,
+    })
 }
 
 /// The tool below `tools`, installed when it is missing.
@@ -321,10 +329,11 @@ mod tests {
     #[test]
     fn every_lane_has_a_say() {
         let raw = |_: &[String], lane, seed, _| (lane == Lane::Raw && seed == 3).then_some("order");
-        let fate = judge(&Fake::new(raw), 5).expect("it runs");
+        let fate = judge(&Fake::new(raw), 5, &Expected::default()).expect("it runs");
         let before = 5 * Lane::ALL.iter().take_while(|lane| **lane != Lane::Raw).count() as u64;
         assert_eq!(fate, Fate::Killed { checker: "order".to_owned(), lane: Lane::Raw, after: before + 4 });
-        assert_eq!(judge(&Fake::new(|_: &[String], _, _, _| None), 5).expect("it runs"), Fate::Survived);
+        let fine = Fake::new(|_: &[String], _, _, _| None);
+        assert_eq!(judge(&fine, 5, &Expected::default()).expect("it runs"), Fate::Survived);
     }
 
     #[test]
@@ -333,7 +342,7 @@ mod tests {
             let is_first = lane == Lane::ALL[0] && seed == FIRST_SEEDS;
             (is_first || lane == Lane::Raw && seed == FIRST_SEEDS + 1).then_some("order")
         };
-        let fate = judge(&Fake::new(late), FIRST_SEEDS + 2).expect("it runs");
+        let fate = judge(&Fake::new(late), FIRST_SEEDS + 2, &Expected::default()).expect("it runs");
         let after = FIRST_SEEDS * Lane::ALL.len() as u64 + 1;
         assert_eq!(fate, Fate::Killed { checker: "order".to_owned(), lane: Lane::ALL[0], after });
     }
