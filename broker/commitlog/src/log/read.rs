@@ -258,9 +258,10 @@ impl Log {
         let open = state.segment_mut(segment)?;
         open.was_used = true;
         let is_known = open.checks.are_known(position, position + result.size_bytes);
+        // What the page cache gave up is compared once it has come back, whoever brought it.
+        let is_sound = |file: &Rc<dyn File>| is_known && file.is_cached(position, result.size_bytes);
         match &open.file {
-            // What the page cache gave up is compared once it has come back, whoever brought it.
-            Some(file) if !is_small && !(is_known && file.is_cached(position, result.size_bytes)) => None,
+            Some(file) if !is_small && !is_sound(file) => None,
             Some(file) if !is_small => {
                 let range = Segment::File { file: file.handle(), offset: position, len: result.size_bytes };
                 result.segments = vec![range];
