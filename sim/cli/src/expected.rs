@@ -167,7 +167,12 @@ fn is_no_chance(count: u64, of: u64, seeds: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use barnabas_base::mark;
+
     use super::*;
+    use crate::codes::RETURNED;
 
     fn counted(seeds: u64, name: &str, times: u64) -> Counts {
         let mut counts = Counts::default();
@@ -186,6 +191,15 @@ mod tests {
         for broken in ["seeds raw", "seeds raw=x", "seeds nowhere=1", "seeds raw=1\nmark raw=2", "mark raw=1"] {
             assert!(Counts::parse(broken).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn what_was_counted_is_there_to_come_up() {
+        let marks = mark::ALL.iter().map(|mark| mark.name);
+        let known: BTreeSet<&str> = marks.chain(RETURNED.iter().map(|(code, _)| code.name())).collect();
+        let Expected(counts) = Expected::load().expect("somebody has counted");
+        let gone: Vec<_> = counts.by_name.keys().filter(|name| !known.contains(name.as_str())).collect();
+        assert!(gone.is_empty(), "count anew: {gone:?}");
     }
 
     #[test]
