@@ -79,6 +79,11 @@ impl Log {
         Segment::new(base, self.env.wall(), jitter_ms, self.directory.scan.range_bytes)
     }
 
+    /// What a check file of this log says of a segment of `size` bytes; `None` when it is about something else.
+    pub(crate) fn parse_checks(&self, bytes: &[u8], base: Offset, size: u64) -> Option<Checksums> {
+        Checksums::parse(bytes, base, size, self.directory.scan.range_bytes)
+    }
+
     /// A walk through a file of this log from `position`, where a batch begins, up to `end`.
     pub(crate) fn scanner(&self, file: Rc<dyn File>, position: u64, end: u64) -> Scanner {
         Scanner::new(&self.env, self.directory.scan, file, position, end)
@@ -218,7 +223,7 @@ impl Log {
         let check = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Check))).await?;
         let (Some(offset), Some(time)) = (offset, time) else { return Ok(None) };
         let Some(check) = check else { return Ok(Some(IndexFiles { offset, time, is_whole: true })) };
-        let sums = Checksums::parse(&check, base, size, self.directory.scan.range_bytes).map(|checks| checks.indexes());
+        let sums = self.parse_checks(&check, base, size).map(|checks| checks.indexes());
         let confirmed = match sums {
             Some(Some(sums)) => sums.confirmed(&offset, &time),
             Some(None) => Some((offset.len(), time.len())),

@@ -15,7 +15,6 @@ use super::open::Listing;
 use super::rebuilt::Rebuilt;
 use super::{Capture, LoadReport, Log};
 use crate::FlushPolicy;
-use crate::check::Checksums;
 use crate::damage::DamagedRange;
 use crate::directory::checkpoint_key;
 use crate::index::{OffsetIndex, TimeIndex};
@@ -356,12 +355,16 @@ impl Log {
     ) -> io::Result<()> {
         walked.last_end = rebuilt.last_end;
         let size = rebuilt.size;
-        rebuilt.install(self.state.borrow_mut().segment_mut(base).expect("a segment under recovery stays"));
+        {
+            let mut state = self.state.borrow_mut();
+            let segment = state.segment_mut(base).expect("a segment under recovery stays");
+            rebuilt.install(segment);
+            if !is_active {
+                segment.seal();
+            }
+        }
         if is_active {
             return self.forget_lost(base, size).await;
-        }
-        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
-            segment.seal();
         }
         self.write_caches_if_room(base).await?;
         if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
@@ -375,7 +378,7 @@ impl Log {
     async fn forget_lost(self: &Rc<Self>, base: Offset, size: u64) -> io::Result<()> {
         let path = self.path_of(SegmentFile::new(base, FileKind::Check));
         let Some(bytes) = small_file::read(&*self.env.disk, &path).await? else { return Ok(()) };
-        if Checksums::parse(&bytes, base, size, self.directory.scan.range_bytes).is_some() {
+        if self.parse_checks(&bytes, base, size).is_some() {
             return Ok(());
         }
         barnabas_base::reachable!(self.env, CHECKS_OF_LOST_REMOVED);

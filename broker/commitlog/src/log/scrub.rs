@@ -365,7 +365,7 @@ impl Log {
     pub(crate) async fn kept_checks(&self, base: Offset, size: u64) -> io::Result<Option<Checksums>> {
         let path = self.path_of(SegmentFile::new(base, FileKind::Check));
         let bytes = small_file::read(&*self.env.disk, &path).await?;
-        Ok(bytes.and_then(|bytes| Checksums::parse(&bytes, base, size, self.directory.scan.range_bytes)))
+        Ok(bytes.and_then(|bytes| self.parse_checks(&bytes, base, size)))
     }
 
     /// Adds what checksums do not cover yet as it is in the file, and hands them to their segment. True when that was
