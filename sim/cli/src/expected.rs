@@ -29,7 +29,8 @@ pub(crate) struct Counts {
 /// A mark or code that does not come up any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Silence {
-    pub(crate) lane: Lane,
+    /// Where; in all lanes when there is none.
+    pub(crate) lane: Option<Lane>,
     pub(crate) name: String,
     /// Seeds in none of which it did.
     seeds: u64,
@@ -41,7 +42,11 @@ pub(crate) struct Silence {
 impl fmt::Display for Silence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lane, name, seeds, count, of } = self;
-        write!(formatter, "lane {lane}: `{name}` came up in none of {seeds} seeds, and in {count} of {of} when counted")
+        match lane {
+            Some(lane) => write!(formatter, "lane {lane}: ")?,
+            None => write!(formatter, "all lanes: ")?,
+        }
+        write!(formatter, "`{name}` came up in none of {seeds} seeds, and in {count} of {of} when counted")
     }
 }
 
@@ -141,28 +146,56 @@ impl Expected {
         Counts::parse(&text).map(Self).with_context(|| file().display().to_string())
     }
 
-    /// What should have come up in these seeds and did not.
+    /// What should have come up in these seeds and did not, in one lane or in all of them.
     pub(crate) fn missing(&self, counts: &Counts) -> Vec<Silence> {
         let mut missing = Vec::new();
         for (name, lanes) in &self.0.by_name {
-            for (lane, count) in lanes {
-                let (of, seeds) = (self.0.seeds[lane], counts.seeds.get(lane).copied().unwrap_or(0));
-                if !counts.has(name, *lane) && is_no_chance(*count, of, seeds) {
-                    missing.push(Silence { lane: *lane, name: name.clone(), seeds, count: *count, of });
+            let chances: Vec<_> = lanes.iter().map(|(lane, count)| self.chance(counts, name, *lane, *count)).collect();
+            if lanes.len() > 1 && chances.iter().all(|chance| chance.is_silent) && is_no_chance(&chances) {
+                missing.push(silence(name, None, &chances));
+                continue;
+            }
+            let alone = lanes.keys().zip(&chances).filter(|(_, chance)| chance.is_silent);
+            for (lane, chance) in alone {
+                let chance = std::slice::from_ref(chance);
+                if is_no_chance(chance) {
+                    missing.push(silence(name, Some(*lane), chance));
                 }
             }
         }
         missing
     }
+
+    fn chance(&self, counts: &Counts, name: &str, lane: Lane, count: u64) -> Chance {
+        let seeds = counts.seeds.get(&lane).copied().unwrap_or(0);
+        Chance { is_silent: !counts.has(name, lane), count, of: self.0.seeds[&lane], seeds }
+    }
 }
 
-/// Whether silence in `seeds` seeds is unlikely where `count` of `of` spoke: the share is three standard deviations less
-/// than what was counted.
+/// What one lane might have shown of a name.
+#[derive(Clone, Copy, Debug)]
+struct Chance {
+    is_silent: bool,
+    /// Seeds in which it came up when they were counted, and how many there were.
+    count: u64,
+    of: u64,
+    /// Seeds in which it might have.
+    seeds: u64,
+}
+
+fn silence(name: &str, lane: Option<Lane>, chances: &[Chance]) -> Silence {
+    let sum = |of: fn(&Chance) -> u64| chances.iter().map(of).sum();
+    let (seeds, count, of) = (sum(|chance| chance.seeds), sum(|chance| chance.count), sum(|chance| chance.of));
+    Silence { lane, name: name.to_owned(), seeds, count, of }
+}
+
+/// Whether silence in all of them is unlikely: what was counted is three standard deviations more than it should have been.
 #[expect(clippy::cast_precision_loss, reason = "counts of seeds are small")]
-fn is_no_chance(count: u64, of: u64, seeds: u64) -> bool {
-    let count = count as f64;
-    let share = (count - 3.0 * count.sqrt()).max(0.0) / (of as f64);
-    (1.0 - share).powf(seeds as f64) < CHANCE_MAX
+fn is_no_chance(chances: &[Chance]) -> bool {
+    let count = chances.iter().map(|chance| chance.count).sum::<u64>() as f64;
+    let part = (1.0 - 3.0 / count.sqrt()).max(0.0);
+    let quiet = |chance: &Chance| (1.0 - part * chance.count as f64 / chance.of as f64).powf(chance.seeds as f64);
+    chances.iter().map(quiet).product::<f64>() < CHANCE_MAX
 }
 
 #[cfg(test)]
@@ -175,10 +208,14 @@ mod tests {
     use crate::codes::RETURNED;
 
     fn counted(seeds: u64, name: &str, times: u64) -> Counts {
+        counted_in(&[Lane::Raw], seeds, name, times)
+    }
+
+    fn counted_in(lanes: &[Lane], seeds: u64, name: &str, times: u64) -> Counts {
         let mut counts = Counts::default();
-        for seed in 0..seeds {
+        for (lane, seed) in lanes.iter().flat_map(|lane| (0..seeds).map(move |seed| (*lane, seed))) {
             let names: &[&str] = if seed < times { &[name] } else { &[] };
-            counts.add(Lane::Raw, &Reached::of_marks_named(names));
+            counts.add(lane, &Reached::of_marks_named(names));
         }
         counts
     }
@@ -211,5 +248,17 @@ mod tests {
         assert_eq!(told, ["lane raw: `log-cleaned` came up in none of 200 seeds, and in 100 of 400 when counted"]);
         let rare = Expected(counted(400, "log-cleaned", 9));
         assert_eq!(rare.missing(&counted(10_000, "other", 1)), [], "nine may have been luck");
+    }
+    #[test]
+    fn silence_of_all_lanes_is_told_by_fewer_seeds_of_each() {
+        let lanes = [Lane::Raw, Lane::Rot, Lane::Acks];
+        let expected = Expected(counted_in(&lanes, 400, "log-cleaned", 100));
+        let silent = counted_in(&lanes, 40, "other", 1);
+        let told: Vec<_> = expected.missing(&silent).iter().map(Silence::to_string).collect();
+        assert_eq!(told, ["all lanes: `log-cleaned` came up in none of 120 seeds, and in 300 of 1200 when counted"]);
+        assert_eq!(expected.missing(&counted_in(&lanes[..1], 40, "other", 1)), [], "too few to tell");
+        let mut spoken = silent;
+        spoken.unite(&counted_in(&lanes[..1], 1, "log-cleaned", 1));
+        assert_eq!(expected.missing(&spoken), [], "one lane has it, and the others are too few alone");
     }
 }

@@ -70,7 +70,12 @@ pub(crate) struct Blind {
 /// What became of a mutant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
-    Killed { checker: String, lane: Lane, after: u64 },
+    /// In one lane, unless it takes all of them to see it.
+    Killed {
+        checker: String,
+        lane: Option<Lane>,
+        after: u64,
+    },
     Survived,
 }
 
@@ -143,7 +148,7 @@ pub(crate) fn run(blind: &Blind, root: &Path, folder: &Path, tools: &Path, out: 
     let healthy = copy.build(PROFILE, &QUICK_BUILD)?;
     let expected = Expected::load()?;
     if let Fate::Killed { checker, lane, after } = judge(&Binary::new(healthy), blind.lane_seeds, &expected)? {
-        anyhow::bail!("without any mutant, {checker} fails a seed of {lane} after {after}");
+        anyhow::bail!("without any mutant, {checker} fails a seed of {} after {after}", place_of(lane));
     }
     let mut tally = Tally::default();
     // While one is judged, the next is built.
@@ -219,7 +224,7 @@ fn judge(arena: &dyn Arena, lane_seeds: u64, expected: &Expected) -> Result<Fate
         after += chased.seeds_run;
         counts.unite(&chased.counts);
         if let Some(failed) = chased.failed {
-            return Ok(Fate::Killed { checker: failed.checker, lane, after });
+            return Ok(Fate::Killed { checker: failed.checker, lane: Some(lane), after });
         }
         if let Some((seed, what)) = chased.interrupted.first() {
             anyhow::bail!("seed {seed:#x} of {lane} could not be run: {what}");
@@ -229,6 +234,10 @@ fn judge(arena: &dyn Arena, lane_seeds: u64, expected: &Expected) -> Result<Fate
         Some(silence) => Fate::Killed { checker: format!("no `{}`", silence.name), lane: silence.lane, after },
         None => Fate::Survived,
     })
+}
+
+fn place_of(lane: Option<Lane>) -> String {
+    lane.map_or_else(|| "all lanes".to_owned(), |lane| lane.to_string())
 }
 
 /// The tool below `tools`, installed when it is missing.
@@ -280,7 +289,12 @@ impl Tally {
                 self.survivors.push(mutant.name.clone());
             }
             Fate::Killed { checker, lane, after } => {
-                writeln!(out, "{place:>4} killed    {} by {checker} in {lane} after {after} seeds", mutant.name)?;
+                writeln!(
+                    out,
+                    "{place:>4} killed    {} by {checker} in {} after {after} seeds",
+                    mutant.name,
+                    place_of(lane)
+                )?;
                 self.killed += 1;
                 *self.by.entry(checker).or_default() += 1;
             }
@@ -331,7 +345,7 @@ mod tests {
         let raw = |_: &[String], lane, seed, _| (lane == Lane::Raw && seed == 3).then_some("order");
         let fate = judge(&Fake::new(raw), 5, &Expected::default()).expect("it runs");
         let before = 5 * Lane::ALL.iter().take_while(|lane| **lane != Lane::Raw).count() as u64;
-        assert_eq!(fate, Fate::Killed { checker: "order".to_owned(), lane: Lane::Raw, after: before + 4 });
+        assert_eq!(fate, Fate::Killed { checker: "order".to_owned(), lane: Some(Lane::Raw), after: before + 4 });
         let fine = Fake::new(|_: &[String], _, _, _| None);
         assert_eq!(judge(&fine, 5, &Expected::default()).expect("it runs"), Fate::Survived);
     }
@@ -344,7 +358,7 @@ mod tests {
         };
         let fate = judge(&Fake::new(late), FIRST_SEEDS + 2, &Expected::default()).expect("it runs");
         let after = FIRST_SEEDS * Lane::ALL.len() as u64 + 1;
-        assert_eq!(fate, Fate::Killed { checker: "order".to_owned(), lane: Lane::ALL[0], after });
+        assert_eq!(fate, Fate::Killed { checker: "order".to_owned(), lane: Some(Lane::ALL[0]), after });
     }
 
     #[test]
@@ -352,7 +366,7 @@ mod tests {
         let mutant = read_list(LIST.as_bytes()).expect("it is a list").remove(0);
         let tally = |killed: usize, survived: usize| {
             let (mut tally, mut out) = (Tally::default(), Vec::new());
-            let kill = Fate::Killed { checker: "disk-log".to_owned(), lane: Lane::Raw, after: 1 };
+            let kill = Fate::Killed { checker: "disk-log".to_owned(), lane: Some(Lane::Raw), after: 1 };
             let fates = vec![kill; killed].into_iter().chain(vec![Fate::Survived; survived]);
             fates.for_each(|fate| tally.count(0, &mutant, fate, &mut out).expect("memory takes everything"));
             tally.write(&mut out).expect("memory takes everything")
