@@ -22,6 +22,7 @@ mod disk_check;
 mod disk_index;
 mod disk_keys;
 mod disk_log;
+mod disk_metadata;
 mod disk_offsets;
 mod disk_points;
 mod disk_snapshot;
@@ -140,6 +141,7 @@ pub const ALL: &[Promise] = &[
     disk_check::PROMISE,
     disk_index::PROMISE,
     disk_points::PROMISE,
+    disk_metadata::PROMISE,
     disk_snapshot::PROMISE,
     disk_offsets::PROMISE,
 ];

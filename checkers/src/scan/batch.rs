@@ -62,6 +62,11 @@ impl<'a> Batch<'a> {
         self.attributes & 0x40 != 0
     }
 
+    /// Whether its records are none of a client or of metadata, but about the log.
+    pub(crate) const fn is_control(&self) -> bool {
+        self.attributes & 0x20 != 0
+    }
+
     /// Sequence of the last record; sequences are 31 bits wide.
     pub(crate) fn last_sequence(&self) -> i32 {
         let next = i64::from(self.base_sequence) + i64::from(self.last_offset_delta);

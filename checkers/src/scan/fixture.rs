@@ -33,9 +33,18 @@ pub(crate) fn draft(base: i64, count: usize) -> Draft {
 
 impl Draft {
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.bytes_of_kind(0)
+    }
+
+    /// As a batch of control records.
+    pub(crate) fn control_bytes(&self) -> Vec<u8> {
+        self.bytes_of_kind(0x20)
+    }
+
+    fn bytes_of_kind(&self, attributes: i16) -> Vec<u8> {
         let count = i32::try_from(self.records.len()).expect("a few");
         let mut covered = Vec::new();
-        covered.extend(0_i16.to_be_bytes());
+        covered.extend(attributes.to_be_bytes());
         covered.extend((count - 1).to_be_bytes());
         covered.extend(self.timestamp.to_be_bytes());
         covered.extend(self.timestamp.to_be_bytes());

@@ -120,7 +120,7 @@ fn topic_id(metadata: &str) -> Option<Uuid> {
 }
 
 /// Whole batches, and how many bytes behind them are not zero.
-fn batches(bytes: &[u8]) -> (Vec<(usize, Batch<'_>)>, usize) {
+pub(crate) fn batches(bytes: &[u8]) -> (Vec<(usize, Batch<'_>)>, usize) {
     let mut batches = Vec::new();
     let mut position = 0;
     while let Some(batch) = Batch::read(&bytes[position..]) {

@@ -8,13 +8,15 @@ mod crc;
 pub(crate) mod fixture;
 mod index;
 mod log;
+mod metadata;
 mod offsets;
 mod snapshot;
 
 pub(crate) use batch::Batch;
 pub(crate) use check::{IndexCheck, range_sums, segment_check};
 pub(crate) use index::{offset_entries, time_entries};
-pub(crate) use log::{LOG_STARTS, ScannedLog, ScannedSegment, counted_lines, logs};
+pub(crate) use log::{LOG_STARTS, ScannedLog, ScannedSegment, batches, counted_lines, logs};
+pub(crate) use metadata::{MetadataRecord, metadata_record};
 pub(crate) use offsets::offset_record;
 pub(crate) use snapshot::{SnapshotEntry, snapshot};
 
