@@ -12,7 +12,6 @@ use bytes::Bytes;
 
 use crate::directory::ScanLimits;
 use crate::limits::BATCH_BYTES_MAX;
-use crate::small_file::read_exact;
 use crate::sweep::{Head, Sweep};
 
 /// What a step found.
@@ -203,13 +202,13 @@ impl Scanner {
             None => self.end,
         };
         let left = usize::try_from(end - position).unwrap_or(usize::MAX);
-        let mut chunk = read_exact(&*self.file, position, left.min(self.limits.chunk_bytes)).await?;
+        let mut chunk = self.file.read_at(position, left.min(self.limits.chunk_bytes)).await?;
         // A batch larger than the chunk is read whole; its length is bounded by what the file has left.
         if let Ok(header) = BatchHeader::parse(&chunk) {
             let size = usize::try_from(header.size_bytes).expect("a batch fits the address space");
             if header.size_bytes <= BATCH_BYTES_MAX && size > chunk.len() && size <= left {
                 barnabas_base::reachable!(self.env, BATCH_OVER_CHUNK);
-                chunk = read_exact(&*self.file, position, size).await?;
+                chunk = self.file.read_at(position, size).await?;
             }
         }
         if chunk.is_empty() {
@@ -244,7 +243,7 @@ impl Scanner {
         };
         // Rot in a body leaves the length alone. Trying that first also keeps a batch that somebody sent as the value of
         // a record from being taken for one of the log.
-        let bad = read_exact(&*self.file, self.position, HEADER_BYTES).await?;
+        let bad = self.file.read_at(self.position, HEADER_BYTES).await?;
         let next = BatchHeader::parse(&bad).map(|header| self.position + u64::from(header.size_bytes));
         let mut found = self.sound_from(next.ok(), self.position + 1, &follows).await?;
         while let Some((position, header)) = found {
@@ -292,7 +291,7 @@ impl Scanner {
         while position < self.end && !sweep.is_decided() {
             let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
             let wanted = left.min(self.limits.chunk_bytes);
-            let chunk = read_exact(&*self.file, position, wanted).await?;
+            let chunk = self.file.read_at(position, wanted).await?;
             let is_last = chunk.len() < wanted || wanted == left;
             let heads = if sweep.is_looking() { self.heads_in(&chunk, position, follows) } else { Vec::new() };
             // A header that the end of the chunk cuts is looked at with the next one.
@@ -325,7 +324,7 @@ impl Scanner {
 
     /// The header at `position`, if it is one of a batch that the file has room for.
     async fn header_at(&self, position: u64) -> io::Result<Option<BatchHeader>> {
-        let head = read_exact(&*self.file, position, HEADER_BYTES).await?;
+        let head = self.file.read_at(position, HEADER_BYTES).await?;
         let header = BatchHeader::parse(&head).ok();
         Ok(header.filter(|header| u64::from(header.size_bytes) <= self.end.saturating_sub(position)))
     }
@@ -337,7 +336,7 @@ impl Scanner {
         let mut crc = 0;
         while at < end {
             let left = usize::try_from(end - at).unwrap_or(usize::MAX);
-            let chunk = read_exact(&*self.file, at, left.min(self.limits.chunk_bytes)).await?;
+            let chunk = self.file.read_at(at, left.min(self.limits.chunk_bytes)).await?;
             if chunk.is_empty() {
                 return Ok(false);
             }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barnabas_runtime::{Disk, OpenMode};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::limits::SMALL_FILE_BYTES_MAX;
 
@@ -20,24 +20,7 @@ pub(crate) async fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Byte
     if size > SMALL_FILE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "file is too large for what it is"));
     }
-    read_exact(&*file, 0, usize::try_from(size).expect("below the bound")).await.map(Some)
-}
-
-/// Up to `len` bytes at `offset`, in as many reads as it takes; fewer only at the end of the file.
-pub(crate) async fn read_exact(file: &dyn barnabas_runtime::File, offset: u64, len: usize) -> io::Result<Bytes> {
-    let first = file.read_at(offset, len).await?;
-    if first.len() == len || first.is_empty() {
-        return Ok(first);
-    }
-    let mut all = BytesMut::from(&first[..]);
-    while all.len() < len {
-        let more = file.read_at(offset + all.len() as u64, len - all.len()).await?;
-        if more.is_empty() {
-            break;
-        }
-        all.extend_from_slice(&more);
-    }
-    Ok(all.freeze())
+    file.read_at(0, usize::try_from(size).expect("below the bound")).await.map(Some)
 }
 
 /// Replaces a file; afterwards either the old or the new content is found, whatever happens in between.

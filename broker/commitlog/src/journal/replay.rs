@@ -292,7 +292,7 @@ enum Restored {
 const UNPROTECTED_BYTES: usize = 21;
 
 async fn restore(file: &dyn File, piece: &Piece) -> io::Result<Restored> {
-    let there = small_file::read_exact(file, piece.position, piece.bytes.len()).await?;
+    let there = file.read_at(piece.position, piece.bytes.len()).await?;
     if there == piece.bytes {
         // A flush that failed has left it in the page cache alone, as if it were written: only what is written again is
         // flushed again, and this piece leaves the journal on the word of that flush.
@@ -306,7 +306,7 @@ async fn restore(file: &dyn File, piece: &Piece) -> io::Result<Restored> {
     // More than the piece: a foreign batch may be longer than ours.
     if let Ok(header) = BatchHeader::parse(&there) {
         let size = usize::try_from(header.size_bytes).expect("a batch fits the address space");
-        let batch = small_file::read_exact(file, piece.position, size).await?;
+        let batch = file.read_at(piece.position, size).await?;
         // What the checksum covers decides: a sector boundary within the first 21 bytes may have cost our own batch its
         // offset or epoch and nothing else, and such a batch still passes its checksum.
         let is_ours = piece.bytes.get(UNPROTECTED_BYTES..size) == batch.get(UNPROTECTED_BYTES..);

@@ -13,7 +13,6 @@ use super::Log;
 use super::state::Hint;
 use crate::limits::WALK_CHUNK_BYTES;
 use crate::segment::{Indexes, is_within_reach};
-use crate::small_file::read_exact;
 
 /// A batch and where it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +250,6 @@ impl<'a> Window<'a> {
 pub(crate) async fn read_some(file: &dyn File, position: u64, len: usize) -> io::Result<Bytes> {
     match file.try_read_at(position, len) {
         Some(read) => read,
-        None => read_exact(file, position, len).await,
+        None => file.read_at(position, len).await,
     }
 }

@@ -13,7 +13,6 @@ use super::Log;
 use super::locate::{Found, Located};
 use crate::ReadError;
 use crate::limits::FILE_RANGE_BYTES_MIN;
-use crate::small_file::read_exact;
 
 /// How far a read may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -494,7 +493,7 @@ impl Log {
             if let Some(read) = file.try_read_at(stretch.position, len) {
                 return read.map(Some);
             }
-            let bytes = read_exact(&*file, stretch.position, len).await?;
+            let bytes = file.read_at(stretch.position, len).await?;
             let is_sound = self.verify(stretch.segment, stretch.position, stretch.position + stretch.len).await;
             if self.state.borrow().is_unchanged(layout) { Ok(is_sound?.then_some(bytes)) } else { Ok(None) }
         };

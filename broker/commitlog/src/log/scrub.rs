@@ -128,7 +128,7 @@ impl Log {
     async fn compare_range(self: &Rc<Self>, base: Offset, range: Range, layout: u64) -> io::Result<bool> {
         let file = self.segment_file(base).await?;
         let len = usize::try_from(range.len).expect("ranges are small");
-        let bytes = small_file::read_exact(&*file, range.start, len).await?;
+        let bytes = file.read_at(range.start, len).await?;
         let crc = self.env.offload(move || crc32c(&bytes)).await;
         if !self.state.borrow().is_unchanged(layout) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -416,7 +416,7 @@ impl Log {
 async fn push_bytes(checks: &mut Checksums, file: &dyn File, end: u64) -> io::Result<bool> {
     while checks.covered() < end {
         let len = usize::try_from((end - checks.covered()).min(checks.range_bytes())).expect("ranges are small");
-        let bytes = small_file::read_exact(file, checks.covered(), len).await?;
+        let bytes = file.read_at(checks.covered(), len).await?;
         if bytes.is_empty() {
             return Ok(false);
         }

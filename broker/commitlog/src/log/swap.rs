@@ -81,7 +81,7 @@ impl Log {
         let mut position = 0;
         let mut end = file.offset.plus(1);
         for _ in 0..SWEEP_ENTRIES_MAX {
-            let head = small_file::read_exact(&*opened, position, HEADER_BYTES).await?;
+            let head = opened.read_at(position, HEADER_BYTES).await?;
             let Ok(header) = BatchHeader::parse(&head) else { break };
             end = header.end_offset();
             position += u64::from(header.size_bytes);
