@@ -157,7 +157,11 @@ impl Broker {
 
     /// What it was set up with stands in a file, as people do it; what it is told later wins over that.
     fn config(&self) -> BrokerConfig {
-        let own = [("listeners", format!("PLAINTEXT://0.0.0.0:{PORT}")), ("log.dirs", DATA.to_owned())];
+        let own = [
+            ("process.roles", "broker,controller".to_owned()),
+            ("listeners", format!("PLAINTEXT://0.0.0.0:{PORT}")),
+            ("log.dirs", DATA.to_owned()),
+        ];
         let own = own.iter().map(|(key, value)| (*key, value.as_str()));
         let set_up = self.setup.overrides.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let text: String = own.chain(set_up).map(|(key, value)| format!("{key} = {value}\n")).collect();
