@@ -55,11 +55,10 @@ fn wrong(name: &str, bytes: &[u8]) -> Option<String> {
     if end_offset <= Offset(0) {
         return Some(format!("it stands for nothing: {end_offset}"));
     }
-    let (found, torn_bytes) = batches(bytes);
-    let found: Vec<Batch<'_>> = found.into_iter().map(|(_, batch)| batch).collect();
+    let found: Vec<Batch<'_>> = batches(bytes).0.into_iter().map(|(_, batch)| batch).collect();
     let whole: usize = found.iter().map(|batch| batch.size_bytes).sum();
-    if torn_bytes > 0 || whole < bytes.len() {
-        return Some(format!("{} of {} bytes are batches", whole, bytes.len()));
+    if whole < bytes.len() {
+        return Some(format!("{whole} of {} bytes are batches", bytes.len()));
     }
     let (Some(first), Some(last)) = (found.first(), found.last()) else { return Some("it is empty".to_owned()) };
     if control_type(first) != Some(HEADER) || control_type(last) != Some(FOOTER) {

@@ -3,7 +3,7 @@
 use barnabas_base::{LeaderEpoch, Offset};
 
 use super::crc::crc32c;
-use super::{read_i16, read_i32, read_i64, read_u32};
+use super::{read_i16, read_i32, read_i64, read_u32, uvarint};
 
 /// Bytes before the records.
 const HEADER_BYTES: usize = 61;
@@ -103,18 +103,10 @@ pub(crate) struct Record<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// A zigzag number of 7 bits a byte.
+/// A zigzag number.
 fn varint(from: &mut &[u8]) -> Option<i64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = from.split_first()?;
-        *from = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
-        }
-    }
-    None
+    let value = uvarint(from)?;
+    Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
 /// Bytes behind their length; `Some(None)` for null.

@@ -1,6 +1,6 @@
 //! Records of the metadata log and its snapshots, as far as their order is judged.
 
-use super::{bytes, read_i16};
+use super::{bytes, read_i16, uvarint};
 
 /// The only frame of metadata records there is.
 const FRAME_VERSION: u64 = 1;
@@ -50,18 +50,4 @@ fn name(from: &mut &[u8]) -> Option<String> {
     let (name, rest) = from.split_at_checked(length)?;
     *from = rest;
     String::from_utf8(name.to_vec()).ok()
-}
-
-/// A number of 7 bits a byte.
-fn uvarint(from: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..35).step_by(7) {
-        let (byte, rest) = from.split_first()?;
-        *from = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }

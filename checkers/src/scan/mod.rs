@@ -38,3 +38,17 @@ number!(read_i16, i16);
 number!(read_i32, i32);
 number!(read_u32, u32);
 number!(read_i64, i64);
+
+/// A number of 7 bits a byte, the lowest first.
+pub(crate) fn uvarint(from: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = from.split_first()?;
+        *from = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}

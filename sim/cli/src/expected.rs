@@ -249,6 +249,7 @@ mod tests {
         let rare = Expected(counted(400, "log-cleaned", 9));
         assert_eq!(rare.missing(&counted(10_000, "other", 1)), [], "nine may have been luck");
     }
+
     #[test]
     fn silence_of_all_lanes_is_told_by_fewer_seeds_of_each() {
         let lanes = [Lane::Raw, Lane::Rot, Lane::Acks];
