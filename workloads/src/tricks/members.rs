@@ -416,7 +416,7 @@ impl Stage<'_> {
             let (code, group) = stage.describe_seat_in(seat, version).await?;
             let due = if version < NOT_FOUND_SINCE { ErrorCode::None } else { ErrorCode::GroupIdNotFound };
             let seen = (code, group.group_state.as_str(), group.members.len());
-            Ok(Seen::equal(&seen, &(due, "Dead", 0)))
+            Ok(Seen::answered(code, &seen, &(due, "Dead", 0)))
         })
         .await
     }
@@ -443,7 +443,7 @@ impl Stage<'_> {
                 }],
                 ..Default::default()
             };
-            Ok(Seen::equal(&(code, group), &(ErrorCode::None, expected)))
+            Ok(Seen::answered(code, &(code, group), &(ErrorCode::None, expected)))
         })
         .await
     }

@@ -98,15 +98,15 @@ impl Stage<'_> {
         what: &str,
         mut look: impl AsyncFnMut(&mut Self) -> Result<Seen, Trouble>,
     ) -> Result<(), Trouble> {
-        let mut wrong = String::new();
+        let mut last = Trouble::Unclear(format!("{what}: nobody looked"));
         for _ in 0..LOOKUPS_MAX {
-            match look(self).await? {
-                Seen::Right => return Ok(()),
-                Seen::Wrong(other) => wrong = other,
+            match look(self).await?.judged(what) {
+                Ok(()) => return Ok(()),
+                Err(trouble) => last = trouble,
             }
             self.session.env.sleep(LOOKUP_PAUSE).await;
         }
-        Err(Trouble::Broken(format!("{what}: {wrong}")))
+        Err(last)
     }
 }
 
@@ -117,21 +117,33 @@ pub(super) enum Seen {
     Right,
     /// Something else.
     Wrong(String),
+    /// That who is asked cannot tell yet.
+    Later(ErrorCode),
 }
 
 impl Seen {
+    /// Right if both are the same, once the answer is one.
+    pub(super) fn answered<T: PartialEq + Debug>(code: ErrorCode, seen: &T, expected: &T) -> Self {
+        if code.is_retriable() { Self::Later(code) } else { Self::equal(seen, expected) }
+    }
+
     /// Right if both are the same.
     pub(super) fn equal<T: PartialEq + Debug>(seen: &T, expected: &T) -> Self {
         if seen == expected { Self::Right } else { Self::Wrong(format!("{seen:?} where {expected:?} is due")) }
+    }
+
+    fn judged(self, what: &str) -> Result<(), Trouble> {
+        match self {
+            Self::Right => Ok(()),
+            Self::Wrong(other) => Err(Trouble::Broken(format!("{what}: {other}"))),
+            Self::Later(code) => Err(Trouble::Unclear(format!("{what}: {}", code.name()))),
+        }
     }
 }
 
 /// What is told at once or never.
 pub(super) fn is_due<T: PartialEq + Debug>(what: &str, seen: &T, expected: &T) -> Result<(), Trouble> {
-    match Seen::equal(seen, expected) {
-        Seen::Right => Ok(()),
-        Seen::Wrong(other) => Err(Trouble::Broken(format!("{what}: {other}"))),
-    }
+    Seen::equal(seen, expected).judged(what)
 }
 
 /// Sends a request and waits for its answer.
