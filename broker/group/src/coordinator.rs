@@ -199,12 +199,6 @@ impl Coordinator {
         self.appends.len()
     }
 
-    /// Group ids of which anything is known.
-    #[must_use]
-    pub fn groups_len(&self) -> usize {
-        self.groups.len()
-    }
-
     /// The groups, and everything else a step of one of them may touch.
     pub(crate) fn split<'a>(&'a mut self, now: Now, out: &'a mut Vec<Output>) -> (&'a mut Groups, Context<'a>) {
         let context = Context {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use barnabas_base::{Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
+use barnabas_base::{Account, Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
 use barnabas_group::{
     APPENDS_IN_FLIGHT_LIMIT, APPENDS_IN_FLIGHT_MAX, AppendId, COMMIT_BATCH_BYTES_MAX, ClientInfo, Config, Coordinator,
     Input, Output, RECORDS_PER_APPEND_MAX, Record, Response, TOMBSTONE_BATCH_BYTES_MAX, Token,
@@ -22,6 +22,7 @@ type Pair = (Bytes, Option<Bytes>);
 /// A coordinator with a log that takes batches when told to.
 struct Desk {
     coordinator: Coordinator,
+    budget: Budget,
     now: Monotonic,
     emitted: VecDeque<(AppendId, Vec<Pair>)>,
     log: Vec<Pair>,
@@ -32,8 +33,10 @@ struct Desk {
 impl Desk {
     fn new(config: Config) -> Self {
         let partition = TopicPartition { topic_id: TopicId(Uuid([7; 16])), partition: PartitionIndex(0) };
+        let budget = Budget::new(|_| u64::MAX);
         let mut desk = Self {
-            coordinator: Coordinator::new(config, partition, Budget::new(|_| u64::MAX)),
+            coordinator: Coordinator::new(config, partition, budget.clone()),
+            budget,
             now: Monotonic::ZERO,
             emitted: VecDeque::new(),
             log: Vec::new(),
@@ -196,7 +199,7 @@ fn a_member_that_no_string_can_name_is_refused() {
         assert_eq!((answer.error_code, answer.member_id.as_str()), (ErrorCode::InvalidRequest.code(), ""));
     }
     assert!(desk.emitted.is_empty(), "nothing is written for it");
-    assert_eq!(desk.coordinator.groups_len(), 0, "and nothing is kept");
+    assert_eq!(desk.budget.used_bytes(Account::Coordinators), 0, "and nothing is kept");
 }
 
 #[test]

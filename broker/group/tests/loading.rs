@@ -1,7 +1,7 @@
 //! Which logs a coordinator loads: records of kinds that it does not know are passed over, one that does not read ends
 //! the load.
 
-use barnabas_base::{Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
+use barnabas_base::{Account, Budget, Monotonic, Offset, PartitionIndex, TimestampMs, TopicId, TopicPartition, Uuid};
 use barnabas_group::{CommittedOffset, Config, Coordinator, Input, Output, Record, Replayed, Response, Token};
 use barnabas_wire::ErrorCode;
 use barnabas_wire::message::offset_fetch::OffsetFetchRequestGroup;
@@ -11,8 +11,13 @@ use bytes::Bytes;
 type Pair = (Bytes, Option<Bytes>);
 
 fn coordinator() -> Coordinator {
+    coordinator_within(&Budget::new(|_| u64::MAX))
+}
+
+/// A coordinator whose groups are charged to `budget`.
+fn coordinator_within(budget: &Budget) -> Coordinator {
     let partition = TopicPartition { topic_id: TopicId(Uuid([7; 16])), partition: PartitionIndex(0) };
-    Coordinator::new(Config::default(), partition, Budget::new(|_| u64::MAX))
+    Coordinator::new(Config::default(), partition, budget.clone())
 }
 
 fn commit(offset: i64) -> Pair {
@@ -61,13 +66,14 @@ fn nothing_is_served_of_a_log_with_a_record_that_does_not_read() {
         (Bytes::from_static(b"\x00"), None),
     ];
     for bad in unreadable {
-        let mut coordinator = coordinator();
+        let budget = Budget::new(|_| u64::MAX);
+        let mut coordinator = coordinator_within(&budget);
         assert_eq!(replay(&mut coordinator, commit(1)), Some(Replayed::Applied));
         assert_eq!(replay(&mut coordinator, bad.clone()), None, "{bad:?}");
         assert_eq!(code_of_fetch(&mut coordinator), ErrorCode::NotCoordinator.code());
         coordinator.failed_to_load(&mut Vec::new());
         assert_eq!(code_of_fetch(&mut coordinator), ErrorCode::NotCoordinator.code());
-        assert_eq!(coordinator.groups_len(), 0);
+        assert_eq!(budget.used_bytes(Account::Coordinators), 0, "nothing is kept");
     }
 }
 

@@ -100,28 +100,31 @@ pub fn encode_snapshot(
     records: impl Iterator<Item = MetadataRecord>,
     now: TimestampMs,
 ) -> Bytes {
-    let mut writer = Writer::new(id.epoch, now);
-    let header =
-        SnapshotHeaderRecord { version: CONTROL_RECORD_VERSION, last_contained_log_timestamp: last_timestamp.0 };
-    let mut head = control_builder();
-    append_control(&mut head, now, ControlType::SnapshotHeader, &header);
-    append_voters(&mut head, now, quorum);
-    writer.add(head);
-    writer.records(records);
-    let mut foot = control_builder();
-    let footer = SnapshotFooterRecord { version: CONTROL_RECORD_VERSION };
-    append_control(&mut foot, now, ControlType::SnapshotFooter, &footer);
-    writer.add(foot);
-    writer.bytes.freeze()
+    encode(id.epoch, last_timestamp, Some(quorum), records, now)
 }
 
 /// The bytes of `bootstrap.checkpoint`: the records with which Kafka begins a metadata log that is empty.
 #[must_use]
 pub fn encode_bootstrap(records: impl Iterator<Item = MetadataRecord>, now: TimestampMs) -> Bytes {
-    let mut writer = Writer::new(LeaderEpoch(0), now);
-    let header = SnapshotHeaderRecord { version: CONTROL_RECORD_VERSION, last_contained_log_timestamp: now.0 };
+    encode(LeaderEpoch(0), now, None, records, now)
+}
+
+/// Header, voters if the file names them, records, footer.
+fn encode(
+    epoch: LeaderEpoch,
+    last_timestamp: TimestampMs,
+    quorum: Option<&Quorum>,
+    records: impl Iterator<Item = MetadataRecord>,
+    now: TimestampMs,
+) -> Bytes {
+    let mut writer = Writer::new(epoch, now);
+    let header =
+        SnapshotHeaderRecord { version: CONTROL_RECORD_VERSION, last_contained_log_timestamp: last_timestamp.0 };
     let mut head = control_builder();
     append_control(&mut head, now, ControlType::SnapshotHeader, &header);
+    if let Some(quorum) = quorum {
+        append_voters(&mut head, now, quorum);
+    }
     writer.add(head);
     writer.records(records);
     let mut foot = control_builder();
