@@ -76,6 +76,7 @@ marks! {
     SNAPSHOT_PAST_END_REMOVED = "snapshot-past-end-removed", "A start removed a producer snapshot of records that are gone.";
     INDEXES_KEPT = "indexes-kept", "A start went on from indexes that it found, and walked only through what they do not cover.";
     INDEXES_UNCONFIRMED = "indexes-unconfirmed", "Indexes on disk were not what their check file says was written.";
+    CACHES_READ_AGAIN = "caches-read-again", "Indexes or checksums were read again, because they were written meanwhile.";
     INDEXES_REBUILT = "indexes-rebuilt", "A start made indexes anew, because those it found do not fit the segment.";
     CHECKSUMS_RESUMED = "checksums-resumed", "The checksums of an active segment went on where its check file ends.";
     TAIL_WRITTEN_AGAIN = "tail-written-again", "A start wrote what is in the page cache once more, so that a sync covers it.";

@@ -45,7 +45,7 @@ pub(crate) struct Segment {
     pub(crate) file: Option<Rc<dyn File>>,
     /// Whether the file was used since it was last looked at for closing.
     pub(crate) was_used: bool,
-    /// The file goes by another name than its own for a moment: it stays open.
+    /// The files go by other names than their own for a moment: they stay open, and indexes in memory.
     pub(crate) is_pinned: bool,
     /// Always there for the active segment.
     pub(crate) indexes: Option<Indexes>,

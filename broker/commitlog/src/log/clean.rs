@@ -97,7 +97,7 @@ impl Log {
             Some((Some(timestamp), _)) => Ok(timestamp),
             Some((None, _)) => {
                 let file = self.segment_file(base).await?;
-                let head = super::locate::read_some(&*file, 0, barnabas_wire::record::HEADER_BYTES).await?;
+                let head = file.read_at(0, barnabas_wire::record::HEADER_BYTES).await?;
                 let timestamp = BatchHeader::parse(&head).map_or(TimestampMs::NONE, |header| header.max_timestamp);
                 if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
                     segment.first_timestamp = Some(timestamp);
@@ -398,7 +398,6 @@ impl Log {
             state.config.file_delete_delay_ms
         };
         self.directory.resources.opened(self, base);
-        self.directory.resources.index_loaded(self, base, index_bytes);
         let mut deleted = Vec::new();
         for source in group {
             deleted.extend(self.mark_replaced(*source, *source != base).await?);
@@ -408,6 +407,7 @@ impl Log {
         if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
             segment.is_pinned = false;
         }
+        self.directory.resources.index_loaded(self, base, index_bytes);
         self.remove_later(deleted, delay_ms);
         Ok(())
     }

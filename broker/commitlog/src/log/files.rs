@@ -37,6 +37,18 @@ impl Drop for Change {
     }
 }
 
+/// Held while somebody writes caches, so that nobody believes what he has read of them meanwhile.
+pub(crate) struct CacheWrite<'a> {
+    log: &'a Log,
+}
+
+impl Drop for CacheWrite<'_> {
+    fn drop(&mut self) {
+        self.log.state.borrow_mut().cache_writes += 1;
+        self.log.changed.notify();
+    }
+}
+
 /// A [`Change`] that replaces some of the log's small files: one at a time, since each is written under a second name first,
 /// or in several steps.
 pub(crate) struct Replacement {
@@ -61,6 +73,35 @@ impl Log {
                 return Ok(Replacement { change });
             }
             self.changed.changed_since(seen).await;
+        }
+    }
+
+    /// Begins to write caches. Whoever does holds a [`Replacement`]: there is one at a time.
+    pub(crate) fn begin_cache_write(&self) -> CacheWrite<'_> {
+        self.state.borrow_mut().cache_writes += 1;
+        CacheWrite { log: self }
+    }
+
+    /// What `read` finds in the cache files of a segment when nobody writes them meanwhile: half of what it finds might be
+    /// of before. `None` when the log was cut or a segment replaced meanwhile.
+    pub(crate) async fn read_at_rest<T>(&self, read: impl AsyncFn() -> io::Result<T>) -> io::Result<Option<T>> {
+        let layout = self.state.borrow().layout;
+        loop {
+            let seen = self.changed.version();
+            let writes = self.state.borrow().cache_writes;
+            if writes.is_multiple_of(2) {
+                let found = read().await?;
+                let state = self.state.borrow();
+                if state.layout != layout {
+                    return Ok(None);
+                }
+                if state.cache_writes == writes {
+                    return Ok(Some(found));
+                }
+                barnabas_base::reachable!(self.env, CACHES_READ_AGAIN);
+            } else {
+                self.changed.changed_since(seen).await;
+            }
         }
     }
 
@@ -170,7 +211,8 @@ impl Log {
         if base == active {
             return;
         }
-        if let Some(segment) = state.segment_mut(base) {
+        // Those of a segment that takes the place of others are not under its name yet.
+        if let Some(segment) = state.segment_mut(base).filter(|segment| !segment.is_pinned) {
             barnabas_base::sometimes!(self.env, INDEXES_DROPPED, segment.indexes.is_some());
             // Largest timestamps stay: retention asks for them.
             segment.indexes = None;
@@ -191,6 +233,7 @@ impl Log {
             };
             let (indexes, is_new) = match self.read_indexes(base, size).await? {
                 Some(indexes) => (indexes, false),
+                None if self.state.borrow().layout != layout => continue,
                 None => (self.rebuild_indexes(base, size).await?, true),
             };
             let bytes = indexes.size_bytes();
@@ -206,22 +249,20 @@ impl Log {
                     }
                 }
             }
+            // Not dropped before they are written.
+            let written = if is_new { self.write_caches_if_room(base).await } else { Ok(()) };
             self.directory.resources.index_loaded(self, base, bytes);
-            if is_new {
-                self.write_caches_if_room(base).await?;
-            }
-            return Ok(true);
+            return written.map(|()| true);
         }
     }
 
     /// The index files of a segment of `size` bytes, as far as its check file confirms them; all that there is where it
     /// has none, as Kafka leaves it. `None` when something is missing, or is not what was written.
     pub(crate) async fn index_files(&self, base: Offset, size: u64) -> io::Result<Option<IndexFiles>> {
-        let disk = &*self.env.disk;
-        let offset = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Index))).await?;
-        let time = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::TimeIndex))).await?;
-        let check = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Check))).await?;
-        let (Some(offset), Some(time)) = (offset, time) else { return Ok(None) };
+        let file = async |kind| small_file::read(&*self.env.disk, &self.path_of(SegmentFile::new(base, kind))).await;
+        let read =
+            async || Ok((file(FileKind::Index).await?, file(FileKind::TimeIndex).await?, file(FileKind::Check).await?));
+        let Some((Some(offset), Some(time), check)) = self.read_at_rest(read).await? else { return Ok(None) };
         let Some(check) = check else { return Ok(Some(IndexFiles { offset, time, is_whole: true })) };
         let sums = self.parse_checks(&check, base, size).map(|checks| checks.indexes());
         let confirmed = match sums {

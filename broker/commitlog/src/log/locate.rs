@@ -86,7 +86,7 @@ impl Log {
     /// Whether the batch at `position` ends with `last_offset`, as an index entry claims.
     async fn is_entry_true(self: &Rc<Self>, base: Offset, position: u64, last_offset: Offset) -> io::Result<bool> {
         let file = self.segment_file(base).await?;
-        let head = read_some(&*file, position, HEADER_BYTES).await?;
+        let head = file.read_at(position, HEADER_BYTES).await?;
         Ok(BatchHeader::parse(&head).is_ok_and(|header| header.last_offset() == last_offset))
     }
 
@@ -238,18 +238,10 @@ impl<'a> Window<'a> {
         let end = self.start + self.bytes.len() as u64;
         if position < self.start || position + HEADER_BYTES as u64 > end {
             let left = usize::try_from(self.size.saturating_sub(position)).unwrap_or(usize::MAX);
-            self.bytes = read_some(self.file, position, left.min(WALK_CHUNK_BYTES)).await?;
+            self.bytes = self.file.read_at(position, left.min(WALK_CHUNK_BYTES)).await?;
             self.start = position;
         }
         let at = usize::try_from(position - self.start).expect("within the window");
         Ok(self.bytes.get(at..).and_then(|bytes| BatchHeader::parse(bytes).ok()))
-    }
-}
-
-/// Reads without leaving the thread when the page cache has the range.
-pub(crate) async fn read_some(file: &dyn File, position: u64, len: usize) -> io::Result<Bytes> {
-    match file.try_read_at(position, len) {
-        Some(read) => read,
-        None => file.read_at(position, len).await,
     }
 }

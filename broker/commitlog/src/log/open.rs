@@ -205,6 +205,7 @@ impl Log {
             epochs_on_disk: None,
             epochs_written_to: Offset::ZERO,
             is_replacing: false,
+            cache_writes: 0,
             changes: 0,
             layout: 0,
         };

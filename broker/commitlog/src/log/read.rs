@@ -361,7 +361,7 @@ impl Log {
         let mut expected = None;
         while at < position {
             let file = self.segment_file(base).await?;
-            let head = super::locate::read_some(&*file, at, barnabas_wire::record::HEADER_BYTES).await?;
+            let head = file.read_at(at, barnabas_wire::record::HEADER_BYTES).await?;
             let Ok(header) = barnabas_wire::record::BatchHeader::parse(&head) else { break };
             at += u64::from(header.size_bytes);
             expected = Some(header.end_offset());

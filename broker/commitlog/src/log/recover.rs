@@ -10,7 +10,6 @@ use barnabas_logstate::{AbortedTxn, EpochCache, LogFold, ProducerState};
 use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES};
 
-use super::locate::read_some;
 use super::open::Listing;
 use super::rebuilt::Rebuilt;
 use super::{Capture, LoadReport, Log};
@@ -466,7 +465,7 @@ impl Log {
             return Ok(rebuilt);
         }
         let file = self.segment_file(base).await?;
-        let head = read_some(&*file, start.position, HEADER_BYTES).await?;
+        let head = file.read_at(start.position, HEADER_BYTES).await?;
         let Ok(header) = BatchHeader::parse(&head) else { return Ok(rebuilt) };
         if header.last_offset() != start.offset {
             return Ok(rebuilt);
@@ -484,7 +483,7 @@ impl Log {
         rebuilt.checks = None;
         rebuilt.last_end = header.base_offset;
         if is_active {
-            let first = read_some(&*file, 0, HEADER_BYTES).await?;
+            let first = file.read_at(0, HEADER_BYTES).await?;
             rebuilt.segment.first_timestamp = BatchHeader::parse(&first).ok().map(|header| header.max_timestamp);
         }
         Ok(rebuilt)
@@ -710,7 +709,7 @@ impl Log {
         barnabas_base::sometimes!(self.env, TAIL_WRITTEN_AGAIN, position < size);
         while position < size {
             let len = usize::try_from(size - position).unwrap_or(usize::MAX).min(WRITE_AGAIN_BYTES);
-            let bytes = read_some(file, position, len).await?;
+            let bytes = file.read_at(position, len).await?;
             if bytes.is_empty() {
                 break;
             }

@@ -192,6 +192,7 @@ impl Log {
     pub(crate) async fn write_caches(self: &Rc<Self>, base: Offset) -> io::Result<()> {
         let _replacement = self.begin_replacement().await?;
         let Some(unwritten) = self.unwritten(base) else { return Ok(()) };
+        let _write = self.begin_cache_write();
         let disk = &*self.env.disk;
         let mut files = Vec::new();
         for (kind, from, bytes, end) in unwritten.indexes {

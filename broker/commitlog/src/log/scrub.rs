@@ -11,7 +11,6 @@ use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES, crc32c};
 
 use super::Log;
-use super::locate::read_some;
 use crate::check::{Checksums, Range, Sums};
 use crate::confirm::{Content, Piece, Placed, Progress, Wrong, confirmed, wrong};
 use crate::damage::DamagedRange;
@@ -211,7 +210,7 @@ impl Log {
                 Step::Bad { position, .. } => {
                     let piece = self.unsound_piece(&mut scanner, base, (position, size), walk.progress.sure).await?;
                     if piece.content == Content::Unsound && position >= range.start {
-                        walk.sums.place_unsound(&read_some(&*file, position, HEADER_BYTES).await?);
+                        walk.sums.place_unsound(&file.read_at(position, HEADER_BYTES).await?);
                     }
                     scanner.seek(piece.to_position);
                     walk.push(piece, range.start);
@@ -305,7 +304,7 @@ impl Log {
             return Ok(base);
         }
         let file = self.segment_file(base).await?;
-        let head = read_some(&*file, position, HEADER_BYTES).await?;
+        let head = file.read_at(position, HEADER_BYTES).await?;
         Ok(BatchHeader::parse(&head).map_or(base, |header| header.base_offset))
     }
 
@@ -364,8 +363,8 @@ impl Log {
     /// What the check file of a segment of `size` bytes says, which may be about its beginning only.
     pub(crate) async fn kept_checks(&self, base: Offset, size: u64) -> io::Result<Option<Checksums>> {
         let path = self.path_of(SegmentFile::new(base, FileKind::Check));
-        let bytes = small_file::read(&*self.env.disk, &path).await?;
-        Ok(bytes.and_then(|bytes| self.parse_checks(&bytes, base, size)))
+        let bytes = self.read_at_rest(async || small_file::read(&*self.env.disk, &path).await).await?;
+        Ok(bytes.flatten().and_then(|bytes| self.parse_checks(&bytes, base, size)))
     }
 
     /// Adds what checksums do not cover yet as it is in the file, and hands them to their segment. True when that was

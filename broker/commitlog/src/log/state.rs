@@ -213,6 +213,8 @@ pub(crate) struct State {
     pub(crate) epochs_written_to: Offset,
     /// Whether a small file is being replaced.
     pub(crate) is_replacing: bool,
+    /// Counts when caches began to be written and when that ended: odd while somebody writes them.
+    pub(crate) cache_writes: u64,
     /// How many are changing names or caches in the folder.
     pub(crate) changes: usize,
     /// Counts changes that invalidate positions: truncations and swaps.
