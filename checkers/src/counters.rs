@@ -19,7 +19,8 @@ const COUNTERS: &[(&str, Due)] = &[
     ("clean restarts", |plan| has(plan, Family::Stop)),
     ("cleanings", |plan| plan.topics.iter().any(PlannedTopic::is_compacted)),
     ("commits in flight at a rebalance", |plan| does(plan, |action| matches!(action, Action::Commit {}))),
-    ("damaged ranges", |plan| has(plan, Family::Rot)),
+    // Where acknowledged records survive, what rots are caches.
+    ("damaged ranges", |plan| plan.lane.promises().detection_only && has(plan, Family::Rot)),
     ("directories failed", |plan| has(plan, Family::DiskError)),
     ("duplicates recognised", has_sends),
     ("log starts moved", |plan| does(plan, |action| matches!(action, Action::Trim { .. }))),
