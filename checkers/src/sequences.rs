@@ -2,7 +2,7 @@
 //! batch is appended twice (I20). Judged on what was appended; what a crash took from the end is taken back.
 //!
 //! A broker observes a batch once it is written, so that one that dies in between leaves records in the page cache that
-//! nobody observed. The log says how many when it is loaded; of them a producer may have sent any.
+//! nobody observed. The log says where when it is loaded; of them a producer may have sent any.
 //!
 //! Producer snapshots are caches that a crash may take, and what they said is found again in the log, if it is still there.
 //! Of a producer all of whose batches were deleted Kafka knows nothing then, and takes any sequence (`ProducerAppendInfo`:
@@ -43,23 +43,16 @@ struct Batch {
     first: i32,
     /// The sequence that follows.
     next: i32,
-    /// Records that nobody observed and that may lie before it.
-    unseen: i64,
 }
 
 /// One replica, as far as it was observed.
 #[derive(Default)]
 struct Log {
     end: Offset,
-    producers: BTreeMap<ProducerId, Producer>,
-}
-
-/// What one producer has in a log.
-#[derive(Default)]
-struct Producer {
-    batches: Vec<Batch>,
-    /// Records that were found behind the last batch and that it may have sent.
-    unseen: i64,
+    /// The batches of each producer that are there.
+    producers: BTreeMap<ProducerId, Vec<Batch>>,
+    /// Where records are that nobody observed: from, to.
+    unseen: Vec<(Offset, Offset)>,
 }
 
 /// Judges every batch of an idempotent producer against the one before it.
@@ -86,17 +79,15 @@ fn check(facts: &Facts<'_>) -> Verdict {
                 let Some((id, epoch, first)) = *producer else { continue };
                 let count = i32::try_from(end_offset.minus(*base_offset)).unwrap_or(i32::MAX);
                 let next = first.plus(count).0;
-                let known = log.producers.entry(id).or_default();
-                let unseen = std::mem::take(&mut known.unseen);
-                let batch = Batch { base: *base_offset, epoch, first: first.0, next, unseen };
-                if let Some(last) = known.batches.last() {
-                    let wrong = last.wrong(&batch);
+                let batch = Batch { base: *base_offset, epoch, first: first.0, next };
+                if let Some(last) = log.last(id) {
+                    let wrong = last.wrong(&batch, log.unseen_between(last.base, batch.base));
                     court.judge(wrong.is_some(), Some(sight.step), None, || {
                         let reason = wrong.unwrap_or_default();
                         format!("{partition} on {}, producer {id} at {base_offset}: {reason}", sight.node)
                     });
                 }
-                known.batches.push(batch);
+                log.producers.entry(id).or_default().push(batch);
             }
             _ => {}
         }
@@ -107,33 +98,44 @@ fn check(facts: &Facts<'_>) -> Verdict {
 impl Log {
     /// Producers all of whose batches lie below the log's start may be forgotten.
     fn forget_below(&mut self, start: Offset) {
-        let is_there = |producer: &Producer| producer.batches.last().is_some_and(|batch| batch.base >= start);
-        self.producers.retain(|_, producer| is_there(producer));
+        self.producers.retain(|_, batches| batches.last().is_some_and(|batch| batch.base >= start));
+    }
+
+    fn last(&self, id: ProducerId) -> Option<Batch> {
+        self.producers.get(&id)?.last().copied()
+    }
+
+    /// Records between two batches that nobody observed.
+    fn unseen_between(&self, from: Offset, to: Offset) -> i64 {
+        let within = |(start, end): &&(Offset, Offset)| *start > from && *end <= to;
+        self.unseen.iter().filter(within).map(|(start, end)| end.minus(*start)).sum()
     }
 
     /// The log goes on at `end`: batches behind it are gone, records before it that nobody observed are there.
     fn go_on_at(&mut self, end: Offset) {
-        let unseen = end.minus(self.end);
-        for producer in self.producers.values_mut() {
-            let kept = producer.batches.partition_point(|batch| batch.base < end);
-            // What lies before the first batch that is gone is there still.
-            let before = producer.batches.get(kept).map(|gone| gone.unseen);
-            producer.batches.truncate(kept);
-            producer.unseen = before.unwrap_or_else(|| (producer.unseen + unseen).max(0));
+        for batches in self.producers.values_mut() {
+            batches.truncate(batches.partition_point(|batch| batch.base < end));
+        }
+        self.unseen.retain_mut(|(start, last)| {
+            *last = (*last).min(end);
+            *start < *last
+        });
+        if end > self.end {
+            self.unseen.push((self.end, end));
         }
         self.end = end;
     }
 }
 
 impl Batch {
-    /// What is wrong with a batch that follows this one.
-    fn wrong(&self, next: &Self) -> Option<String> {
+    /// What is wrong with a batch that follows this one, with so many records between them that nobody observed.
+    fn wrong(&self, next: &Self, unseen: i64) -> Option<String> {
         if next.epoch < self.epoch {
             return Some(format!("epoch {} after {}", next.epoch, self.epoch));
         }
         let expected = if next.epoch == self.epoch { self.next } else { 0 };
         let passed_over = i64::from(next.first.wrapping_sub(expected) & i32::MAX);
-        (passed_over > next.unseen).then(|| format!("sequence {} where {expected} follows", next.first))
+        (passed_over > unseen).then(|| format!("sequence {} where {expected} follows", next.first))
     }
 }
 
@@ -167,6 +169,10 @@ mod tests {
         let again = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 3);
         let again = again.batch(3, 4, 0, Some((7, 0, 3))).lives(false).loaded(Unclean, 0, 3);
         accepts(&PROMISE, [again.batch(3, 4, 0, Some((7, 0, 3)))]);
+        // It takes what others sent behind them, and leaves them too.
+        let others = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 3);
+        let others = others.batch(3, 5, 0, Some((8, 0, 0))).lives(false).loaded(Unclean, 0, 3);
+        accepts(&PROMISE, [others.batch(3, 4, 0, Some((7, 0, 3)))]);
         let lost = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 0, 0);
         passes_over(&PROMISE, [lost.batch(0, 2, 0, Some((7, 0, 0)))]);
         let deleted = durable().batch(0, 2, 0, Some((7, 0, 0))).lives(false).loaded(Unclean, 2, 2);
