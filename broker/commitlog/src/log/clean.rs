@@ -96,9 +96,8 @@ impl Log {
             None | Some((None, 0)) => Ok(TimestampMs::NONE),
             Some((Some(timestamp), _)) => Ok(timestamp),
             Some((None, _)) => {
-                let file = self.segment_file(base).await?;
-                let head = file.read_at(0, barnabas_wire::record::HEADER_BYTES).await?;
-                let timestamp = BatchHeader::parse(&head).map_or(TimestampMs::NONE, |header| header.max_timestamp);
+                let header = self.header_at(base, 0).await?;
+                let timestamp = header.map_or(TimestampMs::NONE, |header| header.max_timestamp);
                 if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
                     segment.first_timestamp = Some(timestamp);
                 }

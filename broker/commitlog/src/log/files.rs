@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use barnabas_base::Offset;
 use barnabas_runtime::{File, OpenMode};
+use barnabas_wire::record::{BatchHeader, HEADER_BYTES};
 use bytes::Bytes;
 
 use super::Log;
@@ -175,6 +176,18 @@ impl Log {
         Ok(file)
     }
 
+    /// The head of a batch of a segment; `None` when none begins at `position`.
+    pub(crate) async fn header_at(self: &Rc<Self>, base: Offset, position: u64) -> io::Result<Option<BatchHeader>> {
+        let file = self.segment_file(base).await?;
+        let head = file.read_at(position, HEADER_BYTES).await?;
+        Ok(BatchHeader::parse(&head).ok())
+    }
+
+    /// A cache of a segment as it stands on disk; `None` when there is none.
+    pub(crate) async fn read_cache(&self, base: Offset, kind: FileKind) -> io::Result<Option<Bytes>> {
+        small_file::read(&*self.env.disk, &self.path_of(SegmentFile::new(base, kind))).await
+    }
+
     /// Closes the file of a segment unless it was used since the last look or may not be opened again just now; true when
     /// nothing is left to close.
     pub(crate) fn try_close_file(&self, base: Offset) -> bool {
@@ -259,9 +272,11 @@ impl Log {
     /// The index files of a segment of `size` bytes, as far as its check file confirms them; all that there is where it
     /// has none, as Kafka leaves it. `None` when something is missing, or is not what was written.
     pub(crate) async fn index_files(&self, base: Offset, size: u64) -> io::Result<Option<IndexFiles>> {
-        let file = async |kind| small_file::read(&*self.env.disk, &self.path_of(SegmentFile::new(base, kind))).await;
-        let read =
-            async || Ok((file(FileKind::Index).await?, file(FileKind::TimeIndex).await?, file(FileKind::Check).await?));
+        let read = async || {
+            let offset = self.read_cache(base, FileKind::Index).await?;
+            let time = self.read_cache(base, FileKind::TimeIndex).await?;
+            Ok((offset, time, self.read_cache(base, FileKind::Check).await?))
+        };
         let Some((Some(offset), Some(time), check)) = self.read_at_rest(read).await? else { return Ok(None) };
         let Some(check) = check else { return Ok(Some(IndexFiles { offset, time, is_whole: true })) };
         let sums = self.parse_checks(&check, base, size).map(|checks| checks.indexes());

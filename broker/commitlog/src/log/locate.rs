@@ -85,9 +85,7 @@ impl Log {
 
     /// Whether the batch at `position` ends with `last_offset`, as an index entry claims.
     async fn is_entry_true(self: &Rc<Self>, base: Offset, position: u64, last_offset: Offset) -> io::Result<bool> {
-        let file = self.segment_file(base).await?;
-        let head = file.read_at(position, HEADER_BYTES).await?;
-        Ok(BatchHeader::parse(&head).is_ok_and(|header| header.last_offset() == last_offset))
+        Ok(self.header_at(base, position).await?.is_some_and(|header| header.last_offset() == last_offset))
     }
 
     async fn replace_indexes(self: &Rc<Self>, base: Offset) -> io::Result<()> {

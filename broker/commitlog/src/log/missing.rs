@@ -11,7 +11,6 @@ use super::Log;
 use super::open::Listing;
 use super::recover::missing_end;
 use crate::name::{FileKind, SegmentFile, Suffix};
-use crate::small_file;
 
 impl Log {
     /// Lists as damage what segments held that were removed or emptied since the last stop. From `durable` on nobody was
@@ -79,9 +78,8 @@ impl Log {
         if !self.state.borrow().config.cleanup.compact {
             return Ok(true);
         }
-        let disk = &*self.env.disk;
-        let offset = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::Index))).await?;
-        let time = small_file::read(disk, &self.path_of(SegmentFile::new(base, FileKind::TimeIndex))).await?;
+        let offset = self.read_cache(base, FileKind::Index).await?;
+        let time = self.read_cache(base, FileKind::TimeIndex).await?;
         let (Some(sums), Some(offset), Some(time)) = (checks.indexes(), offset, time) else { return Ok(false) };
         let is_theirs = sums.confirmed(&offset, &time).is_some_and(|(offset, time)| offset + time > 0);
         barnabas_base::sometimes!(self.env, EMPTIED_BY_OTHERS, !is_theirs);

@@ -360,9 +360,7 @@ impl Log {
         let mut at = start;
         let mut expected = None;
         while at < position {
-            let file = self.segment_file(base).await?;
-            let head = file.read_at(at, barnabas_wire::record::HEADER_BYTES).await?;
-            let Ok(header) = barnabas_wire::record::BatchHeader::parse(&head) else { break };
+            let Some(header) = self.header_at(base, at).await? else { break };
             at += u64::from(header.size_bytes);
             expected = Some(header.end_offset());
         }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use barnabas_base::{Offset, RestartKind, TimestampMs};
 use barnabas_logstate::{AbortedTxn, EpochCache, LogFold, ProducerState};
 use barnabas_runtime::File;
-use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES};
+use barnabas_wire::record::{Batch, BatchHeader};
 
 use super::open::Listing;
 use super::rebuilt::Rebuilt;
@@ -464,9 +464,7 @@ impl Log {
         if !start.from_entry {
             return Ok(rebuilt);
         }
-        let file = self.segment_file(base).await?;
-        let head = file.read_at(start.position, HEADER_BYTES).await?;
-        let Ok(header) = BatchHeader::parse(&head) else { return Ok(rebuilt) };
+        let Some(header) = self.header_at(base, start.position).await? else { return Ok(rebuilt) };
         if header.last_offset() != start.offset {
             return Ok(rebuilt);
         }
@@ -483,8 +481,7 @@ impl Log {
         rebuilt.checks = None;
         rebuilt.last_end = header.base_offset;
         if is_active {
-            let first = file.read_at(0, HEADER_BYTES).await?;
-            rebuilt.segment.first_timestamp = BatchHeader::parse(&first).ok().map(|header| header.max_timestamp);
+            rebuilt.segment.first_timestamp = self.header_at(base, 0).await?.map(|header| header.max_timestamp);
         }
         Ok(rebuilt)
     }

@@ -11,12 +11,12 @@ use barnabas_runtime::File;
 use barnabas_wire::record::{Batch, BatchHeader, HEADER_BYTES, crc32c};
 
 use super::Log;
+use crate::StorageError;
 use crate::check::{Checksums, Range, Sums};
 use crate::confirm::{Content, Piece, Placed, Progress, Wrong, confirmed, wrong};
 use crate::damage::DamagedRange;
-use crate::name::{FileKind, SegmentFile};
+use crate::name::FileKind;
 use crate::scan::{Scanner, Step};
-use crate::{StorageError, small_file};
 
 /// Times that a log is gone through again because it was cut, or a segment replaced, in the midst of it.
 const SCRUB_ATTEMPTS: u32 = 3;
@@ -303,9 +303,7 @@ impl Log {
         if position == 0 {
             return Ok(base);
         }
-        let file = self.segment_file(base).await?;
-        let head = file.read_at(position, HEADER_BYTES).await?;
-        Ok(BatchHeader::parse(&head).map_or(base, |header| header.base_offset))
+        Ok(self.header_at(base, position).await?.map_or(base, |header| header.base_offset))
     }
 
     /// Has the checksums of a segment in memory, as far as its check file or this process knows them. The rest is made from
@@ -362,8 +360,7 @@ impl Log {
 
     /// What the check file of a segment of `size` bytes says, which may be about its beginning only.
     pub(crate) async fn kept_checks(&self, base: Offset, size: u64) -> io::Result<Option<Checksums>> {
-        let path = self.path_of(SegmentFile::new(base, FileKind::Check));
-        let bytes = self.read_at_rest(async || small_file::read(&*self.env.disk, &path).await).await?;
+        let bytes = self.read_at_rest(async || self.read_cache(base, FileKind::Check).await).await?;
         Ok(bytes.flatten().and_then(|bytes| self.parse_checks(&bytes, base, size)))
     }
 
