@@ -50,6 +50,20 @@ impl Drop for CacheWrite<'_> {
     }
 }
 
+/// Indexes in memory that nobody drops yet, because they are not counted. They are however their loading ends: whoever reads
+/// may be gone before it does.
+struct Uncounted<'a> {
+    log: &'a Rc<Log>,
+    base: Offset,
+    bytes: u64,
+}
+
+impl Drop for Uncounted<'_> {
+    fn drop(&mut self) {
+        self.log.directory.resources.index_loaded(self.log, self.base, self.bytes);
+    }
+}
+
 /// A [`Change`] that replaces some of the log's small files: one at a time, since each is written under a second name first,
 /// or in several steps.
 pub(crate) struct Replacement {
@@ -263,9 +277,11 @@ impl Log {
                 }
             }
             // Not dropped before they are written.
-            let written = if is_new { self.write_caches_if_room(base).await } else { Ok(()) };
-            self.directory.resources.index_loaded(self, base, bytes);
-            return written.map(|()| true);
+            let _uncounted = Uncounted { log: self, base, bytes };
+            if is_new {
+                self.write_caches_if_room(base).await?;
+            }
+            return Ok(true);
         }
     }
 
