@@ -193,12 +193,6 @@ impl Coordinator {
         self.groups.image()
     }
 
-    /// Batches emitted and not settled.
-    #[must_use]
-    pub fn appends_in_flight(&self) -> usize {
-        self.appends.len()
-    }
-
     /// The groups, and everything else a step of one of them may touch.
     pub(crate) fn split<'a>(&'a mut self, now: Now, out: &'a mut Vec<Output>) -> (&'a mut Groups, Context<'a>) {
         let context = Context {

@@ -126,13 +126,6 @@ impl Validated {
     pub const fn is_rewritten(&self) -> bool {
         self.is_rewritten
     }
-
-    /// The offset that a time index holds for the max timestamp: the last of the batch, as followers and recovery,
-    /// who do not open batches, know no better.
-    #[must_use]
-    pub fn offset_of_max_timestamp(&self, base_offset: Offset) -> Offset {
-        base_offset.plus(i64::from(self.header().last_offset_delta))
-    }
 }
 
 /// Validates `records`, the record field of one partition of a Produce request.

@@ -65,7 +65,6 @@ fn a_good_batch_is_taken_as_it_comes() {
         assert_eq!(validated.batch().bytes().as_ptr(), bytes.as_ptr(), "{codec}: not even copied");
         assert!(!validated.is_rewritten());
         assert_eq!(validated.log_append_time(), None);
-        assert_eq!(validated.offset_of_max_timestamp(Offset(100)), Offset(102));
         let stamped = validated.stamped(Offset(100), LeaderEpoch(4));
         assert_eq!(stamped.check_crc(), Ok(()));
         assert_eq!(stamped.header().last_offset(), Offset(102));

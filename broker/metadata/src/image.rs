@@ -105,12 +105,6 @@ impl ClusterImage {
         self.topic_ids.iter_from(first).filter_map(|(_, id)| self.topics.get(id))
     }
 
-    /// How many topics there are.
-    #[must_use]
-    pub const fn topic_count(&self) -> usize {
-        self.topics.len()
-    }
-
     /// How many partitions there are.
     #[must_use]
     pub fn partition_count(&self) -> usize {

@@ -513,7 +513,7 @@ impl Story {
         let records = self.log.remove(0);
         let (image, delta) = self.core.commit(Offset(self.end_offset), LeaderEpoch(1), &records);
         assert_eq!(*image, *self.core.committed());
-        let mut told = format!("{} topics, {} partitions", image.topic_count(), image.partition_count());
+        let mut told = format!("{} topics, {} partitions", image.topics().count(), image.partition_count());
         let place = |place: &TopicPartition| format!("{}-{}", number(place.topic_id.0), place.partition);
         let changed: Vec<String> = delta.changed_partitions.iter().map(place).collect();
         if !changed.is_empty() {

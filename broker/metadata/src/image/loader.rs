@@ -56,13 +56,6 @@ impl ImageLoader {
         self.position
     }
 
-    /// The position that a snapshot of the image bears. There is none while a transaction is open: the image may stand
-    /// within a batch then, and snapshots end where batches end.
-    #[must_use]
-    pub fn snapshot_position(&self) -> Option<MetadataPosition> {
-        self.transaction.is_none().then_some(self.position)
-    }
-
     /// Takes in the next batch, which ends at `position`; the answer is what became visible by it. A batch without
     /// records, which a control batch is here, moves the position only.
     ///
