@@ -30,6 +30,8 @@ impl Default for BrokerSetup {
 
 /// Port brokers listen on.
 const PORT: u16 = 9_092;
+/// Port that their controllers name; a cluster of one has nobody to listen to there.
+const CONTROLLER_PORT: u16 = 9_093;
 /// Where their data is, on their own disk.
 const DATA: &str = "/data";
 /// A start that takes longer than this in simulated time is a failure.
@@ -159,7 +161,9 @@ impl Broker {
     fn config(&self) -> BrokerConfig {
         let own = [
             ("process.roles", "broker,controller".to_owned()),
-            ("listeners", format!("PLAINTEXT://0.0.0.0:{PORT}")),
+            ("listeners", format!("PLAINTEXT://0.0.0.0:{PORT},CONTROLLER://0.0.0.0:{CONTROLLER_PORT}")),
+            ("controller.listener.names", "CONTROLLER".to_owned()),
+            ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
             ("log.dirs", DATA.to_owned()),
         ];
         let own = own.iter().map(|(key, value)| (*key, value.as_str()));
