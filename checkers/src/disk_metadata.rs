@@ -1,5 +1,6 @@
 //! Promise: a snapshot of the metadata log is one that Kafka reads (KIP-630): a header, the level of `metadata.version` before
-//! anything that is read by it, each topic before its partitions, and a footer; nothing is torn or left out between.
+//! anything that is read by it, each topic before its partitions, and a footer; nothing is torn or left out between. Who is
+//! a broker here is a controller as well, so that none is told of without the other.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +65,7 @@ fn wrong(name: &str, bytes: &[u8]) -> Option<String> {
     if control_type(first) != Some(HEADER) || control_type(last) != Some(FOOTER) {
         return Some("it has no header, or no footer".to_owned());
     }
-    wrong_place(&found, epoch).or_else(|| wrong_order(&found))
+    wrong_place(&found, epoch).or_else(|| wrong_content(&found))
 }
 
 fn points(name: &str) -> Option<(Offset, LeaderEpoch)> {
@@ -93,9 +94,10 @@ fn wrong_place(found: &[Batch<'_>], epoch: LeaderEpoch) -> Option<String> {
     None
 }
 
-/// A record that stands before what it needs.
-fn wrong_order(found: &[Batch<'_>]) -> Option<String> {
+/// A record that stands before what it needs, or lacks what belongs to it.
+fn wrong_content(found: &[Batch<'_>]) -> Option<String> {
     let (mut is_first, mut topics) = (true, BTreeSet::new());
+    let (mut brokers, mut controllers) = (0, 0);
     for batch in found.iter().filter(|batch| !batch.is_control()) {
         let Some(records) = batch.records() else { return Some(format!("batch {} does not read", batch.base_offset)) };
         for record in records {
@@ -113,11 +115,16 @@ fn wrong_order(found: &[Batch<'_>]) -> Option<String> {
                 MetadataRecord::Partition { topic_id } if !topics.contains(&topic_id) => {
                     return Some(format!("record {} is of a partition whose topic is not there", record.offset));
                 }
+                MetadataRecord::Broker => brokers += 1,
+                MetadataRecord::Controller => controllers += 1,
                 MetadataRecord::Partition { .. } | MetadataRecord::FeatureLevel { .. } | MetadataRecord::Other => {}
             }
         }
     }
-    is_first.then(|| "it says nothing".to_owned())
+    if is_first {
+        return Some("it says nothing".to_owned());
+    }
+    (brokers != controllers).then(|| format!("it tells of {brokers} brokers and {controllers} controllers"))
 }
 
 #[cfg(test)]
@@ -130,6 +137,8 @@ mod tests {
     /// Frame, kind and version of each, and what is in it.
     const VERSION: &[u8] = b"\x01\x0c\x00\x11metadata.version\x00\x1d\x00";
     const GROUPS: &[u8] = b"\x01\x0c\x00\x0egroup.version\x00\x01\x00";
+    const BROKER: &[u8] = b"\x01\x00\x03";
+    const CONTROLLER: &[u8] = b"\x01\x1b\x00";
     const TOPIC: &[u8] = b"\x01\x02\x00\x03t0iiiiiiiiiiiiiiii\x00";
     const PARTITION: &[u8] = b"\x01\x03\x02\x00\x00\x00\x00iiiiiiiiiiiiiiii";
 
@@ -156,7 +165,10 @@ mod tests {
     fn accepts_what_kafka_reads() {
         accepts(
             &PROMISE,
-            [disk(NAME, snapshot(&[VERSION, GROUPS, TOPIC, PARTITION])), disk(NAME, snapshot(&[VERSION]))],
+            [
+                disk(NAME, snapshot(&[VERSION, GROUPS, BROKER, CONTROLLER, TOPIC, PARTITION])),
+                disk(NAME, snapshot(&[VERSION])),
+            ],
         );
     }
 
@@ -173,6 +185,8 @@ mod tests {
                 disk(NAME, snapshot(&[GROUPS, VERSION])),
                 disk(NAME, snapshot(&[TOPIC, VERSION])),
                 disk(NAME, snapshot(&[VERSION, PARTITION, TOPIC])),
+                disk(NAME, snapshot(&[VERSION, BROKER, TOPIC])),
+                disk(NAME, snapshot(&[VERSION, CONTROLLER])),
                 disk(NAME, snapshot(&[VERSION, b"\x02\x0c"])),
                 disk(NAME, [control(0, HEADER), control(1, FOOTER)].concat()),
                 disk(NAME, torn),

@@ -4,15 +4,21 @@ use super::{bytes, read_i16, uvarint};
 
 /// The only frame of metadata records there is.
 const FRAME_VERSION: u64 = 1;
+const REGISTER_BROKER_RECORD: u64 = 0;
 const TOPIC_RECORD: u64 = 2;
 const PARTITION_RECORD: u64 = 3;
 const FEATURE_LEVEL_RECORD: u64 = 12;
+const REGISTER_CONTROLLER_RECORD: u64 = 27;
 
 /// What a record says, of what the checkers ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MetadataRecord {
     /// The level of a feature.
     FeatureLevel { name: String, level: i16 },
+    /// A broker is there.
+    Broker,
+    /// A controller is there.
+    Controller,
     /// There is a topic of this id.
     Topic { id: [u8; 16] },
     /// A topic of this id has a partition.
@@ -34,6 +40,8 @@ pub(crate) fn metadata_record(value: &[u8]) -> Option<MetadataRecord> {
             let name = name(&mut rest)?;
             MetadataRecord::FeatureLevel { name, level: read_i16(rest, 0)? }
         }
+        REGISTER_BROKER_RECORD => MetadataRecord::Broker,
+        REGISTER_CONTROLLER_RECORD => MetadataRecord::Controller,
         TOPIC_RECORD => {
             name(&mut rest)?;
             MetadataRecord::Topic { id: bytes(rest, 0)? }
