@@ -3,7 +3,7 @@
 //! it holds no memory for what they asked for.
 
 use barnabas_base::Observation;
-use barnabas_history::{Happening, What};
+use barnabas_history::{Happening, SPARE_SNAPSHOTS_MAX, What};
 
 use crate::facts::{Facts, always};
 use crate::verdict::Court;
@@ -18,9 +18,6 @@ pub(crate) const PROMISE: Promise = Promise {
     check,
 };
 
-/// Producer snapshots of a log that belong to no segment: that of its settled point, and one that a crash left.
-const SNAPSHOTS_SPARE_MAX: u64 = 2;
-
 /// Judges what a broker held when nobody asked it for anything.
 fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
@@ -32,7 +29,7 @@ fn check(facts: &Facts<'_>) -> Verdict {
                 judge(named > files, format!("{node} has {files} files open {named} times"));
                 judge(*nameless > 0, format!("{node} has {nameless} files open that are gone"));
                 judge(
-                    *spare > SNAPSHOTS_SPARE_MAX,
+                    *spare > SPARE_SNAPSHOTS_MAX,
                     format!("a log on {node} has {spare} snapshots more than segments"),
                 );
             }

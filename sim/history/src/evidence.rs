@@ -287,6 +287,9 @@ pub enum Membership {
     },
 }
 
+/// Producer snapshots of a log at rest that belong to no segment: that of its settled point, and one that a crash left.
+pub const SPARE_SNAPSHOTS_MAX: u64 = 2;
+
 /// What the world did to a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
@@ -355,7 +358,8 @@ pub enum Happening {
         nameless: u64,
         /// Files that have a name.
         files: u64,
-        /// Most producer snapshots of a log beside one for each of its segments.
+        /// Most producer snapshots of a log beside one for each of its segments; more than [`SPARE_SNAPSHOTS_MAX`] only where
+        /// the broker did not come to rest.
         spare_snapshots: u64,
     },
     /// A broker sent a client what is no answer to what it had asked; the client closed the connection.

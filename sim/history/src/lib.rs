@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use evidence::{
     Call, CallId, CallView, ClientLife, Content, DiskImage, Evidence, Happening, LogName, Membership, Outcome, Reply,
-    Seen, Step, What,
+    SPARE_SNAPSHOTS_MAX, Seen, Step, What,
 };
 pub use payload::{PAYLOAD_BYTES_MIN, Payload};
 

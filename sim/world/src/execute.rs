@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use barnabas_base::Observation;
-use barnabas_history::{ClientLife, DiskImage, Evidence, Happening, What};
+use barnabas_history::{ClientLife, DiskImage, Evidence, Happening, SPARE_SNAPSHOTS_MAX, What};
 use barnabas_plan::{ClientName, Fate, Plan};
 use barnabas_runtime::Local;
 use barnabas_runtime_madsim::{Busy, Opens, TraceEvent, World, simulate};
@@ -286,7 +286,9 @@ fn read(director: &mut Director<'_>, name: &'static str, fetch_bytes: u32) -> Re
 fn look_at_holdings(director: &mut Director<'_>) {
     let end = director.world.now().after(LETS_GO_MAX);
     let machine = director.broker.machine();
-    director.run_until(end, || machine.opens().nameless == 0);
+    // A point that is being settled has its snapshot before the one before it goes.
+    let is_at_rest = || machine.opens().nameless == 0 && spare_snapshots(&machine.paths()) <= SPARE_SNAPSHOTS_MAX;
+    director.run_until(end, is_at_rest);
     let Opens { named, nameless, files } = machine.opens();
     let spare_snapshots = spare_snapshots(&machine.paths());
     director.happened(Happening::Holds { node: NODE, named, nameless, files, spare_snapshots });
