@@ -91,6 +91,8 @@ words! {
         TwoMembers = "two-members",
         /// A member that does not come when its group changes, dynamic or static.
         AbsentMember = "absent-member",
+        /// A group of one member that heartbeats through restarts, described and asked for its offsets each time.
+        LastingMember = "lasting-member",
     }
 }
 

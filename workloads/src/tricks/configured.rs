@@ -11,7 +11,7 @@ use barnabas_wire::message::{
     alter_configs as legacy,
 };
 
-use super::own::{Seen, ask, first_code};
+use super::own::{Seen, ask, first_code, is_due};
 use super::{Stage, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
 
@@ -55,6 +55,8 @@ const GROUP: Kind = Kind { code: 32, source: 8 };
 /// First version of ListConfigResources that names kinds.
 const LIST_KINDS_VERSION: i16 = 1;
 const LIST: &str = "cleanup.policy";
+/// A key that no resource has.
+const OF_NOTHING: &str = "no.such.key";
 
 /// A kind of resource.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +98,7 @@ impl Stage<'_> {
 
     async fn configure_topic(&mut self, raw: &mut RawClient, topic: &Resource) -> Result<(), Trouble> {
         let plain = self.describe(raw, topic, None).await?;
+        self.each_is_described(raw, topic).await?;
         let changed = self.change_step_by_step(raw, topic, &plain, OF_TOPICS).await?;
         self.change_a_list(raw, topic, &changed).await?;
         // The old way replaces all there is.
@@ -108,6 +111,7 @@ impl Stage<'_> {
 
     async fn configure_group(&mut self, raw: &mut RawClient, group: &Resource) -> Result<(), Trouble> {
         let plain = self.describe(raw, group, None).await?;
+        self.each_is_described(raw, group).await?;
         let changed = self.change_step_by_step(raw, group, &plain, OF_GROUPS).await?;
         self.sees_listed(raw, group, true).await?;
         let own = changed.iter().filter(|(_, (_, source))| *source == group.kind.source);
@@ -138,7 +142,7 @@ impl Stage<'_> {
         must_be_accepted("a deletion and a setting", self.alter_step(raw, resource, &swap, false).await?)?;
         let set = with(plain, resource, &[second, third]);
         self.sees_configs(raw, resource, &set, "a key was deleted, another set").await?;
-        let wrong = [(first.0, first.1, Change::Set), ("no.such.key", "1", Change::Set)];
+        let wrong = [(first.0, first.1, Change::Set), (OF_NOTHING, "1", Change::Set)];
         let code = self.alter_step(raw, resource, &wrong, false).await?;
         must_be_refused("a key that nobody knows", code, &[ErrorCode::InvalidConfig])?;
         self.sees_configs(raw, resource, &set, "settings were refused").await?;
@@ -209,6 +213,22 @@ impl Stage<'_> {
             Ok(Seen::equal(&response.config_resources.contains(&wanted), &expected))
         };
         self.sees("a group is listed while it has settings of its own", look).await
+    }
+
+    /// Who asks for several resources is told of each, once.
+    async fn each_is_described(&mut self, raw: &mut RawClient, resource: &Resource) -> Result<(), Trouble> {
+        let named = |name: &str| DescribeConfigsResource {
+            resource_type: resource.kind.code,
+            resource_name: name.to_owned(),
+            configuration_keys: Some(vec![OF_NOTHING.to_owned()]),
+        };
+        let other = self.own_name();
+        let resources = [&resource.name, &other, &resource.name].map(|name| named(name)).into();
+        let request = DescribeConfigsRequest { resources, include_synonyms: false, include_documentation: false };
+        let version = self.any_version::<DescribeConfigsRequest>();
+        let response = ask(raw, version, request).await?;
+        let shown: Vec<_> = response.results.iter().map(|one| one.resource_name.as_str()).collect();
+        is_due("the resources that are described", &shown, &vec![resource.name.as_str(), other.as_str()])
     }
 
     async fn describe(

@@ -6,10 +6,14 @@ use barnabas_wire::message::create_partitions::{CreatePartitionsAssignment, Crea
 use barnabas_wire::message::describe_topic_partitions::{Cursor, TopicRequest};
 use barnabas_wire::message::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use barnabas_wire::message::{
-    CreatePartitionsRequest, CreateTopicsRequest, DescribeTopicPartitionsRequest, MetadataRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DescribeClusterRequest, DescribeTopicPartitionsRequest,
+    MetadataRequest,
 };
 
-use super::own::{OwnTopic, Seen, ask, create, creation, delete, deletion_by_id, deletion_by_name, first_code, is_due};
+use super::own::{
+    OPERATIONS_OMITTED, OwnTopic, Seen, ask, create, creation, delete, deletion_by_id, deletion_by_name, first_code,
+    is_due,
+};
 use super::{Stage, TIMEOUT_MS, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
 
@@ -22,9 +26,19 @@ const METADATA_BY_ID: i16 = 12;
 /// The first Metadata that tells ids, and the first in which no topics are not all topics.
 const METADATA_WITH_IDS: i16 = 10;
 const METADATA_OF_NONE: i16 = 1;
+/// The first Metadata that tells what a client may do, and the last that tells it of the cluster (DescribeCluster does since).
+const METADATA_WITH_OPERATIONS: i16 = 8;
+const METADATA_OF_CLUSTER_UNTIL: i16 = 10;
 const DESCRIBE_VERSION: i16 = 0;
 /// Fewer than a topic has partitions, so that it takes two pages.
 const PAGE: i32 = 2;
+/// More pages than all topics have.
+const PAGES_MAX: u32 = 200;
+/// What no topic can be called.
+const NO_NAME: &str = "no/name";
+/// All that may be done with a topic and with the cluster, as bits of `AclOperation`: nobody is kept from anything.
+const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 /// How a topic is named in a question.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +58,7 @@ impl Stage<'_> {
         let again = create(&mut raw, creation(&own.name, FEW)).await?;
         let expected = [ErrorCode::TopicAlreadyExists];
         must_be_refused("a topic that is there already", code_of(again.error_code), &expected)?;
+        self.cluster_is_shown(&mut raw).await?;
         self.grows(&mut raw, &own).await?;
         self.goes(&mut raw, &own).await
     }
@@ -104,6 +119,8 @@ impl Stage<'_> {
         must_be_accepted("the deletion of a topic", delete(raw, deletion).await?)?;
         self.is_gone(raw, Named::ByName(&own.name), "a topic was deleted").await?;
         self.is_gone(raw, Named::ById(own.id), "a topic was deleted").await?;
+        self.has_no_page(raw, &own.name, ErrorCode::UnknownTopicOrPartition).await?;
+        self.has_no_page(raw, NO_NAME, ErrorCode::InvalidTopicException).await?;
         let code = delete(raw, deletion_by_name(&own.name)).await?;
         must_be_refused("a second deletion", code, &[ErrorCode::UnknownTopicOrPartition])?;
         let code = delete(raw, deletion_by_id(own.id)).await?;
@@ -121,11 +138,14 @@ impl Stage<'_> {
             self.sees("the metadata of a topic", look).await?;
         }
         self.none_are_shown(raw).await?;
-        let look = async |stage: &mut Self| {
-            let indexes = stage.pages_of(raw, own).await?;
-            Ok(Seen::equal(&indexes, &(0..partitions).collect()))
-        };
-        self.sees("the pages of a topic", look).await
+        for is_alone in [true, false] {
+            let look = async |stage: &mut Self| {
+                let indexes = stage.pages_of(raw, own, is_alone).await?;
+                Ok(Seen::equal(&indexes, &(0..partitions).collect()))
+            };
+            self.sees("the pages of a topic", look).await?;
+        }
+        Ok(())
     }
 
     /// Who asks for no topic is told of none.
@@ -149,6 +169,34 @@ impl Stage<'_> {
         self.sees(what, look).await
     }
 
+    /// The description of a cluster of one broker, which is its own controller.
+    async fn cluster_is_shown(&mut self, raw: &mut RawClient) -> Result<(), Trouble> {
+        let asks = self.below(2) == 0;
+        let request = DescribeClusterRequest { include_cluster_authorized_operations: asks, ..Default::default() };
+        let version = self.any_version::<DescribeClusterRequest>();
+        let response = ask(raw, version, request).await?;
+        must_be_accepted("the description of a cluster", code_of(response.error_code))?;
+        let brokers: Vec<_> = response.brokers.iter().map(|broker| broker.broker_id).collect();
+        is_due("the brokers of a cluster of one", &brokers, &vec![response.controller_id])?;
+        let due = if asks { CLUSTER_OPERATIONS } else { OPERATIONS_OMITTED };
+        is_due("what may be done with a cluster", &response.cluster_authorized_operations, &due)
+    }
+
+    /// A page that nobody has: of a topic that is gone, or of a name that none can have.
+    async fn has_no_page(&mut self, raw: &mut RawClient, name: &str, code: ErrorCode) -> Result<(), Trouble> {
+        let look = async |_: &mut Self| {
+            let topics = vec![TopicRequest { name: name.to_owned() }];
+            let request = DescribeTopicPartitionsRequest { topics, response_partition_limit: PAGE, cursor: None };
+            let response = ask(raw, DESCRIBE_VERSION, request).await?;
+            let shown = response.topics.iter().map(|topic| {
+                (code_of(topic.error_code), topic.name.as_deref(), topic.topic_id, topic.topic_authorized_operations)
+            });
+            let due = vec![(code, Some(name), Uuid::ZERO, OPERATIONS_OMITTED)];
+            Ok(Seen::equal(&(shown.collect(), response.next_cursor), &(due, None)))
+        };
+        self.sees("a page of no topic", look).await
+    }
+
     /// Asks in any version that can be asked so.
     async fn metadata_of(
         &mut self,
@@ -170,8 +218,17 @@ impl Stage<'_> {
             Named::AmongAll(_) => None,
         };
         let allow_auto_topic_creation = version < METADATA_WITHOUT_CREATION;
-        let request = MetadataRequest { topics, allow_auto_topic_creation, ..Default::default() };
+        let asks = version >= METADATA_WITH_OPERATIONS && self.below(2) == 0;
+        let request = MetadataRequest {
+            topics,
+            allow_auto_topic_creation,
+            include_topic_authorized_operations: asks,
+            include_cluster_authorized_operations: asks && version <= METADATA_OF_CLUSTER_UNTIL,
+        };
+        let due = request.include_cluster_authorized_operations;
+        let due = if due { CLUSTER_OPERATIONS } else { OPERATIONS_OMITTED };
         let response = ask(raw, version, request).await?;
+        is_due("what may be done with a cluster", &response.cluster_authorized_operations, &due)?;
         let is_meant = |topic: &MetadataResponseTopic| match named {
             Named::ByName(name) | Named::AmongAll(name) => topic.name.as_deref() == Some(name),
             Named::ById(id) => topic.topic_id == id,
@@ -180,29 +237,43 @@ impl Stage<'_> {
         if found.len() > 1 {
             return Err(Trouble::Broken(format!("a topic is told of {} times at once", found.len())));
         }
-        Ok((version, found.pop()))
+        let topic = found.pop();
+        if let Some(shown) = topic.as_ref().filter(|topic| topic.error_code == 0) {
+            let due = if asks { TOPIC_OPERATIONS } else { OPERATIONS_OMITTED };
+            is_due("what may be done with a topic", &shown.topic_authorized_operations, &due)?;
+        }
+        Ok((version, topic))
     }
 
-    /// The partitions of DescribeTopicPartitions, one page after the other.
-    async fn pages_of(&mut self, raw: &mut RawClient, own: &OwnTopic) -> Result<Vec<i32>, Trouble> {
-        let mut indexes = Vec::new();
+    /// The partitions of DescribeTopicPartitions, one page after the other, of this topic alone or among those of all.
+    async fn pages_of(&mut self, raw: &mut RawClient, own: &OwnTopic, is_alone: bool) -> Result<Vec<i32>, Trouble> {
+        let mut found: Vec<(String, i32)> = Vec::new();
         let mut cursor: Option<Cursor> = None;
-        for _ in 0..=MORE {
-            let topics = vec![TopicRequest { name: own.name.clone() }];
+        for _ in 0..PAGES_MAX {
+            let topics = is_alone.then(|| TopicRequest { name: own.name.clone() }).into_iter().collect();
             let request = DescribeTopicPartitionsRequest { topics, response_partition_limit: PAGE, cursor };
             let response = ask(raw, DESCRIBE_VERSION, request).await?;
-            let Some(topic) = response.topics.first() else { break };
-            must_be_accepted("a page of a topic", code_of(topic.error_code))?;
-            if topic.name.as_ref() != Some(&own.name) || topic.topic_id != own.id {
-                return Err(Trouble::Broken(format!("a page is of {:?} {}", topic.name, topic.topic_id)));
+            for topic in &response.topics {
+                must_be_accepted("a page of a topic", code_of(topic.error_code))?;
+                let name = topic.name.clone().unwrap_or_default();
+                if (name == own.name) != (topic.topic_id == own.id) {
+                    return Err(Trouble::Broken(format!("a page is of {name} {}", topic.topic_id)));
+                }
+                is_due("what may be done with a topic", &topic.topic_authorized_operations, &TOPIC_OPERATIONS)?;
+                found.extend(topic.partitions.iter().map(|partition| (name.clone(), partition.partition_index)));
             }
-            indexes.extend(topic.partitions.iter().map(|partition| partition.partition_index));
             cursor = response.next_cursor;
             if cursor.is_none() {
                 break;
             }
         }
-        Ok(indexes)
+        if cursor.is_some() {
+            return Err(Trouble::Unclear("there are more pages than anybody reads".to_owned()));
+        }
+        if !found.is_sorted_by(|before, after| before < after) {
+            return Err(Trouble::Broken(format!("pages show {found:?}")));
+        }
+        Ok(found.into_iter().filter(|(name, _)| *name == own.name).map(|(_, index)| index).collect())
     }
 }
 

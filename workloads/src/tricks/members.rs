@@ -1,7 +1,8 @@
-//! Members of a group of the trick's own: one that comes and goes, and two that share it. What they are told, and what is
-//! told of them.
+//! Members of a group of the trick's own: one that comes and goes, one that lasts, and two that share it. What they are
+//! told, and what is told of them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use barnabas_base::Monotonic;
 use barnabas_wire::message::describe_groups::{DescribedGroup, DescribedGroupMember};
@@ -22,7 +23,7 @@ use barnabas_wire::{ErrorCode, ResponseBody};
 use bytes::Bytes;
 
 use super::groups::{DELETE_GROUPS_VERSION, JOIN_MAX, LOOKUP_PAUSE, LOOKUPS_MAX, OFFSET_DELETE_VERSION};
-use super::own::{Seen, ask, first_code, is_due};
+use super::own::{OPERATIONS_OMITTED, Seen, ask, first_code, is_due};
 use super::{Stage, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
 use crate::record::partition_index;
@@ -36,12 +37,19 @@ const HEARTBEAT_SINCE: i16 = 3;
 /// The first LeaveGroup of several members, and the first ListGroups that looks for states.
 const LEAVE_SINCE: i16 = 3;
 const LIST_STATES_SINCE: i16 = 4;
+/// The first DescribeGroups that tells what a client may do.
+const DESCRIBE_OPERATIONS_SINCE: i16 = 3;
+/// All that may be done with a group, as bits of `AclOperation`: nobody is kept from anything.
+const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 /// The first OffsetFetch that asks for several groups.
 const COMMITTED_OF_GROUPS: i16 = 8;
 /// From this version on a group that is not there is an error (KIP-1043).
 const NOT_FOUND_SINCE: i16 = 6;
 /// How long a group waits for a member that does not come.
 const REBALANCE_MS: i32 = 2_000;
+/// How often a member that lasts is looked at, and the pause before.
+const LASTING_LOOKS: u32 = 6;
+const LASTING_PAUSE: Duration = Duration::from_secs(3);
 const PROTOCOL_TYPE: &str = "consumer";
 const PROTOCOL: &str = "range";
 const COMMITTED: i64 = 11;
@@ -58,6 +66,8 @@ struct Seat {
     generation: i32,
     /// When it last said something that keeps it alive.
     spoke_at: Monotonic,
+    /// When it last asked to join.
+    asked_at: Monotonic,
 }
 
 impl Stage<'_> {
@@ -176,9 +186,59 @@ impl Stage<'_> {
         must_be_refused("a heartbeat of an absent member", code, &expected)
     }
 
+    /// What a member was answered holds for as long as it speaks, whatever becomes of its coordinator meanwhile.
+    pub(super) async fn lasting_member(&mut self) -> Result<(), Trouble> {
+        let group = self.own_name();
+        let mut seat = self.seat(&group).await?;
+        let joined = self.enter(&mut seat).await?;
+        let assignment = Bytes::from_static(b"for long");
+        self.sync_seat(&mut seat, &[(joined.member_id, assignment.clone())]).await?;
+        let code = self.commit_in_seat(&mut seat, COMMITTED).await?;
+        seat.accepted("a commit of a member", code)?;
+        let mut is_found = true;
+        for _ in 0..LASTING_LOOKS {
+            self.session.env.sleep(LASTING_PAUSE).await;
+            if !is_found {
+                is_found = self.find_again(&mut seat).await?;
+                continue;
+            }
+            match self.lasts(&mut seat, &assignment).await {
+                Ok(()) => {}
+                Err(Trouble::Broken(what)) => {
+                    seat.is_in_time(self.session.env.now())?;
+                    return Err(Trouble::Broken(what));
+                }
+                Err(Trouble::Unclear(_)) => is_found = self.find_again(&mut seat).await?,
+            }
+        }
+        if !is_found {
+            return Err(Trouble::Unclear("the coordinator is gone".to_owned()));
+        }
+        let code = self.leave_seat(&mut seat).await?;
+        seat.accepted("a member that leaves after a while", code)
+    }
+
+    async fn lasts(&mut self, seat: &mut Seat, assignment: &Bytes) -> Result<(), Trouble> {
+        let (member_id, generation) = (seat.member_id.clone(), seat.generation);
+        let code = self.beat(seat, &member_id, generation).await?;
+        must_be_accepted("a heartbeat after a while", code)?;
+        self.is_described(seat, assignment).await?;
+        self.is_committed(seat, COMMITTED).await
+    }
+
+    /// Connects to the coordinator once more, if there is one.
+    async fn find_again(&mut self, seat: &mut Seat) -> Result<bool, Trouble> {
+        match self.coordinator_of(&seat.group).await {
+            Ok(raw) => seat.raw = raw,
+            Err(Trouble::Unclear(_)) => return Ok(false),
+            Err(broken @ Trouble::Broken(_)) => return Err(broken),
+        }
+        Ok(true)
+    }
+
     async fn seat(&self, group: &str) -> Result<Seat, Trouble> {
         let raw = self.coordinator_of(group).await?;
-        let (member_id, spoke_at) = (String::new(), self.session.env.now());
+        let (member_id, now) = (String::new(), self.session.env.now());
         let (instance_id, rebalance_timeout_ms) = (None, SESSION_MS);
         Ok(Seat {
             raw,
@@ -187,7 +247,8 @@ impl Stage<'_> {
             instance_id,
             rebalance_timeout_ms,
             generation: -1,
-            spoke_at,
+            spoke_at: now,
+            asked_at: now,
         })
     }
 
@@ -226,7 +287,8 @@ impl Stage<'_> {
             protocols: vec![JoinGroupRequestProtocol { name: PROTOCOL.to_owned(), metadata: self.subscription() }],
             ..Default::default()
         };
-        seat.spoke_at = self.session.env.now();
+        seat.asked_at = self.session.env.now();
+        seat.spoke_at = seat.asked_at;
         let version = self.any_version_from::<JoinGroupRequest>(JOIN_SINCE);
         seat.raw.send(version, request).await?;
         Ok(())
@@ -265,7 +327,7 @@ impl Stage<'_> {
         };
         let version = self.any_version_from::<SyncGroupRequest>(SYNC_SINCE);
         let response = ask(&mut seat.raw, version, request).await?;
-        seat.accepted_at(self.session.env.now(), "a sync", code_of(response.error_code))?;
+        seat.has_synced(self.session.env.now(), code_of(response.error_code))?;
         Ok(response.assignment)
     }
 
@@ -396,11 +458,16 @@ impl Stage<'_> {
 
     async fn describe_seat(&mut self, seat: &mut Seat) -> Result<(ErrorCode, DescribedGroup), Trouble> {
         let version = self.any_version::<DescribeGroupsRequest>();
-        self.describe_seat_in(seat, version).await
+        self.describe_seat_in(seat, version, false).await
     }
 
-    async fn describe_seat_in(&self, seat: &mut Seat, version: i16) -> Result<(ErrorCode, DescribedGroup), Trouble> {
-        let request = DescribeGroupsRequest { groups: vec![seat.group.clone()], ..Default::default() };
+    async fn describe_seat_in(
+        &self,
+        seat: &mut Seat,
+        version: i16,
+        include_authorized_operations: bool,
+    ) -> Result<(ErrorCode, DescribedGroup), Trouble> {
+        let request = DescribeGroupsRequest { groups: vec![seat.group.clone()], include_authorized_operations };
         let response = ask(&mut seat.raw, version, request).await?;
         let Some(group) = response.groups.into_iter().next() else {
             return Err(Trouble::Broken("DescribeGroups is answered without its group".to_owned()));
@@ -413,7 +480,7 @@ impl Stage<'_> {
     async fn is_dead(&mut self, seat: &mut Seat, what: &str) -> Result<(), Trouble> {
         self.sees(what, async |stage: &mut Self| {
             let version = stage.any_version::<DescribeGroupsRequest>();
-            let (code, group) = stage.describe_seat_in(seat, version).await?;
+            let (code, group) = stage.describe_seat_in(seat, version, false).await?;
             let due = if version < NOT_FOUND_SINCE { ErrorCode::None } else { ErrorCode::GroupIdNotFound };
             let seen = (code, group.group_state.as_str(), group.members.len());
             Ok(Seen::answered(code, &seen, &(due, "Dead", 0)))
@@ -424,7 +491,9 @@ impl Stage<'_> {
     async fn is_described(&mut self, seat: &mut Seat, assignment: &Bytes) -> Result<(), Trouble> {
         let subscription = self.subscription();
         self.sees("a group with a member", async |stage: &mut Self| {
-            let (code, mut group) = stage.describe_seat(seat).await?;
+            let version = stage.any_version::<DescribeGroupsRequest>();
+            let asks = version >= DESCRIBE_OPERATIONS_SINCE && stage.below(2) == 0;
+            let (code, mut group) = stage.describe_seat_in(seat, version, asks).await?;
             // Where it connects from is the business of the network.
             for member in &mut group.members {
                 member.client_host = String::new();
@@ -441,6 +510,7 @@ impl Stage<'_> {
                     member_assignment: assignment.clone(),
                     ..Default::default()
                 }],
+                authorized_operations: if asks { GROUP_OPERATIONS } else { OPERATIONS_OMITTED },
                 ..Default::default()
             };
             Ok(Seen::answered(code, &(code, group), &(ErrorCode::None, expected)))
@@ -475,9 +545,15 @@ impl Seat {
         Ok(())
     }
 
-    fn accepted_at(&self, now: Monotonic, what: &str, code: ErrorCode) -> Result<(), Trouble> {
+    /// A generation waits for the sync of its members as long as for their joins, and nobody knows how long ago it was
+    /// told of.
+    fn has_synced(&self, now: Monotonic, code: ErrorCode) -> Result<(), Trouble> {
         self.is_in_time(now)?;
-        self.accepted(what, code)
+        let may_be_late = now >= self.asked_at.after_ms(i64::from(self.rebalance_timeout_ms));
+        if may_be_late && code == ErrorCode::UnknownMemberId {
+            return Err(Trouble::Unclear("the sync may have come too late".to_owned()));
+        }
+        self.accepted("a sync", code)
     }
 
     fn accepted(&self, what: &str, code: ErrorCode) -> Result<(), Trouble> {

@@ -160,6 +160,7 @@ impl Stage<'_> {
             RawTrick::LoneMember => self.lone_member().await,
             RawTrick::TwoMembers => self.two_members().await,
             RawTrick::AbsentMember => self.absent_member().await,
+            RawTrick::LastingMember => self.lasting_member().await,
         }
     }
 
@@ -270,9 +271,16 @@ impl Stage<'_> {
 
 /// A batch of one record without a key.
 fn batch_of_one(options: BatchOptions, timestamp: TimestampMs, value: &[u8]) -> Bytes {
+    batch_of(options, timestamp, &[value])
+}
+
+/// A batch of a few records without keys.
+fn batch_of(options: BatchOptions, timestamp: TimestampMs, values: &[&[u8]]) -> Bytes {
     let mut builder = BatchBuilder::new(options);
-    let appended = builder.append(timestamp, None, Some(value), std::iter::empty());
-    appended.expect("one record fits a batch");
+    for value in values {
+        let appended = builder.append(timestamp, None, Some(value), std::iter::empty());
+        appended.expect("a few records fit a batch");
+    }
     builder.build(&mut Compressor::new()).expect("a codec takes any bytes")
 }
 

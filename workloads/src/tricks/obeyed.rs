@@ -7,7 +7,7 @@ use barnabas_wire::record::{BatchOptions, Compression, Tail, TimestampType, batc
 
 use super::configured::{Change, Resource};
 use super::own::{OwnTopic, Seen};
-use super::{Stage, Trouble, batch_of_one, code_of, must_be_accepted};
+use super::{Stage, Trouble, batch_of, code_of, must_be_accepted};
 use crate::RawClient;
 
 /// More than is let through with [`MAX_BYTES`].
@@ -25,7 +25,7 @@ struct Rule {
     then: Then,
 }
 
-/// What becomes of a record without a key that says it is an hour old.
+/// What becomes of records without a key that say they are an hour old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Refused(ErrorCode),
@@ -76,7 +76,7 @@ impl Stage<'_> {
         let what = format!("{then:?} by {key}");
         self.sees(&what, async |stage: &mut Self| {
             let old = TimestampMs(stage.session.env.wall().0 - TOO_OLD_MS);
-            let batch = batch_of_one(BatchOptions::default(), old, &[b'x'; VALUE_BYTES]);
+            let batch = batch_of(BatchOptions::default(), old, &[&[b'x'; VALUE_BYTES], &[b'y'; VALUE_BYTES]]);
             let answer = stage.produce_own(raw, own, &batch).await?;
             let code = code_of(answer.error_code);
             match then {
@@ -84,7 +84,8 @@ impl Stage<'_> {
                     if code != due && code != ErrorCode::None {
                         must_be_accepted("a record", code)?;
                     }
-                    Ok(Seen::equal(&code, &due))
+                    let blamed: Vec<_> = answer.record_errors.iter().map(|record| record.batch_index).collect();
+                    Ok(Seen::equal(&(code, blamed), &(due, blamed_with(due))))
                 }
                 Then::Kept | Then::Stamped | Then::Compressed(_) if code != ErrorCode::None => {
                     // What was refused may be refused for a while.
@@ -128,4 +129,9 @@ impl Stage<'_> {
         };
         Ok(Seen::equal(&seen, &due))
     }
+}
+
+/// Which of the two records is told to be at fault: both are, unless it is their batch (KIP-467).
+fn blamed_with(code: ErrorCode) -> Vec<i32> {
+    if code == ErrorCode::MessageTooLarge { Vec::new() } else { vec![0, 1] }
 }

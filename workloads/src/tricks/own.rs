@@ -19,6 +19,9 @@ use super::{
 };
 use crate::RawClient;
 
+/// What is told of operations where nobody asked (`MetadataResponse.AUTHORIZED_OPERATIONS_OMITTED`).
+pub(super) const OPERATIONS_OMITTED: i32 = i32::MIN;
+
 /// A topic of a trick's own.
 #[derive(Clone, Debug)]
 pub(super) struct OwnTopic {

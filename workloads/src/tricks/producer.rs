@@ -123,13 +123,18 @@ impl Stage<'_> {
         }
     }
 
+    /// The next epoch of a producer begins at sequence 0 and at no other (KIP-360), and ends the one before it.
     pub(super) async fn zombie_epoch(&mut self) -> Result<(), Trouble> {
         let mut raw = self.connect().await?;
         let zombie = self.producer(&mut raw).await?;
+        let (_, code, _) = self.send(&mut raw, zombie).await?;
+        must_be_accepted("a first batch", code)?;
         let successor = ProducerFields { epoch: ProducerEpoch(zombie.epoch.0 + 1), ..zombie };
+        let (_, code, _) = self.send(&mut raw, at(successor, 1)).await?;
+        must_be_refused("a next epoch behind its beginning", code, &[ErrorCode::OutOfOrderSequenceNumber])?;
         let (_, code, _) = self.send(&mut raw, successor).await?;
         must_be_accepted("a batch of the next epoch", code)?;
-        let (_, code, _) = self.send(&mut raw, zombie).await?;
+        let (_, code, _) = self.send(&mut raw, at(zombie, 1)).await?;
         let expected = [ErrorCode::InvalidProducerEpoch, ErrorCode::ProducerFenced];
         must_be_refused("a batch of a fenced epoch", code, &expected)
     }
