@@ -46,6 +46,7 @@ mod observed;
 mod occasion;
 mod offset_query;
 mod order;
+mod outlived;
 mod panicked;
 mod phantom;
 #[cfg(test)]
@@ -118,6 +119,7 @@ pub const ALL: &[Promise] = &[
     offset_query::PROMISE,
     look::PROMISE,
     trimmed::PROMISE,
+    outlived::PROMISE,
     compacted::PROMISE,
     committed::PROMISE,
     generation::ONE_OWNER,

@@ -75,6 +75,8 @@ const INTERVALS: &[&str] = &[
     "broker.log.flush.start.offset.checkpoint.interval.ms",
     SCRUB_INTERVAL,
 ];
+/// Longer than a topic of the lane of retention keeps what its time is up for.
+const REST_MS: u64 = 75_000;
 /// How often one thing comes round in a quiet stretch, at most.
 const TICKS_MAX: u64 = 1_000;
 
@@ -128,6 +130,9 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
     match plan.lane {
         Lane::Retention => {
             plan.knobs.set("broker.log.retention.check.interval.ms", *dice.pick(&[500, 1_000, 5_000]));
+            if dice.chance(1, 2) {
+                plan.knobs.set("world.rest_ms", REST_MS);
+            }
         }
         // Indexes with entries to be wrong.
         Lane::Caches => plan.knobs.set(INDEX_INTERVAL, *dice.pick(&[0, 0, 512])),

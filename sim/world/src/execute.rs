@@ -19,7 +19,7 @@ use crate::Broker;
 use crate::crew::Crew;
 use crate::director::{Director, NODE};
 use crate::disk_rules::DiskRules;
-use crate::knobs::{broker_setup, world_config};
+use crate::knobs::{broker_setup, rest, world_config};
 use crate::watch::{Phase, SharedWatch};
 
 /// Simulated time in which topics have to be there.
@@ -173,6 +173,8 @@ fn play(director: &mut Director<'_>) -> Result<(), String> {
     director.run_until(end, || false);
     heal(director);
     settle(director)?;
+    let rested = director.world.now().after(rest(&director.plan.knobs));
+    director.run_until(rested, || false);
     let promises = director.plan.lane.promises();
     director.happened(Happening::FirstRead);
     let first_bytes = if promises.detection_only { DAMAGED_READ_BYTES } else { FIRST_READ_BYTES };

@@ -1,5 +1,7 @@
 //! A plan's knobs as the world and the broker understand them.
 
+use std::time::Duration;
+
 use barnabas_plan::Knobs;
 use barnabas_runtime_madsim::{Config, Span};
 
@@ -41,6 +43,11 @@ pub(crate) fn world_config(knobs: &Knobs, keep_events: bool) -> Config {
     config.loss_one_in = knobs.number("world.loss_one_in", config.loss_one_in);
     config.bandwidth_bytes_per_s = knobs.number("world.bandwidth_bytes_per_s", config.bandwidth_bytes_per_s);
     config
+}
+
+/// How long everything rests before it is read, so that what expires does.
+pub(crate) fn rest(knobs: &Knobs) -> Duration {
+    Duration::from_millis(knobs.number("world.rest_ms", 0))
 }
 
 /// The broker as the knobs have it.
