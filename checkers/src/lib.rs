@@ -31,6 +31,7 @@ mod edn;
 mod end_offset;
 mod epochs;
 mod facts;
+mod forgotten;
 mod gap_justified;
 mod generation;
 mod inconsistent_offsets;
@@ -62,6 +63,7 @@ mod sequences;
 mod settled;
 mod trimmed;
 mod verdict;
+mod watch;
 mod watermarks;
 mod wrong_partition;
 
@@ -120,6 +122,7 @@ pub const ALL: &[Promise] = &[
     look::PROMISE,
     trimmed::PROMISE,
     outlived::PROMISE,
+    forgotten::PROMISE,
     compacted::PROMISE,
     committed::PROMISE,
     generation::ONE_OWNER,

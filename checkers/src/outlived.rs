@@ -2,14 +2,16 @@
 //! look is empty when it is read last: the segment that was written last goes too (`UnifiedLog.deleteOldSegments`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use barnabas_base::Monotonic;
-use barnabas_history::{Call, Happening, LogName, What};
+use barnabas_history::{Call, LogName};
 use barnabas_plan::{Lane, Plan, TopicName};
 
 use crate::facts::{End, Facts};
 use crate::lawful::Lawful;
 use crate::verdict::Court;
+use crate::watch::{GRACE_MS, Watch};
 use crate::{Kind, Promise, Verdict};
 
 pub(crate) const PROMISE: Promise = Promise {
@@ -22,8 +24,6 @@ pub(crate) const PROMISE: Promise = Promise {
 
 /// Kafka's default of `log.retention.check.interval.ms`.
 const INTERVAL_MS: u64 = 300_000;
-/// How long a broker may take for the work itself.
-const GRACE_MS: u64 = 3_000;
 
 /// Where clocks are true and disks have room; elsewhere a record may be younger than it looks, or stay for want of space.
 fn is_retained(plan: &Plan) -> bool {
@@ -40,8 +40,8 @@ fn check(facts: &Facts<'_>) -> Verdict {
     let interval_ms = evidence.plan.knobs.number("broker.log.retention.check.interval.ms", INTERVAL_MS);
     for ((topic, partition), sent_at) in last_sent(facts, watch.healed) {
         let Some(retention_ms) = limits.get(&topic).filter(|_| !lawful.compacts(topic)) else { continue };
-        let expired_at = sent_at.after_ms(to_ms(*retention_ms));
-        let due_at = expired_at.max(watch.served_from).after_ms(to_ms(interval_ms + GRACE_MS));
+        let expired_at = sent_at.after(Duration::from_millis(*retention_ms));
+        let due_at = expired_at.max(watch.served_from).after(Duration::from_millis(interval_ms + GRACE_MS));
         if due_at > watch.read {
             continue;
         }
@@ -53,34 +53,6 @@ fn check(facts: &Facts<'_>) -> Verdict {
         });
     }
     court.verdict()
-}
-
-/// When the broker was there to look, as far as it matters.
-#[derive(Clone, Copy)]
-struct Watch {
-    /// The faults ended: what was on its way arrived.
-    healed: Monotonic,
-    /// The life that served the first read began to serve.
-    served_from: Monotonic,
-    /// The first read began.
-    read: Monotonic,
-}
-
-impl Watch {
-    fn of(facts: &Facts<'_>) -> Option<Self> {
-        let (mut healed, mut served_from) = (None, None);
-        for step in &facts.evidence.steps {
-            match &step.what {
-                What::Happened(Happening::Healed) => healed = Some(step.at),
-                What::Happened(Happening::Serving { .. }) => served_from = Some(step.at),
-                What::Happened(Happening::FirstRead) => {
-                    return Some(Self { healed: healed?, served_from: served_from?, read: step.at });
-                }
-                _ => {}
-            }
-        }
-        None
-    }
 }
 
 /// The longest that `retention.ms` of each topic may have been, where somebody set it and nobody took the limit away.
@@ -117,15 +89,12 @@ fn last_sent(facts: &Facts<'_>, healed: Monotonic) -> BTreeMap<(TopicName, u32),
     last
 }
 
-fn to_ms(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::piece::{Piece, accepts, passes_over, rejects};
 
+    use barnabas_history::Happening;
     use barnabas_plan::NodeName;
 
     /// A broker serves, a record comes and is to be kept for five seconds.

@@ -77,6 +77,8 @@ const INTERVALS: &[&str] = &[
 ];
 /// Longer than a topic of the lane of retention keeps what its time is up for.
 const REST_MS: u64 = 75_000;
+/// Longer than a group lasts whose offsets are kept for a minute: the sessions of its members come before.
+const OFFSETS_REST_MS: u64 = 110_000;
 /// How often one thing comes round in a quiet stretch, at most.
 const TICKS_MAX: u64 = 1_000;
 
@@ -134,6 +136,13 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
                 plan.knobs.set("world.rest_ms", REST_MS);
             }
         }
+        Lane::Groups => {
+            if dice.chance(1, 4) {
+                plan.knobs.set("broker.offsets.retention.minutes", 1_u64);
+                plan.knobs.set("broker.offsets.retention.check.interval.ms", *dice.pick(&[500, 1_000, 10_000]));
+                plan.knobs.set("world.rest_ms", OFFSETS_REST_MS);
+            }
+        }
         // Indexes with entries to be wrong.
         Lane::Caches => plan.knobs.set(INDEX_INTERVAL, *dice.pick(&[0, 0, 512])),
         // Reads that may end at any batch, and bytes that come from the device.
@@ -153,7 +162,7 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
                 plan.knobs.set("broker.delete.topic.enable", "false");
             }
         }
-        Lane::Durable | Lane::PageCache | Lane::Acks | Lane::Groups | Lane::Admin | Lane::Device | Lane::Replaced => {}
+        Lane::Durable | Lane::PageCache | Lane::Acks | Lane::Admin | Lane::Device | Lane::Replaced => {}
     }
 }
 
