@@ -75,7 +75,7 @@ const INTERVALS: &[&str] = &[
     "broker.log.flush.start.offset.checkpoint.interval.ms",
     SCRUB_INTERVAL,
 ];
-/// Longer than a topic of the lane of retention keeps what its time is up for.
+/// Longer than a topic of the lane of retention keeps what its time is up for, and than what is deleted stays.
 const REST_MS: u64 = 75_000;
 /// Longer than a group lasts whose offsets are kept for a minute: the sessions of its members come before.
 const OFFSETS_REST_MS: u64 = 110_000;
@@ -162,7 +162,13 @@ pub(crate) fn suit_lane(plan: &mut Plan) {
                 plan.knobs.set("broker.delete.topic.enable", "false");
             }
         }
-        Lane::Durable | Lane::PageCache | Lane::Acks | Lane::Admin | Lane::Device | Lane::Replaced => {}
+        // Folders of deleted logs are gone by then.
+        Lane::Admin => {
+            if dice.chance(1, 2) {
+                plan.knobs.set("world.rest_ms", REST_MS);
+            }
+        }
+        Lane::Durable | Lane::PageCache | Lane::Acks | Lane::Device | Lane::Replaced => {}
     }
 }
 

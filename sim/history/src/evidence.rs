@@ -361,6 +361,8 @@ pub enum Happening {
         /// Most producer snapshots of a log beside one for each of its segments; more than [`SPARE_SNAPSHOTS_MAX`] only where
         /// the broker did not come to rest.
         spare_snapshots: u64,
+        /// Folders of logs that are deleted and still there.
+        deleted_folders: u64,
     },
     /// A broker sent a client what is no answer to what it had asked; the client closed the connection.
     Misanswered {

@@ -2,7 +2,7 @@
 //! heal, liveness phase, two final reads.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -292,8 +292,14 @@ fn look_at_holdings(director: &mut Director<'_>) {
     let is_at_rest = || machine.opens().nameless == 0 && spare_snapshots(&machine.paths()) <= SPARE_SNAPSHOTS_MAX;
     director.run_until(end, is_at_rest);
     let Opens { named, nameless, files } = machine.opens();
-    let spare_snapshots = spare_snapshots(&machine.paths());
-    director.happened(Happening::Holds { node: NODE, named, nameless, files, spare_snapshots });
+    let paths = machine.paths();
+    let (spare_snapshots, deleted_folders) = (spare_snapshots(&paths), deleted_folders(&paths));
+    director.happened(Happening::Holds { node: NODE, named, nameless, files, spare_snapshots, deleted_folders });
+}
+
+fn deleted_folders(paths: &[PathBuf]) -> u64 {
+    let names = paths.iter().filter_map(|path| path.parent()?.file_name()?.to_str());
+    names.filter(|name| name.ends_with("-delete")).collect::<BTreeSet<_>>().len() as u64
 }
 
 fn spare_snapshots(paths: &[PathBuf]) -> u64 {
