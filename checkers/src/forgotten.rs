@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use barnabas_base::Monotonic;
-use barnabas_history::{Happening, Outcome, Reply, What};
+use barnabas_history::{Outcome, Reply};
 use barnabas_plan::{Lane, Plan};
 
 use crate::facts::Facts;
@@ -38,7 +37,7 @@ fn check(facts: &Facts<'_>) -> Verdict {
     let retention = Duration::from_secs(knobs.number(RETENTION, 0) * 60);
     let session_ms = evidence.plan.clients.iter().map(|client| client.session_timeout_ms).max().unwrap_or(0);
     let work_ms = session_ms + knobs.number(INTERVAL, INTERVAL_MS) + GRACE_MS;
-    let due_at = last_word(facts).max(watch.served_from).after(retention + Duration::from_millis(work_ms));
+    let due_at = watch.quiet_from.max(watch.served_from).after(retention + Duration::from_millis(work_ms));
     if due_at > watch.read {
         return court.verdict();
     }
@@ -51,22 +50,12 @@ fn check(facts: &Facts<'_>) -> Verdict {
     court.verdict()
 }
 
-/// When a client last said something before the first read, or may have been heard.
-fn last_word(facts: &Facts<'_>) -> Monotonic {
-    let is_read = |what: &What| matches!(what, What::Happened(Happening::FirstRead));
-    let before = facts.evidence.steps.iter().take_while(|step| !is_read(&step.what));
-    let words = before.filter(|step| {
-        matches!(step.what, What::Invoked { .. } | What::Ended { .. } | What::Member { .. })
-            || matches!(step.what, What::Happened(Happening::Healed))
-    });
-    words.map(|step| step.at).max().unwrap_or(Monotonic(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::piece::{Piece, accepts, passes_over, rejects};
 
+    use barnabas_history::Happening;
     use barnabas_plan::NodeName;
 
     /// A group commits, and offsets are kept for a minute.

@@ -47,6 +47,7 @@ mod observed;
 mod occasion;
 mod offset_query;
 mod order;
+mod outgrown;
 mod outlived;
 mod panicked;
 mod phantom;
@@ -149,4 +150,5 @@ pub const ALL: &[Promise] = &[
     disk_metadata::PROMISE,
     disk_snapshot::PROMISE,
     disk_offsets::PROMISE,
+    outgrown::PROMISE,
 ];

@@ -14,7 +14,7 @@ impl Promise {
             "committed" | "one-owner" | "stale-commit" => works(Workload::Group),
             "compacted" | "disk-keys" => works(Workload::Compacted),
             "trimmed" => works(Workload::Retention),
-            "outlived" => lane == Lane::Retention,
+            "outlived" | "outgrown" => lane == Lane::Retention,
             "forgotten" => lane == Lane::Groups,
             "manners" | "refusals" => works(Workload::Raw),
             "dead-topic" => works(Workload::Admin),
@@ -64,7 +64,8 @@ mod tests {
                 "disk-check",
                 "disk-index",
                 "disk-snapshot",
-                "disk-offsets"
+                "disk-offsets",
+                "outgrown"
             ],
             "names in the table are names of promises"
         );

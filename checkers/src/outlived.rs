@@ -23,7 +23,7 @@ pub(crate) const PROMISE: Promise = Promise {
 };
 
 /// Kafka's default of `log.retention.check.interval.ms`.
-const INTERVAL_MS: u64 = 300_000;
+pub(crate) const INTERVAL_MS: u64 = 300_000;
 
 /// Where clocks are true and disks have room; elsewhere a record may be younger than it looks, or stay for want of space.
 fn is_retained(plan: &Plan) -> bool {
