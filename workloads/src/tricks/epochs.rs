@@ -1,6 +1,7 @@
 //! Where leader epochs end, as asked and as batches say.
 
 use barnabas_base::{LeaderEpoch, Offset};
+use barnabas_wire::ErrorCode;
 use barnabas_wire::message::OffsetForLeaderEpochRequest;
 use barnabas_wire::message::offset_for_leader_epoch::{EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopic};
 use barnabas_wire::record::{Tail, batches};
@@ -9,7 +10,10 @@ use super::own::{ask, fetched_partition};
 use super::{Stage, Trouble, code_of, must_be_accepted};
 use crate::RawClient;
 use crate::record::partition_index;
+use crate::session::Purpose;
 
+/// The first OffsetForLeaderEpoch that says which epoch its sender takes for the current one.
+const CURRENT_EPOCH_SINCE: i16 = 2;
 /// Longer logs are left alone.
 const FETCHES_MAX: u32 = 64;
 
@@ -19,6 +23,7 @@ impl Stage<'_> {
     pub(super) async fn epoch_ends(&mut self) -> Result<(), Trouble> {
         let mut raw = self.connect().await?;
         let end = self.end_of_log(&mut raw).await?;
+        self.current_epoch_is_known(&mut raw, end).await?;
         let Some(begun) = self.epochs_in_log(&mut raw, end).await? else {
             return Err(Trouble::Unclear("the log does not begin at its first offset, or is long".to_owned()));
         };
@@ -40,6 +45,25 @@ impl Stage<'_> {
                     "epoch {epoch} is told to end at {seen}, in epoch {within}, where {due} is due"
                 )));
             }
+        }
+        Ok(())
+    }
+
+    /// The epoch of a leader is known to it from its beginning on, also when nothing was appended in it (KIP-101).
+    async fn current_epoch_is_known(&mut self, raw: &mut RawClient, end: Offset) -> Result<(), Trouble> {
+        let (topic, index) = (self.log.topic.to_string(), partition_index(self.log.partition));
+        let known = self.session.client(Purpose::Work).cluster().topic(&topic);
+        let Some(epoch) = known.and_then(|topic| topic.partitions.get(&index)).map(|known| known.leader_epoch.0) else {
+            return Ok(());
+        };
+        let version = self.any_version_from::<OffsetForLeaderEpochRequest>(CURRENT_EPOCH_SINCE);
+        let told = end_of_epoch(raw, version, (&topic, index.0), (epoch, epoch)).await?;
+        // Whoever is behind is told so.
+        if code_of(told.error_code) == ErrorCode::None && (told.leader_epoch != epoch || told.end_offset < end.0) {
+            let (seen, within) = (told.end_offset, told.leader_epoch);
+            return Err(Trouble::Broken(format!(
+                "{epoch} is the epoch, and is told to end at {seen} in epoch {within}"
+            )));
         }
         Ok(())
     }
