@@ -66,6 +66,7 @@ mod trimmed;
 mod verdict;
 mod watch;
 mod watermarks;
+mod withheld;
 mod wrong_partition;
 
 pub use counters::counters;
@@ -151,4 +152,5 @@ pub const ALL: &[Promise] = &[
     disk_snapshot::PROMISE,
     disk_offsets::PROMISE,
     outgrown::PROMISE,
+    withheld::PROMISE,
 ];

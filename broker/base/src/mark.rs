@@ -65,6 +65,7 @@ marks! {
     MISSING_END_LISTED = "missing-end-listed", "A start found offsets below the durable point missing at the end of a segment and listed them.";
     LISTED_DAMAGE_PASSED = "listed-damage-passed", "A start stepped over damage that an earlier life had listed.";
     MISPLACED_BATCH_FOUND = "misplaced-batch-found", "A start found a batch whose false offset jumps over the durable point.";
+    FALSE_EPOCH_BEFORE_SEGMENT = "false-epoch-before-segment", "A start found that the last batch of a segment has a false leader epoch.";
     SHORTER_THAN_DURABLE = "shorter-than-durable", "A log ended below what was acknowledged; the offsets are listed and not given twice.",
         rare "the file that is written to has to get shorter; a test of recovery cuts one";
     LOG_START_BEYOND_END = "log-start-beyond-end", "A log began past its end, and everything in it went.",

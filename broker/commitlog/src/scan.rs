@@ -257,6 +257,12 @@ impl Scanner {
         Ok(found)
     }
 
+    /// The header of the batch at the walk's position, if a sound one begins there.
+    pub(crate) async fn sound_here(&self) -> io::Result<Option<BatchHeader>> {
+        let Some(header) = self.header_at(self.position).await? else { return Ok(None) };
+        Ok(self.is_sound(self.position, &header).await?.then_some(header))
+    }
+
     /// The batch at `boundary` if that is a sound one which follows, else the first such that begins at `from` or later.
     async fn sound_from(
         &self,

@@ -141,6 +141,12 @@ impl LogFold {
         self.committed_end
     }
 
+    /// Leader epoch of the last batch, or the one that this replica was told of last.
+    #[must_use]
+    pub const fn last_epoch(&self) -> LeaderEpoch {
+        self.last_epoch
+    }
+
     /// Leader epochs, with those of staged batches.
     #[must_use]
     pub const fn epochs(&self) -> &EpochCache {
