@@ -14,6 +14,7 @@ impl Promise {
             "committed" | "one-owner" | "stale-commit" => works(Workload::Group),
             "compacted" | "disk-keys" => works(Workload::Compacted),
             "trimmed" => works(Workload::Retention),
+            "withheld" => lane == Lane::Rot,
             "outlived" | "outgrown" => lane == Lane::Retention,
             "forgotten" => lane == Lane::Groups,
             "manners" | "refusals" => works(Workload::Raw),
@@ -65,7 +66,8 @@ mod tests {
                 "disk-index",
                 "disk-snapshot",
                 "disk-offsets",
-                "outgrown"
+                "outgrown",
+                "withheld"
             ],
             "names in the table are names of promises"
         );

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use barnabas_base::Offset;
 use barnabas_history::{DiskImage, LogName};
 use barnabas_plan::{Lane, Plan, TopicName};
 
@@ -66,7 +67,7 @@ fn undamaged<'a>(
     log: &'a ScannedLog<'_>,
 ) -> impl Iterator<Item = &'a Batch<'a>> {
     let folder = format!("/{}-{}/", log.topic, log.partition.partition);
-    let is_sound = move |base: barnabas_base::Offset| {
+    let is_sound = move |base: Offset| {
         let file = format!("{folder}{:020}.log", base.0);
         !damaged.iter().any(|path| path.ends_with(&file))
     };
@@ -80,5 +81,58 @@ fn missing(read: &LastRead, topic: TopicName, log: &ScannedLog<'_>, batch: &Batc
     let begins = read.begins.get(&name).map_or(0, |begins| begins.0);
     let offsets = batch.base_offset.0.max(begins)..=batch.last_offset.0;
     let seen = read.logs.get(&name);
-    offsets.filter(|offset| seen.is_none_or(|seen| !seen.contains_key(&barnabas_base::Offset(*offset)))).count()
+    offsets.filter(|offset| seen.is_none_or(|seen| !seen.contains_key(&Offset(*offset)))).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::piece::{Piece, accepts, passes_over, rejects};
+    use crate::scan::fixture::{draft, file, image};
+
+    /// Two segments of a batch with two records each are there after these were read last.
+    fn left(read: &[(i64, u64)]) -> Piece {
+        let piece = Piece::of(Lane::Rot).last(read);
+        let after_step = piece.evidence.steps.len();
+        let segments: Vec<_> = [0, 2].map(|base| (file(base, "log"), draft(base, 2).bytes())).into();
+        let files: Vec<_> = segments.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+        piece.disk(image(after_step, "/t0-0", &files))
+    }
+
+    const ALL: &[(i64, u64)] = &[(0, 1), (1, 2), (2, 3), (3, 4)];
+
+    #[test]
+    fn accepts_all_but_what_was_hit() {
+        accepts(
+            &PROMISE,
+            [
+                left(ALL),
+                left(&ALL[2..]).damaged("/data/t0-0/00000000000000000000.log"),
+                left(ALL).damaged("/data/t0-0/00000000000000000000.index"),
+                left(&ALL[2..]).asked(barnabas_plan::OffsetSpec::Earliest, -1, 2),
+            ],
+        );
+    }
+
+    #[test]
+    fn rejects_what_was_not_hit_and_is_not_served() {
+        rejects(
+            &PROMISE,
+            [
+                left(&ALL[1..]),
+                left(&ALL[..2]).damaged("/data/t0-0/00000000000000000000.log"),
+                left(&ALL[2..]).damaged("/data/t0-0/00000000000000000000.index"),
+                left(&ALL[2..]).damaged("/data/t1-0/00000000000000000000.log"),
+            ],
+        );
+    }
+
+    #[test]
+    fn passes_over_what_nobody_can_serve() {
+        let mut killed = left(&ALL[1..]);
+        killed.evidence.disks[0].stopped_cleanly = false;
+        let nameless = left(&ALL[1..]).damaged("/data/t0-0/partition.metadata");
+        let compacted = left(&ALL[1..]).configured("cleanup.policy", "compact");
+        passes_over(&PROMISE, [killed, nameless, compacted]);
+    }
 }
