@@ -9,6 +9,7 @@
 //! Under `flush.policy=os` the high watermark may pass `synced`. Offsets between `written` and the end of the fold are
 //! staged: handed out, their writes under way.
 
+mod ahead;
 mod append;
 mod clean;
 mod close;
