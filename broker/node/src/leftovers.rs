@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use barnabas_base::{TopicId, TopicPartition};
@@ -125,7 +126,7 @@ async fn keep(owner: &DirectoryOwner, name: &str) {
 }
 
 /// Takes the folder of another topic out of the way of `topic`. That of one whose deletion was decided gets the name of a
-/// deleted partition, which the next start removes.
+/// deleted partition and is removed, by the next start if this life ends before.
 pub(crate) async fn set_aside(
     shard: &Rc<Shard>,
     directory: &LogDirectory,
@@ -142,6 +143,9 @@ pub(crate) async fn set_aside(
     };
     barnabas_base::sometimes!(shard.env, TOPIC_FOLDER_SET_ASIDE, is_deleted);
     barnabas_base::sometimes!(shard.env, STRAY_FOLDER_KEPT, !is_deleted);
+    if is_deleted && renamed.is_ok() {
+        remove_later(shard, target.clone());
+    }
     let (folder, target) = (folder.display(), target.display());
     match renamed {
         Ok(()) if is_deleted => tracing::info!(target: "LogManager", "{folder} belonged to a deleted topic"),
@@ -152,6 +156,17 @@ pub(crate) async fn set_aside(
         ),
         Err(error) => tracing::error!(target: "LogManager", "cannot rename {folder}: {error}"),
     }
+}
+
+/// Removes a folder that nobody reads from, while the log that takes its place is opened.
+fn remove_later(shard: &Rc<Shard>, folder: PathBuf) {
+    let env = shard.env.clone();
+    let removed = async move {
+        if let Err(error) = env.disk.remove_dir_all(&folder).await {
+            tracing::warn!(target: "LogManager", "cannot remove {}: {error}", folder.display());
+        }
+    };
+    shard.env.spawn("remove deleted log", removed).detach();
 }
 
 fn live_folders(seed: &DirectorySeed) -> impl Iterator<Item = (&str, Folder)> {
