@@ -55,19 +55,17 @@ fn check(facts: &Facts<'_>) -> Verdict {
     court.verdict()
 }
 
-/// The longest that `retention.ms` of each topic may have been, where somebody set it and nobody took the limit away.
+/// The longest that `retention.ms` of each topic may have been, where it was set from its creation on and stayed so.
 fn limits(facts: &Facts<'_>) -> BTreeMap<TopicName, u64> {
-    let planned = facts.evidence.plan.topics.iter();
-    let planned = planned.flat_map(|topic| topic.configs.iter().map(|(key, value)| (topic.name, key, value)));
-    let changed = facts.calls.iter().filter_map(|view| match view.call {
-        Call::Configure { topic, key, value } => Some((*topic, key, value)),
-        _ => None,
-    });
-    let mut longest = BTreeMap::<TopicName, Option<u64>>::new();
-    for (topic, _, value) in planned.chain(changed).filter(|(_, key, _)| *key == "retention.ms") {
-        let said = value.parse().ok();
-        let known = longest.entry(topic).or_insert(said);
-        *known = known.zip(said).map(|(one, other)| one.max(other));
+    const KEY: &str = "retention.ms";
+    let topics = facts.evidence.plan.topics.iter();
+    let mut longest: BTreeMap<TopicName, Option<u64>> =
+        topics.filter_map(|topic| Some((topic.name, topic.configs.get(KEY)?.parse::<u64>().ok()))).collect();
+    for view in &facts.calls {
+        let Call::Configure { topic, key, value } = view.call else { continue };
+        if let Some(known) = longest.get_mut(topic).filter(|_| key == KEY) {
+            *known = known.zip(value.parse().ok()).map(|(one, other)| one.max(other));
+        }
     }
     longest.into_iter().filter_map(|(topic, limit)| Some((topic, limit?))).collect()
 }
@@ -81,7 +79,8 @@ fn last_sent(facts: &Facts<'_>, healed: Monotonic) -> BTreeMap<(TopicName, u32),
         let came = match (sent.end, ended) {
             (End::Ok(_) | End::Failed, Some(ended)) => ended,
             (End::Unknown, Some(ended)) => ended.max(healed),
-            (_, None) => continue,
+            // Its client died; what was on its way came until then.
+            (_, None) => healed,
         };
         let known = last.entry((sent.topic, sent.partition)).or_insert(came);
         *known = (*known).max(came);
@@ -95,14 +94,17 @@ mod tests {
     use crate::piece::{Piece, accepts, passes_over, rejects};
 
     use barnabas_history::Happening;
-    use barnabas_plan::NodeName;
+    use barnabas_plan::{NodeName, PlannedTopic};
 
     /// A broker serves, a record comes and is to be kept for five seconds.
     fn sent() -> Piece {
         let serving = Happening::Serving { node: NodeName(0) };
         Piece::of(Lane::Retention)
-            .plan(|plan| plan.knobs.set("broker.log.retention.check.interval.ms", 1_000))
-            .configured("retention.ms", "5000")
+            .plan(|plan| {
+                let configs = [("retention.ms".to_owned(), "5000".to_owned())].into();
+                plan.topics.push(PlannedTopic { name: TopicName(0), partitions: 1, configs });
+                plan.knobs.set("broker.log.retention.check.interval.ms", 1_000_u64);
+            })
             .happened(serving)
             .sent(0, 1, 0)
             .happened(Happening::Healed)
@@ -129,8 +131,9 @@ mod tests {
         let longer = sent().configured("retention.ms", "60000").waits(9_100);
         let compacted = sent().configured("cleanup.policy", "compact").waits(9_100);
         let again = sent().waits(9_000).sent(0, 2, 1).waits(100);
+        let died = sent().send(1, 2).waits(4_000).happened(Happening::Healed).waits(5_100);
         let unsure = sent().waits(4_000).unknown(0, 2).waits(5_100);
-        for piece in [sent().waits(8_000), serves_late, unlimited, longer, compacted, again, unsure] {
+        for piece in [sent().waits(8_000), serves_late, unlimited, longer, compacted, again, died, unsure] {
             let piece = read(piece, &[(0, 1)]);
             assert_eq!(piece.judged_by(&PROMISE).judged, 0);
             passes_over(&PROMISE, [piece]);
