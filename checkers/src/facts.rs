@@ -364,6 +364,12 @@ impl<'a> Facts<'a> {
         self.last_read.as_ref()
     }
 
+    /// The disk as the clean stop behind the last read left it.
+    pub(crate) fn last_disk(&self) -> Option<&'a DiskImage> {
+        let read = self.evidence.final_read()?;
+        self.evidence.disks.last().filter(|image| image.stopped_cleanly && image.after_step > read)
+    }
+
     fn find_last_read(&self) -> Option<LastRead> {
         let start = self.evidence.final_read()?;
         let stuck = |step: &Step| matches!(step.what, What::Happened(Happening::Unsettled { .. }));

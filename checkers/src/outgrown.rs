@@ -32,11 +32,10 @@ fn is_bounded(plan: &Plan) -> bool {
 fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    let (Some(image), Some(watch)) = (evidence.disks.last(), Watch::of(facts)) else { return court.verdict() };
+    let (Some(image), Some(watch)) = (facts.last_disk(), Watch::of(facts)) else { return court.verdict() };
     let interval_ms = evidence.plan.knobs.number("broker.log.retention.check.interval.ms", INTERVAL_MS);
     let due_at = watch.quiet_from.max(watch.served_from).after(Duration::from_millis(interval_ms + GRACE_MS));
-    let is_read = evidence.final_read().is_some_and(|read| image.after_step > read);
-    if !image.stopped_cleanly || !is_read || due_at > watch.read {
+    if due_at > watch.read {
         return court.verdict();
     }
     let (lawful, bounds) = (Lawful::new(facts), bounds(facts));

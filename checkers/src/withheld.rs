@@ -33,10 +33,7 @@ fn is_damaged(plan: &Plan) -> bool {
 fn check(facts: &Facts<'_>) -> Verdict {
     let evidence = facts.evidence;
     let mut court = Court::new(evidence);
-    let (Some(image), Some(read)) = (evidence.disks.last(), facts.last_read()) else { return court.verdict() };
-    if !image.stopped_cleanly || image.after_step <= read.start {
-        return court.verdict();
-    }
+    let (Some(image), Some(read)) = (facts.last_disk(), facts.last_read()) else { return court.verdict() };
     let lawful = Lawful::new(facts);
     for log in logs(image) {
         let Ok(topic) = log.topic.parse::<TopicName>() else { continue };

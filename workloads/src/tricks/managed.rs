@@ -12,7 +12,7 @@ use barnabas_wire::message::{
 
 use super::own::{
     OPERATIONS_OMITTED, OwnTopic, Seen, ask, create, creation, delete, deletion_by_id, deletion_by_name, first_code,
-    is_due,
+    is_due, operations,
 };
 use super::{Stage, TIMEOUT_MS, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
@@ -178,7 +178,7 @@ impl Stage<'_> {
         must_be_accepted("the description of a cluster", code_of(response.error_code))?;
         let brokers: Vec<_> = response.brokers.iter().map(|broker| broker.broker_id).collect();
         is_due("the brokers of a cluster of one", &brokers, &vec![response.controller_id])?;
-        let due = if asks { CLUSTER_OPERATIONS } else { OPERATIONS_OMITTED };
+        let due = operations(asks, CLUSTER_OPERATIONS);
         is_due("what may be done with a cluster", &response.cluster_authorized_operations, &due)
     }
 
@@ -225,8 +225,7 @@ impl Stage<'_> {
             include_topic_authorized_operations: asks,
             include_cluster_authorized_operations: asks && version <= METADATA_OF_CLUSTER_UNTIL,
         };
-        let due = request.include_cluster_authorized_operations;
-        let due = if due { CLUSTER_OPERATIONS } else { OPERATIONS_OMITTED };
+        let due = operations(request.include_cluster_authorized_operations, CLUSTER_OPERATIONS);
         let response = ask(raw, version, request).await?;
         is_due("what may be done with a cluster", &response.cluster_authorized_operations, &due)?;
         let is_meant = |topic: &MetadataResponseTopic| match named {
@@ -239,7 +238,7 @@ impl Stage<'_> {
         }
         let topic = found.pop();
         if let Some(shown) = topic.as_ref().filter(|topic| topic.error_code == 0) {
-            let due = if asks { TOPIC_OPERATIONS } else { OPERATIONS_OMITTED };
+            let due = operations(asks, TOPIC_OPERATIONS);
             is_due("what may be done with a topic", &shown.topic_authorized_operations, &due)?;
         }
         Ok((version, topic))

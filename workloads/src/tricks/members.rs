@@ -23,7 +23,7 @@ use barnabas_wire::{ErrorCode, ResponseBody};
 use bytes::Bytes;
 
 use super::groups::{DELETE_GROUPS_VERSION, JOIN_MAX, LOOKUP_PAUSE, LOOKUPS_MAX, OFFSET_DELETE_VERSION};
-use super::own::{OPERATIONS_OMITTED, Seen, ask, first_code, is_due};
+use super::own::{Seen, ask, first_code, is_due, operations};
 use super::{Stage, Trouble, code_of, must_be_accepted, must_be_refused};
 use crate::RawClient;
 use crate::record::partition_index;
@@ -510,7 +510,7 @@ impl Stage<'_> {
                     member_assignment: assignment.clone(),
                     ..Default::default()
                 }],
-                authorized_operations: if asks { GROUP_OPERATIONS } else { OPERATIONS_OMITTED },
+                authorized_operations: operations(asks, GROUP_OPERATIONS),
                 ..Default::default()
             };
             Ok(Seen::answered(code, &(code, group), &(ErrorCode::None, expected)))

@@ -22,6 +22,11 @@ use crate::RawClient;
 /// What is told of operations where nobody asked (`MetadataResponse.AUTHORIZED_OPERATIONS_OMITTED`).
 pub(super) const OPERATIONS_OMITTED: i32 = i32::MIN;
 
+/// What is told of operations: `all`, if that was asked for.
+pub(super) const fn operations(is_asked: bool, all: i32) -> i32 {
+    if is_asked { all } else { OPERATIONS_OMITTED }
+}
+
 /// A topic of a trick's own.
 #[derive(Clone, Debug)]
 pub(super) struct OwnTopic {
